@@ -5,14 +5,18 @@
 //! a lock on the surrounding folder protects it.
 
 use std::collections::BTreeSet;
+use std::ffi::CString;
 use std::fs::{self, File, Permissions};
 use std::io;
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
+use rustix::io::Errno;
 use tempfile::{NamedTempFile, TempDir};
 
 use super::{DiskError, PRIVATE, SHARED, at};
@@ -271,39 +275,71 @@ pub fn remove(path: &Path) -> io::Result<()> {
 }
 
 /// Removes what is in the folder `top`. Folders in it move to its top before their own
-/// turn, so that neither the stack nor paths grow with their depth.
+/// turn, so that neither the stack nor paths grow with their depth. Everything is reached
+/// from descriptors: a process that is still there must not lead this one elsewhere.
 fn empty(top: &Path) -> io::Result<()> {
+    let top = rustix::fs::open(top, AT_PLACE, Mode::empty())?;
     let mut moved: u64 = 0;
-    let mut folders = vec![top.to_owned()];
+    let mut folders = vec![None];
     while let Some(folder) = folders.pop() {
-        fs::set_permissions(&folder, Permissions::from_mode(0o700))?;
-        for entry in fs::read_dir(&folder)? {
+        let place = match &folder {
+            None => top.try_clone()?,
+            Some(name) => rustix::fs::openat(&top, name, AT_PLACE, Mode::empty())?,
+        };
+        open_up(&place)?;
+        let listed = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let opened = rustix::fs::openat(&place, ".", listed, Mode::empty())?;
+        for entry in Dir::new(opened)? {
             let entry = entry?;
-            let path = entry.path();
-            if !entry.file_type()?.is_dir() {
-                fs::remove_file(&path)?;
+            let name = entry.file_name();
+            if name == c"." || name == c".." {
                 continue;
             }
-            if folder == top {
-                folders.push(path);
+            let kind = match entry.file_type() {
+                FileType::Unknown => {
+                    let facts = rustix::fs::statat(&place, name, AtFlags::SYMLINK_NOFOLLOW)?;
+                    FileType::from_raw_mode(facts.st_mode)
+                }
+                kind => kind,
+            };
+            if kind != FileType::Directory {
+                rustix::fs::unlinkat(&place, name, AtFlags::empty())?;
+                continue;
+            }
+            if folder.is_none() {
+                folders.push(Some(name.to_owned()));
                 continue;
             }
             // To move a folder is to write its `..`.
-            fs::set_permissions(&path, Permissions::from_mode(0o700))?;
-            let free = std::iter::repeat_with(|| {
+            open_up(&rustix::fs::openat(&place, name, AT_PLACE, Mode::empty())?)?;
+            let to = loop {
                 moved += 1;
-                top.join(format!("{PREFIX}removed-{moved}"))
-            });
-            let to = { free }.find(|to| to.symlink_metadata().is_err());
-            let to = to.unwrap_or_else(|| path.clone());
-            fs::rename(&path, &to)?;
-            folders.push(to);
+                let to = CString::new(format!("{PREFIX}removed-{moved}"))?;
+                match rustix::fs::statat(&top, &to, AtFlags::SYMLINK_NOFOLLOW) {
+                    Err(Errno::NOENT) => break to,
+                    found => drop(found?),
+                }
+            };
+            rustix::fs::renameat(&place, name, &top, &to)?;
+            folders.push(Some(to));
         }
-        if folder != top {
-            fs::remove_dir(&folder)?;
+        if let Some(name) = &folder {
+            rustix::fs::unlinkat(&top, name, AtFlags::REMOVEDIR)?;
         }
     }
     Ok(())
+}
+
+/// How a folder is opened without reading it, and not through a link.
+const AT_PLACE: OFlags = OFlags::PATH
+    .union(OFlags::DIRECTORY)
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::CLOEXEC);
+
+/// Lets its owner change what is in the folder.
+fn open_up(folder: &OwnedFd) -> io::Result<()> {
+    let path = format!("/proc/self/fd/{}", folder.as_raw_fd());
+    fs::set_permissions(path, Permissions::from_mode(0o700))
 }
 
 #[cfg(test)]

@@ -63,6 +63,12 @@ pub(crate) fn close_inherited() {
     close_fds::set_fds_cloexec(FIRST_AFTER_STDERR, &[]);
 }
 
+/// Whether this process has files open beside its input and outputs.
+pub(crate) fn has_inherited() -> bool {
+    // The listing has a descriptor of its own.
+    fs::read_dir("/proc/self/fd").is_ok_and(|open| open.count() > 4)
+}
+
 /// Hides processes that a confined command may not trace, which are all but its own:
 /// their command lines may hold secrets. Only root may do this; for other users,
 /// nothing changes.

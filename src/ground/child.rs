@@ -50,11 +50,7 @@ pub(super) fn run(
     if let Err(error) = &started
         && error.raw_os_error() == Some(rustix::io::Errno::NOEXEC.raw_os_error())
     {
-        // A script that names no interpreter.
-        let script = Path::new(command.get_program()).to_owned();
-        let mut shell = Command::new("/bin/sh");
-        shell.arg(script).args(&argv[1..]);
-        started = prepared(&mut shell, env, cwd).spawn();
+        started = shell(&command, argv, env, cwd).spawn();
     }
     let child = match started {
         Ok(child) => child,
@@ -64,7 +60,16 @@ pub(super) fn run(
         }
     };
     let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-    let pid = pid.ok_or("the command has no number")?;
+    follow(pid.ok_or("the command has no number")?, end)
+}
+
+/// Waits for the command `pid`, a child of this process that leads a group, as [`run`]
+/// does.
+///
+/// # Errors
+///
+/// It cannot be waited for.
+pub(super) fn follow(pid: Pid, end: fn(Pid)) -> Result<Report, String> {
     end_with_input(pid, end);
     loop {
         match wait(WaitOptions::empty()) {
@@ -81,7 +86,7 @@ pub(super) fn run(
 /// Gives the command the terminal that is the output of this process, as the leader of a
 /// session, and its group: a shell that controls jobs makes a group of its own, and
 /// expects to start in the foreground.
-fn control(command: &mut Command) -> io::Result<()> {
+pub(super) fn control(command: &mut Command) -> io::Result<()> {
     // It fails if this process leads one already.
     let _ = rustix::process::setsid();
     let terminal = rustix::stdio::stdout();
@@ -99,6 +104,14 @@ pub(super) fn command(argv: &[String], env: &Variables, cwd: &Path) -> Option<Co
     command.arg0(program).args(arguments);
     prepared(&mut command, env, cwd);
     Some(command)
+}
+
+/// The shell with the program of `command`, which is a script that names no interpreter.
+pub(super) fn shell(command: &Command, argv: &[String], env: &Variables, cwd: &Path) -> Command {
+    let mut shell = Command::new("/bin/sh");
+    shell.arg(command.get_program()).args(&argv[1..]);
+    prepared(&mut shell, env, cwd);
+    shell
 }
 
 fn prepared<'c>(command: &'c mut Command, env: &Variables, cwd: &Path) -> &'c mut Command {
@@ -142,7 +155,8 @@ fn report(status: WaitStatus) -> Report {
     }
 }
 
-/// Reports what is running and forwards the request to stop to the command; returns at the end of the input.
+/// Reports what is running and forwards the request to stop to the command; returns at
+/// the end of the input.
 fn listen(command: Pid) {
     let mut byte = [0];
     while let Ok(1) = io::stdin().lock().read(&mut byte) {

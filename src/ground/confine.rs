@@ -126,6 +126,16 @@ fn ruleset() -> Result<landlock::RulesetCreated, RulesetError> {
         .create()
 }
 
+/// Keeps the calling thread, and what it starts, from sockets without a file that others
+/// made; on a kernel that can (Linux 6.12).
+pub(crate) fn leave_sockets() -> Result<(), RulesetError> {
+    let rules = Ruleset::default()
+        .set_compatibility(CompatLevel::BestEffort)
+        .scope(Scope::AbstractUnixSocket)?;
+    rules.create()?.restrict_self()?;
+    Ok(())
+}
+
 impl Confinement {
     /// Confines the calling thread and the processes it starts, permanently.
     ///
@@ -219,6 +229,29 @@ pub(crate) fn settings() -> &'static [PathBuf] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sockets_without_a_file_can_be_left_behind() {
+        use std::os::linux::net::SocketAddrExt as _;
+        use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
+
+        if ruleset().is_err() {
+            return;
+        }
+        let name = format!("jackal-test-{}", std::process::id());
+        let address = SocketAddr::from_abstract_name(name).unwrap();
+        let _listener = UnixListener::bind_addr(&address).unwrap();
+        UnixStream::connect_addr(&address).unwrap();
+        let left = std::thread::spawn(move || {
+            leave_sockets().unwrap();
+            UnixStream::connect_addr(&address).map_err(|error| error.kind())
+        });
+        let status = left.join().unwrap();
+        // Older kernels know no such rule.
+        if let Err(kind) = status {
+            assert_eq!(kind, std::io::ErrorKind::PermissionDenied);
+        }
+    }
 
     #[test]
     fn only_existing_denied_paths_are_reported_from_a_log() {

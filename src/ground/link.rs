@@ -38,13 +38,15 @@ impl Report {
         let _ = rustix::io::write(rustix::stdio::stdin(), &line);
     }
 
-    /// What was running, and the last report, if there is one.
+    /// What was running, and the last report, if there is one: of a command that was not
+    /// started, that.
     pub(crate) fn parse(text: &[u8]) -> (Vec<String>, Option<Self>) {
         let lines = text.split(|byte| *byte == b'\n');
         let (mut running, mut last) = (Vec::new(), None);
         for report in lines.filter_map(|line| serde_json::from_slice(line).ok()) {
             match report {
                 Self::Running(lines) => running = lines,
+                _ if matches!(last, Some(Self::Refused(_))) => {}
                 report => last = Some(report),
             }
         }

@@ -34,6 +34,9 @@ pub const MAX_LOG_BYTES: usize = 16 << 20;
 /// been killed.
 const DRAIN: Duration = Duration::from_secs(1);
 
+/// How long a command may take to end once it was killed.
+const KILLED: Duration = Duration::from_secs(5);
+
 /// Sets the usual umask where a thread cannot have its own.
 const UMASK_SHELL: [&str; 4] = ["/bin/sh", "-c", "umask 022; exec \"$@\"", "sh"];
 
@@ -231,8 +234,8 @@ impl Process {
         let wait = child.wait();
         let (ending, status) = self.watch(wait, terminate, kill, cancel).await;
         drop(group);
-        let status = status.map_err(ProcessError::Wait)?;
-        let ending = ending.unwrap_or_else(|| ended(status));
+        let status = status.transpose().map_err(ProcessError::Wait)?;
+        let ending = ending.or(status.map(ended)).unwrap_or(Ending::Cancelled);
         Ok(output.finish(ending).await)
     }
 
@@ -276,7 +279,8 @@ impl Process {
         let kill = async || drop(to.lock().await.take());
         let (ending, report) = self.watch(report, terminate, kill, cancel).await;
         // A connection that breaks brings no report.
-        let (running, report) = Report::parse(&report.unwrap_or_default());
+        let report = report.and_then(Result::ok).unwrap_or_default();
+        let (running, report) = Report::parse(&report);
         let ending = match (ending, report) {
             (Some(ending), _) => ending,
             (None, Some(Report::Exit(code))) => Ending::Exited(code),
@@ -412,14 +416,14 @@ impl Process {
     }
 
     /// Waits until the command has ended, times out, or `cancel` completes. Returns how
-    /// it ended, if not by itself, and what `end` brought.
+    /// it ended, if not by itself, and what `end` brought, if it came.
     async fn watch<T>(
         &self,
         end: impl Future<Output = T>,
         terminate: impl AsyncFnOnce(),
         kill: impl AsyncFnOnce(),
         cancel: impl Future<Output = ()>,
-    ) -> (Option<Ending>, T) {
+    ) -> (Option<Ending>, Option<T>) {
         let limit = async {
             match self.timeout {
                 Some(limit) => tokio::time::sleep(limit).await,
@@ -429,16 +433,17 @@ impl Process {
         let mut end = std::pin::pin!(end);
         let ending = tokio::select! {
             biased;
-            ended = &mut end => return (None, ended),
+            ended = &mut end => return (None, Some(ended)),
             () = cancel => Ending::Cancelled,
             () = limit => Ending::TimedOut,
         };
         terminate().await;
         let ended = match tokio::time::timeout(self.grace, &mut end).await {
-            Ok(ended) => ended,
+            Ok(ended) => Some(ended),
             Err(_) => {
                 kill().await;
-                end.await
+                // One that does not end even so is left behind.
+                tokio::time::timeout(KILLED, end).await.ok()
             }
         };
         (Some(ending), ended)

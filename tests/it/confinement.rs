@@ -391,3 +391,56 @@ fn a_command_that_ignores_its_end_is_killed_after_its_grace() {
     assert_eq!(said.code, Some(6), "{}", said.stderr);
     assert!(said.stderr.contains("timed out"), "{}", said.stderr);
 }
+
+#[test]
+fn a_link_that_a_command_left_leads_no_mount_out_of_its_root() {
+    if level() != Level::Namespaces {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    let victim = sandbox.src().join("victim");
+    fs::create_dir(&victim).unwrap();
+    let victim = victim.display();
+    // What the command leaves, and where the next one has a store.
+    for (left, store) in [
+        (
+            format!("mv ~/k ~/k.old; ln -s {victim} ~/k"),
+            "k/made/deeper",
+        ),
+        // The stores' own table of mounts, if it were taken for the machine's.
+        ("mv ~/k ~/k.old; ln -s / ~/k".to_owned(), "k/proc"),
+        ("rmdir ~/k/own; ln -s / ~/k/own".to_owned(), "k/own"),
+    ] {
+        let more = format!(
+            "tools: [sh, mv, ln, rmdir, rm]\n    incremental: true\n    \
+             caches: [{{ name: c, path: {store} }}]"
+        );
+        let script = format!("echo > o; rm -f /usr/share/jackal-test; ({left}) 2>&1; true");
+        let said = build(&sandbox, &script, &more);
+        assert_eq!(said.code, Some(0), "{}", said.stderr);
+        let script = format!(
+            "echo more > o; echo > /usr/share/jackal-test && echo ESCAPED; ({left}) 2>&1; true"
+        );
+        let said = build(&sandbox, &script, &more);
+        assert!(!said.stderr.contains("ESCAPED"), "{left}: {}", said.stderr);
+        assert!(!Path::new("/usr/share/jackal-test").exists(), "{left}");
+        let made = fs::read_dir(sandbox.src().join("victim")).unwrap().count();
+        assert_eq!(made, 0, "{left}: {}", said.stderr);
+    }
+}
+
+#[test]
+fn without_namespaces_a_command_cannot_reach_the_process_that_started_it() {
+    if level() != Level::Namespaces {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    let script = "kill -9 $PPID; kill -STOP $PPID; cat /proc/$PPID/fdinfo/0 /proc/$PPID/environ; \
+                  (setsid sleep 300 &) ; echo done > o";
+    pipeline(&sandbox, script, "tools: [sh, cat, setsid, sleep]");
+    let said = super::sandbox::said(&mut without_namespaces(&sandbox));
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    let refused = said.stderr.matches("ermission denied").count()
+        + said.stderr.matches("not permitted").count();
+    assert!(refused >= 3, "{}", said.stderr);
+}

@@ -87,7 +87,10 @@ const PROJECTS: [Project; 8] = [
     ),
     (
         &[("build.gradle.kts", ""), ("gradlew", "#!/bin/sh\n")],
-        &["run: ['./gradlew', --no-daemon, build]", "outputs: [build/libs/]"],
+        &[
+            "run: ['./gradlew', --no-daemon, build]",
+            "outputs: [build/libs/]",
+        ],
     ),
     (
         &[

@@ -37,7 +37,9 @@ pub use serve::launcher;
 const NAME: &str = "launcher";
 /// Asks it to leave the namespaces of this machine.
 const NAMESPACES: &str = "namespaces";
-/// Says that it has.
+/// Says that it has closed what it inherited.
+const CLOSED: &str = "closed";
+/// Says that it has left them.
 const INSIDE: &str = "inside";
 
 /// A process that is to become a command, once it has received a [`Plan`].

@@ -20,7 +20,7 @@ use super::super::sandbox;
 use super::observe::observe;
 use super::plan::{Place, Plan, Purpose};
 use super::supervise::supervise;
-use super::{INSIDE, NAME, NAMESPACES};
+use super::{CLOSED, INSIDE, NAME, NAMESPACES};
 
 /// Maximum length of a plan, in bytes: a command line and its variables.
 const MAX_PLAN_BYTES: u64 = 64 << 20;
@@ -36,6 +36,13 @@ pub fn launcher(program: &Path, args: &[OsString]) -> ExitCode {
     rustix::process::umask(Mode::from_raw_mode(UMASK));
     apart::close_inherited();
     let mut refused = None;
+    // Commands could reach what this program's caller left open, through their parents: a
+    // new start closes it.
+    if stage.is_empty() && apart::has_inherited() {
+        let mut command = Command::new(program);
+        let again = command.arg0(NAME).args(["internal", NAME, CLOSED]).exec();
+        refused = Some(during("start again")(again));
+    }
     if stage == NAMESPACES {
         let left = sandbox::leave(program).map(|()| {
             // From here on, its own file is the one that is mounted read-only.

@@ -1,6 +1,6 @@
 //! Leaves this machine's users, mounts, processes and network.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::Path;
 
@@ -83,9 +83,11 @@ pub(in crate::ground) fn within(
 /// Mounts this program's own file read-only: a script whose interpreter is
 /// `/proc/self/exe` opens the file of the process that starts it, which is this program.
 fn shield(program: &Path) -> Result<(), String> {
+    let table = File::open(init::MOUNTS).map_err(during("list mounts"))?;
+    let program = fs::canonicalize(program).map_err(during("find this program"))?;
     init::system(init::keep_mounts(), "make mounts private", "/")?;
-    init::system(mount_bind(program, program), "mount", program)?;
-    init::read_only(&[program])
+    init::system(mount_bind(&program, &program), "mount", &program)?;
+    init::read_only(&[program], table)
 }
 
 /// Keeps `rights` when the next program starts.

@@ -1,12 +1,15 @@
 //! The first process of a sandbox. Makes the root, starts the command and collects what
 //! ends; when it ends itself, the system ends the rest.
 
-use std::fs;
-use std::io::{self, Write as _};
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io::{self, Read as _, Write as _};
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::StatVfsMountFlags;
+use rustix::fs::{FileType, Mode, OFlags, StatVfsMountFlags};
+use rustix::io::Errno;
 use rustix::mount::{
     MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_bind_recursive, mount_change,
     mount_remount, unmount,
@@ -15,11 +18,11 @@ use rustix::process::DumpableBehavior;
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 
 use super::super::child::{self, Input, Variables};
+use super::super::confine;
 use super::super::link::{Report, during};
 use super::filter;
-use super::overlay::{MOUNTING, Overlay};
+use super::overlay::MOUNTING;
 use super::root::Root;
-use crate::disk;
 
 /// Parts of `/proc` that change the system, or tell of more than this sandbox. To a
 /// command of root, their files are its own.
@@ -34,6 +37,10 @@ pub(in crate::ground) fn init(
 ) -> Result<Report, String> {
     make(root)?;
     drop_rights()?;
+    if root.network {
+        // Sockets without a file belong to the network, which is the machine's.
+        confine::leave_sockets().map_err(|error| format!("leave sockets: {error}"))?;
+    }
     // When this process ends, the system ends the rest.
     child::run(argv, env, &root.cwd, input, |_| ())
 }
@@ -45,40 +52,48 @@ pub(in crate::ground) fn try_root() -> Result<(), String> {
 
 /// Makes the root and enters it.
 fn make(root: &Root) -> Result<(), String> {
-    let at = root.at.as_path();
     let plain = MountFlags::NOSUID | MountFlags::NODEV;
-    let made = mount("tmpfs", at, "tmpfs", plain, c"mode=0755");
-    system(made, "mount", at)?;
-    let place = Place(at);
+    // What commands left in their folders must not lead to another table.
+    let table = File::open(MOUNTS).map_err(during("list mounts"))?;
+    let at = fs::canonicalize(&root.at);
+    let at = at.map_err(during(format!("find {}", root.at.display())))?;
+    let made = mount("tmpfs", &at, "tmpfs", plain, c"mode=0755");
+    system(made, "mount", &at)?;
+    let place = Place::open(&at)?;
     for (path, text) in &root.files {
-        let to = place.parents(path)?;
-        let made = disk::create(&to).and_then(|mut made| made.write_all(text.as_bytes()));
+        let made = place.file(path).and_then(|made| {
+            let mut made = made.ok_or(io::ErrorKind::AlreadyExists)?;
+            made.write_all(text.as_bytes())
+        });
         made.map_err(during(format!("write {}", path.display())))?;
     }
     for (target, path) in &root.links {
-        let to = place.parents(path)?;
-        symlink(target, &to).map_err(during(format!("link {}", path.display())))?;
+        let made = place
+            .parent(path)
+            .and_then(|(parent, name)| Ok(rustix::fs::symlinkat(target, &parent, name)?));
+        made.map_err(during(format!("link {}", path.display())))?;
     }
     let mut mounts: Vec<_> = root.mounts.iter().collect();
     mounts.sort_by(|one, other| one.to.cmp(&other.to));
     let mut sealed = Vec::new();
     for each in mounts {
-        let shown = place.bind(&each.from, &each.to)?;
-        sealed.extend((!each.writable).then_some(shown));
+        place.bind(&each.from, &each.to)?;
+        sealed.extend((!each.writable).then(|| place.of(&each.to)));
     }
     for overlay in &root.overlays {
-        place.overlay(overlay)?;
+        let shown = place.folder_for(&overlay.to)?;
+        system(overlay.mount(&named(&shown)), MOUNTING, &overlay.to)?;
     }
     place.devices()?;
     sealed.extend(place.processes()?);
-    read_only(&sealed)?;
+    read_only(&sealed, table)?;
     system(
-        mount_remount(at, plain | MountFlags::RDONLY | MountFlags::BIND, c""),
+        mount_remount(&at, plain | MountFlags::RDONLY | MountFlags::BIND, c""),
         "make read-only",
-        at,
+        &at,
     )?;
-    system(rustix::process::chdir(at), "enter", at)?;
-    system(rustix::process::pivot_root(".", "."), "make the root", at)?;
+    system(rustix::process::chdir(&at), "enter", &at)?;
+    system(rustix::process::pivot_root(".", "."), "make the root", &at)?;
     system(unmount(".", UnmountFlags::DETACH), "leave", "/")?;
     system(rustix::process::chdir("/"), "enter", "/")
 }
@@ -98,64 +113,121 @@ pub(super) fn system(
     done.map_err(|error| format!("{what} {path}: {}", io::Error::from(error)))
 }
 
-/// The folder on which a root is made.
-struct Place<'a>(&'a Path);
+/// The folder on which a root is made. Places in it are reached from its descriptor, and
+/// no link is followed: folders that were mounted there hold what commands left.
+struct Place<'a> {
+    at: &'a Path,
+    top: OwnedFd,
+}
 
-impl Place<'_> {
+/// How a folder is opened: as a place only, and not through a link.
+const FOLDER: OFlags = OFlags::PATH
+    .union(OFlags::DIRECTORY)
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::CLOEXEC);
+
+/// The path by which a mount names what is open.
+fn named(opened: &OwnedFd) -> PathBuf {
+    format!("/proc/self/fd/{}", opened.as_raw_fd()).into()
+}
+
+impl<'a> Place<'a> {
+    fn open(at: &'a Path) -> Result<Self, String> {
+        let top = rustix::fs::open(at, FOLDER, Mode::empty()).map_err(io::Error::from);
+        let top = top.map_err(during(format!("open {}", at.display())))?;
+        Ok(Self { at, top })
+    }
+
     /// Where `path`, which is absolute, is for now.
     fn of(&self, path: impl AsRef<Path>) -> PathBuf {
         let path = path.as_ref();
-        self.0.join(path.strip_prefix("/").unwrap_or(path))
+        self.at.join(path.strip_prefix("/").unwrap_or(path))
     }
 
-    /// The same, with the folders above it.
-    fn parents(&self, path: impl AsRef<Path>) -> Result<PathBuf, String> {
-        let to = self.of(path);
-        self.folder(to.parent().unwrap_or(self.0))?;
-        Ok(to)
-    }
-
-    fn folder(&self, path: &Path) -> Result<(), String> {
-        fs::create_dir_all(path).map_err(during(format!("create {}", path.display())))
-    }
-
-    /// Shows `from` at `to`; returns where that is for now.
-    fn bind(&self, from: &Path, to: &Path) -> Result<PathBuf, String> {
-        let facts = fs::metadata(from).map_err(during(format!("find {}", from.display())))?;
-        let shown = self.parents(to)?;
-        if facts.is_dir() {
-            self.folder(&shown)?;
-        } else if !shown.exists() {
-            disk::create(&shown).map_err(during(format!("create {}", to.display())))?;
+    /// The folder at `path`, made if it is absent.
+    fn folder(&self, path: &Path) -> io::Result<OwnedFd> {
+        let mut folder = self.top.try_clone()?;
+        for part in path.components() {
+            let name = match part {
+                Component::Normal(name) => name,
+                Component::RootDir | Component::CurDir => continue,
+                Component::ParentDir | Component::Prefix(_) => {
+                    return Err(io::ErrorKind::InvalidInput.into());
+                }
+            };
+            folder = match rustix::fs::openat(&folder, name, FOLDER, Mode::empty()) {
+                Err(Errno::NOENT) => {
+                    rustix::fs::mkdirat(&folder, name, Mode::from_raw_mode(0o755))?;
+                    rustix::fs::openat(&folder, name, FOLDER, Mode::empty())?
+                }
+                opened => opened?,
+            };
         }
-        system(mount_bind_recursive(from, &shown), "mount", to)?;
-        Ok(shown)
+        Ok(folder)
     }
 
-    fn overlay(&self, overlay: &Overlay) -> Result<(), String> {
-        let shown = self.of(&overlay.to);
-        self.folder(&shown)?;
-        system(overlay.mount(&shown), MOUNTING, &overlay.to)
+    fn folder_for(&self, path: &Path) -> Result<OwnedFd, String> {
+        let made = self.folder(path);
+        made.map_err(during(format!("create {}", path.display())))
+    }
+
+    /// The folder that `path` is in, and its name there.
+    fn parent<'p>(&self, path: &'p Path) -> io::Result<(OwnedFd, &'p OsStr)> {
+        let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+        let parent = path.parent().unwrap_or(Path::new("/"));
+        Ok((self.folder(parent)?, name))
+    }
+
+    /// A new file at `path`; `None`: there is one.
+    fn file(&self, path: &Path) -> io::Result<Option<File>> {
+        let (parent, name) = self.parent(path)?;
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        match rustix::fs::openat(&parent, name, flags, Mode::from_raw_mode(0o644)) {
+            Ok(made) => Ok(Some(File::from(made))),
+            Err(Errno::EXIST) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Shows `from` at `to`.
+    fn bind(&self, from: &Path, to: &Path) -> Result<(), String> {
+        let facts = fs::metadata(from).map_err(during(format!("find {}", from.display())))?;
+        let shown = match facts.is_dir() {
+            true => self.folder_for(to)?,
+            false => {
+                let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                let made = self.file(to).and_then(|_| {
+                    let (parent, name) = self.parent(to)?;
+                    Ok(rustix::fs::openat(&parent, name, flags, Mode::empty())?)
+                });
+                let made = made.map_err(during(format!("create {}", to.display())))?;
+                let facts = rustix::fs::fstat(&made).map_err(io::Error::from);
+                let facts = facts.map_err(during(format!("find {}", to.display())))?;
+                if FileType::from_raw_mode(facts.st_mode) == FileType::Symlink {
+                    return Err(format!("mount {}: there is a link", to.display()));
+                }
+                made
+            }
+        };
+        system(mount_bind_recursive(from, named(&shown)), "mount", to)
     }
 
     /// Terminals and shared memory of its own; the other devices are mounts.
     fn devices(&self) -> Result<(), String> {
         let plain = MountFlags::NOSUID | MountFlags::NOEXEC;
-        let shared = self.of("/dev/shm");
-        self.folder(&shared)?;
+        let shared = self.folder_for(Path::new("/dev/shm"))?;
         let made = mount(
             "tmpfs",
-            &shared,
+            named(&shared),
             "tmpfs",
             plain | MountFlags::NODEV,
             c"mode=1777",
         );
         system(made, "mount", "/dev/shm")?;
-        let terminals = self.of("/dev/pts");
-        self.folder(&terminals)?;
+        let terminals = self.folder_for(Path::new("/dev/pts"))?;
         let options = c"newinstance,ptmxmode=0666,mode=620";
         system(
-            mount("devpts", &terminals, "devpts", plain, options),
+            mount("devpts", named(&terminals), "devpts", plain, options),
             "mount",
             "/dev/pts",
         )?;
@@ -169,7 +241,7 @@ impl Place<'_> {
             symlink(target, self.of(name)).map_err(during(format!("link {name}")))?;
         }
         for name in ["/run", "/var/tmp"] {
-            self.folder(&self.of(name))?;
+            self.folder_for(Path::new(name))?;
         }
         Ok(())
     }
@@ -177,9 +249,10 @@ impl Place<'_> {
     /// Returns the parts that are to become read-only.
     fn processes(&self) -> Result<Vec<PathBuf>, String> {
         let proc = self.of("/proc");
-        self.folder(&proc)?;
+        let folder = self.folder_for(Path::new("/proc"))?;
         let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
-        system(mount("proc", &proc, "proc", flags, c""), "mount", "/proc")?;
+        let made = mount("proc", named(&folder), "proc", flags, c"");
+        system(made, "mount", "/proc")?;
         let parts = READ_ONLY.map(|name| proc.join(name)).into_iter();
         let parts: Vec<PathBuf> = parts.filter(|part| part.exists()).collect();
         for part in &parts {
@@ -189,22 +262,26 @@ impl Place<'_> {
     }
 }
 
-/// Makes the mounts at `paths`, and those below them, read-only. A mount keeps the flags
-/// that it has here: a process may not clear those of another user's.
-pub(super) fn read_only(paths: &[impl AsRef<Path>]) -> Result<(), String> {
-    let found =
-        |path: &Path| fs::canonicalize(path).map_err(during(format!("find {}", path.display())));
-    let tops: Result<Vec<PathBuf>, String> =
-        paths.iter().map(|path| found(path.as_ref())).collect();
-    for mounted in mounts_below(&tops?).map_err(during("list mounts"))? {
-        let kept = rustix::fs::statvfs(&mounted)
+/// The mounts of this process.
+pub(super) const MOUNTS: &str = "/proc/self/mountinfo";
+
+/// Makes the mounts at `paths`, which have no links, and those below them, read-only;
+/// `table` lists all mounts. A mount keeps the flags that it has here: a process may not
+/// clear those of another user's.
+pub(super) fn read_only(paths: &[impl AsRef<Path>], table: File) -> Result<(), String> {
+    let all = mounts(table).map_err(during("list mounts"))?;
+    for top in paths.iter().map(AsRef::as_ref) {
+        if !all.iter().any(|mounted| mounted == top) {
+            return Err(format!("make read-only {}: it is no mount", top.display()));
+        }
+    }
+    let held = |mounted: &&PathBuf| paths.iter().any(|top| mounted.starts_with(top.as_ref()));
+    for mounted in all.iter().filter(held) {
+        let kept = rustix::fs::statvfs(mounted)
             .map_or_else(|_| MountFlags::empty(), |facts| flags_of(facts.f_flag));
         let flags = MountFlags::BIND | MountFlags::RDONLY | kept;
-        system(
-            mount_remount(&mounted, flags, c""),
-            "make read-only",
-            &mounted,
-        )?;
+        let done = mount_remount(mounted, flags, c"");
+        system(done, "make read-only", mounted)?;
     }
     Ok(())
 }
@@ -224,14 +301,11 @@ fn flags_of(found: StatVfsMountFlags) -> MountFlags {
     kept.map(|(_, flag)| *flag).collect()
 }
 
-/// The mounts at one of `tops` and below it.
-fn mounts_below(tops: &[PathBuf]) -> io::Result<Vec<PathBuf>> {
-    let table = fs::read_to_string("/proc/self/mountinfo")?;
-    let points = table.lines().filter_map(|line| line.split(' ').nth(4));
-    let mut found: Vec<PathBuf> = points
-        .map(|point| PathBuf::from(unescape(point)))
-        .filter(|point| tops.iter().any(|top| point.starts_with(top)))
-        .collect();
+fn mounts(mut table: File) -> io::Result<Vec<PathBuf>> {
+    let mut text = String::new();
+    table.read_to_string(&mut text)?;
+    let points = text.lines().filter_map(|line| line.split(' ').nth(4));
+    let mut found: Vec<PathBuf> = points.map(|point| PathBuf::from(unescape(point))).collect();
     found.dedup();
     Ok(found)
 }
