@@ -182,7 +182,9 @@ impl Cas {
     /// The folders cannot be created or read.
     pub fn open(folder: impl Into<CacheFolder>) -> Result<Self, CasError> {
         let folder = folder.into();
+        // Commands that run elsewhere get paths of what is in it.
         let root = folder.path.join("v1");
+        let root = std::path::absolute(&root).unwrap_or(root);
         let new = |root: PathBuf, users: File, access: Access| Self {
             root,
             session: Mutex::default(),

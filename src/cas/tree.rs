@@ -173,7 +173,7 @@ impl Tree {
             } else {
                 let safe = SafePath::parse(path).is_ok_and(|safe| safe.as_str() == path);
                 if !safe {
-                    return Err(bad("plain names with single slashes between them"));
+                    return Err(unsafe_name(path));
                 }
                 let parent = path.rsplit_once('/').map_or("", |(parent, _)| parent);
                 if !folders.contains(parent) {
@@ -198,6 +198,14 @@ impl Tree {
             }
         }
         Ok(())
+    }
+}
+
+/// A path that is not made of plain names.
+fn unsafe_name(path: &str) -> TreeError {
+    TreeError::Malformed {
+        at: path.chars().take(200).collect(),
+        expected: "plain names with single slashes between them",
     }
 }
 

@@ -7,16 +7,18 @@
 //! links. So neither a name, nor a link planted by an archive, nor a folder that
 //! another process swaps for a link can lead elsewhere.
 //!
-//! Nothing is replaced: a file, link or folder that exists is an error.
+//! Nothing is replaced unless a function says so: a file, link or folder that exists is
+//! an error.
 
-use std::ffi::OsStr;
-use std::fs::File;
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File};
 use std::io;
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags, ResolveFlags};
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, RenameFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use crate::archive::SafePath;
@@ -143,6 +145,101 @@ impl Enclosure {
         Ok(rustix::fs::unlinkat(&above, name, AtFlags::empty())?)
     }
 
+    /// Opens the folder `at`.
+    ///
+    /// # Errors
+    ///
+    /// It is missing, not a folder, or its path contains a link.
+    pub fn inside(&self, at: &SafePath) -> io::Result<Self> {
+        Ok(Self {
+            top: self.reach(at.as_str(), Missing::Fail)?,
+            beneath: self.beneath,
+        })
+    }
+
+    /// The type of what is at `at`; of a link, that of the link itself.
+    ///
+    /// # Errors
+    ///
+    /// It is missing, or its path contains a link.
+    pub fn kind(&self, at: &SafePath) -> io::Result<FileType> {
+        let (above, name) = self.above(at, Missing::Fail)?;
+        let facts = rustix::fs::statat(&above, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        Ok(FileType::from_raw_mode(facts.st_mode))
+    }
+
+    /// The target of the link `at`.
+    ///
+    /// # Errors
+    ///
+    /// It is missing, not a link, or its path contains a link.
+    pub fn target(&self, at: &SafePath) -> io::Result<Vec<u8>> {
+        let (above, name) = self.above(at, Missing::Fail)?;
+        Ok(rustix::fs::readlinkat(&above, name, Vec::new())?.into_bytes())
+    }
+
+    /// The names in the folder, in no order.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read.
+    pub fn names(&self) -> io::Result<Vec<OsString>> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let open = rustix::fs::openat(&self.top, ".", flags, Mode::empty())?;
+        let mut names = Vec::new();
+        for entry in Dir::new(open)? {
+            let name = entry?.file_name().to_owned();
+            if !matches!(name.as_bytes(), b"." | b"..") {
+                names.push(OsStr::from_bytes(name.as_bytes()).to_owned());
+            }
+        }
+        Ok(names)
+    }
+
+    /// Makes the folder `at`, and those above it, in the place of files and links that
+    /// have their names.
+    ///
+    /// # Errors
+    ///
+    /// One of them cannot be removed or made.
+    pub fn replace_with_folder(&self, at: &SafePath) -> io::Result<()> {
+        let ends = at.as_str().match_indices('/').map(|(end, _)| end);
+        for end in ends.chain([at.as_str().len()]) {
+            let path = SafePath::parse(&at.as_str()[..end]).map_err(io::Error::other)?;
+            match self.kind(&path) {
+                Ok(FileType::Directory) => continue,
+                Ok(_) => self.remove(&path)?,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+            self.folder(&path)?;
+        }
+        Ok(())
+    }
+
+    /// Removes what is at `at` with its content, if it exists.
+    ///
+    /// # Errors
+    ///
+    /// Something in it cannot be removed, or its path contains a link.
+    pub fn remove_all(&self, at: &SafePath) -> io::Result<()> {
+        match self.above(at, Missing::Fail) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+            Ok((above, name)) => super::remove(&path_of(&above).join(name)),
+        }
+    }
+
+    /// Gives the folder itself this mode.
+    ///
+    /// # Errors
+    ///
+    /// It belongs to someone else.
+    pub fn set_mode(&self, mode: u32) -> io::Result<()> {
+        // A descriptor that is only passed through has no other way to it.
+        fs::set_permissions(path_of(&self.top), fs::Permissions::from_mode(mode))
+    }
+
     /// Moves the file or folder `from` to `to` in the enclosure `into`, where nothing
     /// may have that name. Both are on one file system.
     ///
@@ -199,6 +296,11 @@ impl Enclosure {
         }
         Ok(folder)
     }
+}
+
+/// A path to the folder that `folder` is, wherever that is now.
+fn path_of(folder: &OwnedFd) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", folder.as_raw_fd()))
 }
 
 /// Renames `from` to `to`, which must not exist.
@@ -300,6 +402,21 @@ mod tests {
                 }
             }
             assert!(enclosure.remove(&safe("abs/mine")).is_err());
+            assert!(enclosure.remove_all(&safe("abs/mine")).is_err());
+            assert!(enclosure.inside(&safe("abs")).is_err());
+            assert!(enclosure.kind(&safe("abs/mine")).is_err());
+            assert!(Enclosure::open(&inside.join("abs")).is_err());
+            enclosure.remove_all(&safe("twice")).unwrap();
+            enclosure.replace_with_folder(&safe("abs/x/y")).unwrap();
+            assert!(inside.join("abs/x/y").is_dir());
+            assert_eq!(enclosure.target(&safe("up")).unwrap(), b"../out");
+            enclosure.remove_all(&safe("abs")).unwrap();
+            enclosure.remove_all(&safe("abs/x")).unwrap();
+            let names = enclosure.names().unwrap();
+            assert!(
+                names.len() == 3 && !names.contains(&"abs".into()),
+                "{names:?}"
+            );
         });
     }
 

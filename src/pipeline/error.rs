@@ -76,6 +76,16 @@ pub enum ExpandError {
         /// The path.
         path: String,
     },
+    /// An output in the repository of Git.
+    #[error(
+        "the output `{path}` of the task `{instance}` has a part called `.git`, in which Git finds programs to run: give it another name"
+    )]
+    OutputOfGit {
+        /// The instance.
+        instance: String,
+        /// The path.
+        path: String,
+    },
     /// Two instances write the same path.
     #[error(
         "the output `{path}` of the task `{instance}` overlaps an output of `{other}`: give each output one task. Paths are relative to the pipeline file, not to `workdir`; in a matrix, put a value in the path"
@@ -118,6 +128,7 @@ impl ExpandError {
             | Self::ManyInstances { instance, key, .. } => Some((instance, key)),
             Self::OutputPath { instance, .. }
             | Self::OutputPattern { instance, .. }
+            | Self::OutputOfGit { instance, .. }
             | Self::OutputOverlap { instance, .. } => Some((instance, "outputs")),
             Self::TooMany { .. } => None,
         }

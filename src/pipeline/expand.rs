@@ -6,6 +6,8 @@
 
 mod instance;
 mod render;
+
+pub(crate) use render::is_of_git;
 mod scope;
 
 use std::collections::BTreeMap;
@@ -251,6 +253,10 @@ mod tests {
             (
                 "  a: { run: [x], inputs: [], outputs: ['../o'] }\n",
                 "without `..`",
+            ),
+            (
+                "  a: { run: [x], inputs: [], outputs: [d/.git/config] }\n",
+                "give it another name",
             ),
             (
                 "  a: { run: [x], inputs: [], outputs: ['dist/*.txt'] }\n",

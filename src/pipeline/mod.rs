@@ -26,6 +26,7 @@ pub mod verb;
 
 pub use check::parse;
 pub use error::ExpandError;
+pub(crate) use expand::is_of_git;
 pub use expand::{Facts, Instance, RenderedOutput, RunsAfter, expand};
 pub use limits::{
     CACHES, CacheLimits, DownloadCache, Resources, Retries, RetryOn, Sandbox, Secret, SecretSource,

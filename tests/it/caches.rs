@@ -97,7 +97,7 @@ fn a_store_is_in_no_key_and_an_unknown_tool_needs_a_path() {
     let said = sandbox.run(&["build", "--pipeline", "p.yaml"]);
     assert_eq!(said.code, Some(3));
     assert!(
-        said.stderr.contains("`caches` has no row for `bazel`"),
+        said.stderr.contains("`caches` has no tool called `bazel`"),
         "{}",
         said.stderr
     );

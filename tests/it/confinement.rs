@@ -444,3 +444,159 @@ fn without_namespaces_a_command_cannot_reach_the_process_that_started_it() {
         + said.stderr.matches("not permitted").count();
     assert!(refused >= 3, "{}", said.stderr);
 }
+
+#[test]
+fn no_output_is_collected_through_a_folder_that_the_command_replaced() {
+    if level() != Level::Namespaces {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    let victim = tempfile::tempdir().unwrap();
+    fs::write(victim.path().join("o"), "secret\n").unwrap();
+    sandbox.write("lib/f", "");
+    let victim = victim.path().display();
+    let task = |script: &str| {
+        sandbox.write(
+            "app/p.yaml",
+            format!(
+                "kind: JackalPipeline\nversion: 1\nname: p\ntasks:\n  a:\n    run: '{script}'\n    \
+                 shell: sh\n    inputs: [../lib/**]\n    outputs: [o]\n    tools: [sh, mv, ln, dirname]\n"
+            ),
+        );
+    };
+    let out = sandbox.src().join("app/o");
+    let git = Command::new("git")
+        .args(["init", "-q"])
+        .current_dir(sandbox.src())
+        .status();
+    assert!(git.unwrap().success());
+    task(&format!(
+        "cd /jackal/work; mv app x || exit 7; ln -s {victim} app"
+    ));
+    let said = sandbox.run(&["build", "--pipeline", "app/p.yaml"]);
+    assert_eq!(said.code, Some(1), "{}", said.stderr);
+    assert!(
+        said.stderr.contains("is a file or link, expected a folder"),
+        "{}",
+        said.stderr
+    );
+    assert!(!out.exists());
+    // Without a root of its own, the command knows where its stage is.
+    task(&format!(
+        "s=$(dirname $HOME); mv $s/root $s/x && ln -s {victim} $s/root; : > o"
+    ));
+    let mut held = without_namespaces(&sandbox);
+    held.current_dir(sandbox.src().join("app"));
+    let said = super::sandbox::said(&mut held);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    assert_eq!(fs::read(&out).unwrap(), b"");
+}
+
+#[test]
+fn without_namespaces_nothing_is_changed_through_what_a_command_left_in_its_home() {
+    if level() != Level::Namespaces {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    let victim = tempfile::tempdir().unwrap();
+    let file = victim.path().join("registry/id");
+    fs::create_dir(victim.path().join("registry")).unwrap();
+    fs::write(&file, "mine").unwrap();
+    let mode = || {
+        let facts = fs::metadata(victim.path()).unwrap();
+        facts.permissions().mode() & 0o777
+    };
+    fs::set_permissions(victim.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    let shown = victim.path().display();
+    for (run, path) in ["one", "two", "three"].into_iter().enumerate() {
+        sandbox.write("seed", path);
+        let script = format!(
+            "cat seed $HOME/.s/id > o; rm -rf $HOME/.s $HOME/.cargo; ln -s {shown} $HOME/.cargo; \
+             ln -s {shown}/registry $HOME/.s; s=$(dirname $HOME); \
+             mv $s/home $s/old && ln -s {shown} $s/home; :"
+        );
+        sandbox.write(
+            "p.yaml",
+            format!(
+                "kind: JackalPipeline\nversion: 1\nname: p\ntasks:\n  a:\n    run: '{script}'\n    \
+                 shell: sh\n    inputs: [seed]\n    outputs: [o]\n    incremental: true\n    \
+                 tools: [sh, cat, rm, mv, ln, dirname]\n    caches: [cargo]\n    \
+                 secrets: {{ id: {{ env: ID, path: ~/.s/id }} }}\n"
+            ),
+        );
+        let said = super::sandbox::said(without_namespaces(&sandbox).env("ID", "hidden"));
+        assert_eq!(said.code, Some(0), "{run}: {}", said.stderr);
+        let made = fs::read_to_string(sandbox.src().join("o")).unwrap();
+        assert_eq!(made, format!("{path}hidden"));
+        assert_eq!(fs::read(&file).unwrap(), b"mine");
+        assert_eq!(mode(), 0o700);
+    }
+}
+
+#[test]
+fn a_cache_at_another_path_is_not_mounted_over_what_a_command_left() {
+    let sandbox = Sandbox::new();
+    let victim = tempfile::tempdir().unwrap();
+    let task = |script: &str, caches: &str| {
+        sandbox.write(
+            "p.yaml",
+            format!(
+                "kind: JackalPipeline\nversion: 1\nname: p\ntasks:\n  a:\n    run: '{script}'\n    \
+                 shell: sh -e\n    inputs: []\n    outputs: [o]\n    tools: [sh, ln]\n    \
+                 caches: [{caches}]\n"
+            ),
+        );
+        sandbox.run(&["build", "--pipeline", "p.yaml"])
+    };
+    let leave = format!("ln -s {} ~/a/b; : > o", victim.path().display());
+    let said = task(&leave, "{ name: c, path: a }");
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    let said = task("echo > ~/a/b/f; : > o", "{ name: c, path: a/b }");
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    assert_eq!(fs::read_dir(victim.path()).unwrap().count(), 0);
+    let said = task(": > o", "{ name: c, path: a }, { name: d, path: a/b }");
+    assert_eq!(said.code, Some(3), "{}", said.stderr);
+    assert!(
+        said.stderr.contains("`c`") && said.stderr.contains("`d` at `~/a/b`"),
+        "{}",
+        said.stderr
+    );
+}
+
+#[test]
+fn paths_in_a_relative_cache_are_absolute_for_the_command() {
+    let sandbox = Sandbox::new();
+    sandbox.write(
+        "p.yaml",
+        "kind: JackalPipeline\nversion: 1\nname: p\ntasks:\n  a:\n    \
+         run: 'mkdir d; cd d; echo \"$HOME\" > \"$HOME/h\"; cat \"$HOME/h\" > ../o'\n    \
+         shell: sh -e\n    inputs: []\n    outputs: [o]\n    tools: [sh, cat, mkdir]\n    \
+         sandbox: none\n    incremental: true\n",
+    );
+    let said = sandbox.run(&["build", "--pipeline", "p.yaml", "--cache-dir", "own"]);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    let home = fs::read_to_string(sandbox.src().join("o")).unwrap();
+    assert!(home.starts_with('/'), "{home}");
+}
+
+#[test]
+fn no_repository_of_git_is_put_into_the_workspace() {
+    let sandbox = Sandbox::new();
+    let task = |output: &str| {
+        sandbox.write(
+            "p.yaml",
+            format!(
+                "kind: JackalPipeline\nversion: 1\nname: p\ntasks:\n  a:\n    \
+                 run: 'mkdir -p d/s/.git; echo > d/s/.git/config'\n    shell: sh -e\n    \
+                 inputs: []\n    outputs: [{output}]\n    tools: [sh, mkdir]\n"
+            ),
+        );
+        sandbox.run(&["build", "--pipeline", "p.yaml"])
+    };
+    for (output, named) in [("d/", "`d/s/.git`"), ("d/s/.git/", "`d/s/.git/`")] {
+        let said = task(output);
+        assert_eq!(said.code, Some(3), "{}", said.stderr);
+        assert!(said.stderr.contains(named), "{}", said.stderr);
+        assert!(!sandbox.src().join("d").exists());
+    }
+}

@@ -2,38 +2,56 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, symlink};
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
-use rustix::fs::OFlags;
 
-use crate::archive::MAX_DEPTH;
+use crate::archive::{MAX_DEPTH, SafePath};
 use crate::cas::{Cas, CasError, is_damage};
-use crate::disk::at;
+use crate::disk::{Enclosure, at};
 use crate::oci::Digest;
 
 use super::staging::{Staging, make_folder, swap};
-use super::{MAX_TREE_BYTES, Tree, TreeEntry, TreeError, TreeKind, stays_inside};
+use super::{MAX_TREE_BYTES, Tree, TreeEntry, TreeError, TreeKind, stays_inside, unsafe_name};
 
 /// Size of the copy buffer.
 const BUFFER_BYTES: usize = 128 << 10;
 
-/// Stores the folder, file or link at `from`: the content of its files, then the tree.
+/// Stores the folder, file or link at `from` in the folder `within`: the content of its
+/// files, then the tree. No link is followed on the way to it or in it. Errors call it
+/// `shown`.
 ///
 /// # Errors
 ///
 /// [`TreeError`]: an entry has another type, leads outside, has a name that is not
 /// UTF-8, or cannot be read.
-pub fn store(cas: &Cas, from: &Path) -> Result<(Tree, Digest, u64), TreeError> {
+pub fn store(
+    cas: &Cas,
+    within: &Enclosure,
+    from: &SafePath,
+    shown: &Path,
+) -> Result<(Tree, Digest, u64), TreeError> {
     let mut found = Vec::new();
-    visit(from, String::new(), 0, &mut found)?;
+    visit((within, from, shown), String::new(), 0, &mut found)?;
+    let single = matches!(found.as_slice(), [(path, None)] if path.is_empty());
+    let folder = match found.is_empty() || single || found[0].0.is_empty() {
+        true => None,
+        false => Some(within.inside(from).map_err(at(shown))?),
+    };
     let mut entries: Vec<TreeEntry> = found
         .into_par_iter()
         .map(|(path, kind)| {
             let kind = match kind {
                 Some(kind) => kind,
-                None => store_file(cas, &below(from, &path))?,
+                None => {
+                    let full = below(shown, &path);
+                    let file = match &folder {
+                        Some(folder) => folder.read(&safe(&path)?),
+                        None => within.read(from),
+                    };
+                    store_file(cas, file.map_err(at(&full))?, &full)?
+                }
             };
             Ok(TreeEntry { path, kind })
         })
@@ -58,25 +76,28 @@ fn below(root: &Path, path: &str) -> PathBuf {
     }
 }
 
-/// Lists files (as `None`), links and folders.
+fn safe(path: &str) -> Result<SafePath, TreeError> {
+    let safe = SafePath::parse(path).ok();
+    safe.filter(|safe| safe.as_str() == path)
+        .ok_or_else(|| unsafe_name(path))
+}
+
+/// Lists files (as `None`), links and folders: what is called `name` in the folder
+/// `within`, and `full` in errors.
 fn visit(
-    full: &Path,
+    (within, name, full): (&Enclosure, &SafePath, &Path),
     path: String,
     depth: usize,
     found: &mut Vec<(String, Option<TreeKind>)>,
 ) -> Result<(), TreeError> {
-    let metadata = fs::symlink_metadata(full).map_err(at(full))?;
-    let file_type = metadata.file_type();
+    let file_type = within.kind(name).map_err(at(full))?;
     if file_type.is_file() {
         found.push((path, None));
         return Ok(());
     }
     if file_type.is_symlink() {
-        let target = fs::read_link(full).map_err(at(full))?;
-        let target = target
-            .to_str()
-            .ok_or_else(|| TreeError::NotUtf8(full.to_owned()))?;
-        let target = target.to_owned();
+        let target = within.target(name).map_err(at(full))?;
+        let target = String::from_utf8(target).map_err(|_| TreeError::NotUtf8(full.to_owned()))?;
         if !stays_inside(&path, &target) {
             let path = full.display().to_string();
             return Err(TreeError::Escapes { path, target });
@@ -99,26 +120,21 @@ fn visit(
     if !path.is_empty() {
         found.push((path, Some(TreeKind::Directory)));
     }
-    for entry in fs::read_dir(full).map_err(at(full))? {
-        let entry = entry.map_err(at(full))?.path();
-        let name = entry.file_name().and_then(|name| name.to_str());
-        let name = name.ok_or_else(|| TreeError::NotUtf8(entry.clone()))?;
-        visit(&entry, format!("{prefix}{name}"), depth + 1, found)?;
+    let folder = within.inside(name).map_err(at(full))?;
+    for name in folder.names().map_err(at(full))? {
+        let entry = full.join(&name);
+        let name = name
+            .to_str()
+            .ok_or_else(|| TreeError::NotUtf8(entry.clone()))?;
+        let below = format!("{prefix}{name}");
+        let name = safe(name).map_err(|_| unsafe_name(&below))?;
+        visit((&folder, &name, &entry), below, depth + 1, found)?;
     }
     Ok(())
 }
 
-fn store_file(cas: &Cas, path: &Path) -> Result<TreeKind, TreeError> {
-    // If a link or pipe has replaced the file since it was listed, opening it must not
-    // follow it or block.
-    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits();
-    let mut options = File::options();
-    options.read(true).custom_flags(flags.cast_signed());
-    let file = options.open(path).map_err(at(path))?;
+fn store_file(cas: &Cas, file: File, path: &Path) -> Result<TreeKind, TreeError> {
     let metadata = file.metadata().map_err(at(path))?;
-    if !metadata.is_file() {
-        return Err(TreeError::Special(path.to_owned()));
-    }
     let mut ingest = cas.ingest()?;
     copy(&mut file.take(metadata.len()), &mut ingest).map_err(at(path))?;
     let (digest, size) = ingest.commit()?;
@@ -233,6 +249,12 @@ mod tests {
         fs::metadata(path).unwrap().permissions().mode() & 0o7777
     }
 
+    fn stored(cas: &Cas, from: &Path) -> Result<(Tree, Digest, u64), TreeError> {
+        let name = from.file_name().unwrap().to_str().unwrap();
+        let within = Enclosure::open(from.parent().unwrap()).unwrap();
+        store(cas, &within, &SafePath::parse(name).unwrap(), from)
+    }
+
     fn made(root: &Path) -> PathBuf {
         let from = root.join("from");
         fs::create_dir_all(from.join("bin/empty")).unwrap();
@@ -248,7 +270,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let cas = Cas::open(dir.path().join("cas")).unwrap();
         let from = made(dir.path());
-        let (tree, digest, size) = store(&cas, &from).unwrap();
+        let (tree, digest, size) = stored(&cas, &from).unwrap();
         assert_eq!(load(&cas, &digest).unwrap(), tree);
         assert_eq!(tree.encode().len() as u64, size);
         let to = dir.path().join("to");
@@ -265,7 +287,7 @@ mod tests {
             (mode(&to.join("bin/tool")), mode(&to.join("bin.txt"))),
             (0o755, 0o644)
         );
-        assert_eq!(store(&cas, &to).unwrap().1, digest);
+        assert_eq!(stored(&cas, &to).unwrap().1, digest);
         // Nothing is left beside it.
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 3);
     }
@@ -276,7 +298,7 @@ mod tests {
         let cas = Cas::open(dir.path().join("cas")).unwrap();
         let path = dir.path().join("f");
         fs::write(&path, "one").unwrap();
-        let (tree, digest, _) = store(&cas, &path).unwrap();
+        let (tree, digest, _) = stored(&cas, &path).unwrap();
         assert!(tree.single().is_some());
         fs::remove_file(&path).unwrap();
         restore(&cas, &load(&cas, &digest).unwrap(), &path).unwrap();
@@ -288,7 +310,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().join("cas");
         let from = made(dir.path());
-        let (tree, ..) = store(&Cas::open(&root).unwrap(), &from).unwrap();
+        let (tree, ..) = stored(&Cas::open(&root).unwrap(), &from).unwrap();
         let hex = Digest::of(b"text").hex();
         let blob = root.join("v1/blobs/sha256").join(&hex[..2]).join(&hex);
         fs::write(blob, "teXt").unwrap();
@@ -310,10 +332,10 @@ mod tests {
         let out = dir.path().join("out");
         fs::create_dir(&out).unwrap();
         symlink("/etc/passwd", out.join("l")).unwrap();
-        assert!(matches!(store(&cas, &out), Err(TreeError::Escapes { .. })));
+        assert!(matches!(stored(&cas, &out), Err(TreeError::Escapes { .. })));
         fs::remove_file(out.join("l")).unwrap();
         let _socket = std::os::unix::net::UnixListener::bind(out.join("s")).unwrap();
-        assert!(matches!(store(&cas, &out), Err(TreeError::Special(_))));
+        assert!(matches!(stored(&cas, &out), Err(TreeError::Special(_))));
     }
 
     #[test]

@@ -10,13 +10,14 @@ mod locks;
 
 use std::fs;
 use std::io::{self, Read as _};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use locks::{Expected, Place};
 
 use crate::archive::SafePath;
 use crate::cas::{Cas, CasError, Kept, Key};
-use crate::disk::{self, Enclosure, Rights, at};
+use crate::disk::{Enclosure, Rights, at};
 use crate::ground::inputs::Inputs;
 use crate::oci::Digest;
 use crate::pipeline::DownloadCache;
@@ -117,6 +118,8 @@ const ROWS: [Row; 10] = [
 /// A store of downloads that a task uses.
 #[derive(Clone, Debug)]
 pub(crate) struct Store {
+    /// As the pipeline calls it.
+    pub name: String,
     /// The kept folder with the task's own part.
     pub kept: String,
     /// Relative to the home of the command.
@@ -133,6 +136,7 @@ impl Store {
         let row = row.unwrap_or(&OWN);
         let owned = |text: &&str| (*text).to_owned();
         Self {
+            name: cache.name.clone(),
             kept: kept.to_owned(),
             folders: match &cache.path {
                 Some(path) => vec![path.clone()],
@@ -154,8 +158,8 @@ impl Store {
 /// The folder of a kept folder that the command sees parts of.
 const FILES: &str = "files";
 
-/// What a store's folder belongs to: another value empties all of them.
-const IDENTITY: &str = "downloads 1";
+/// The form of a store's folder: another value empties all of them.
+const FORM: &str = "downloads 2";
 
 /// A store that a command uses now.
 pub(crate) struct Open {
@@ -167,16 +171,20 @@ impl Open {
     /// Opens a store and fills it with what other tasks downloaded. `None`: another
     /// process uses the task's part, so the command starts with an empty one.
     pub(crate) fn new(cas: &Cas, store: Store) -> Result<Option<Self>, CasError> {
-        let Some(kept) = cas.kept(&store.kept, IDENTITY)? else {
+        // At another path, what a command left would be on the way to the new one.
+        let identity = format!("{FORM}\0{}", store.folders.join("\0"));
+        let Some(kept) = cas.kept(&store.kept, &identity)? else {
             return Ok(None);
         };
         let files = kept.path().join(FILES);
+        fs::create_dir_all(&files).map_err(at(&files))?;
+        let enclosure = Enclosure::open(&files).map_err(at(&files))?;
         for folder in &store.folders {
             let path = files.join(folder);
-            fs::create_dir_all(&path).map_err(at(&path))?;
+            let made = safe(folder).and_then(|folder| enclosure.replace_with_folder(&folder));
+            made.map_err(at(&path))?;
         }
         let open = Self { kept, store };
-        let enclosure = Enclosure::open(&files).map_err(at(&files))?;
         for expected in &open.store.expected {
             // What cannot be brought is downloaded.
             let _ = open.bring(cas, &enclosure, expected);
@@ -195,7 +203,7 @@ impl Open {
         let Some(path) = self.path(cas, expected) else {
             return Ok(());
         };
-        if self.kept.path().join(FILES).join(path.as_path()).exists() {
+        if files.kind(&path).is_ok() {
             return Ok(());
         }
         let Some(digest) = known(cas, &expected.name) else {
@@ -240,8 +248,7 @@ impl Open {
         let candidates: Vec<(String, Option<String>)> = match &expected.place {
             Place::At(path) => vec![(path.clone(), None)],
             Place::InRegistry { file, .. } => {
-                let listed = fs::read_dir(self.kept.path().join(FILES).join(CRATES))?;
-                let names = listed.flatten().map(|entry| entry.file_name());
+                let names = files.inside(&safe(CRATES)?)?.names()?.into_iter();
                 let names = names.filter_map(|name| name.into_string().ok());
                 names
                     .map(|name| (format!("{CRATES}/{name}/{file}"), Some(name)))
@@ -297,15 +304,52 @@ fn known(cas: &Cas, name: &str) -> Option<Digest> {
     held.is_ok_and(|held| held).then_some(digest)
 }
 
-/// Puts links to the folders of `open` into `home`, for commands that have no root of
-/// their own.
-pub(crate) fn link(open: &Open, home: &Path) -> Result<(), CasError> {
+/// Makes places for the folders of `open` in `home`, which may have been kept: folders to
+/// mount on, or links for commands that have no root of their own.
+pub(crate) fn place(open: &Open, home: &Path, linked: bool) -> Result<(), CasError> {
+    let inside = Enclosure::open(home).map_err(at(home))?;
     for (folder, below) in open.folders() {
-        let to = home.join(below);
-        let above = to.parent().unwrap_or(home);
-        fs::create_dir_all(above).map_err(at(above))?;
-        disk::remove(&to).map_err(at(&to))?;
-        std::os::unix::fs::symlink(&folder, &to).map_err(at(&to))?;
+        let make = || {
+            let to = safe(below)?;
+            if !linked {
+                return inside.replace_with_folder(&to);
+            }
+            if let Some((above, _)) = below.rsplit_once('/') {
+                inside.replace_with_folder(&safe(above)?)?;
+            }
+            inside.remove_all(&to)?;
+            inside.link(&to, folder.as_os_str().as_bytes())
+        };
+        make().map_err(at(&home.join(below)))?;
+    }
+    Ok(())
+}
+
+fn safe(path: &str) -> io::Result<SafePath> {
+    SafePath::parse(path).map_err(io::Error::other)
+}
+
+/// Two stores whose folders lie in one another.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the caches `{}` at `~/{}` and `{}` at `~/{}` lie in one another: give each its own `path`",
+    .0[0].0, .0[0].1, .0[1].0, .0[1].1
+)]
+pub(crate) struct Nested([(String, String); 2]);
+
+/// Checks that no store is in another one: what is in one could be a link that leads
+/// the other one elsewhere.
+pub(crate) fn check(stores: &[Store]) -> Result<(), Nested> {
+    let all = stores.iter().enumerate();
+    let all = all.flat_map(|(at, store)| store.folders.iter().map(move |folder| (at, folder)));
+    let all: Vec<(usize, &String)> = all.collect();
+    for (at, outer) in &all {
+        for (other, inner) in &all {
+            if at != other && Path::new(inner).starts_with(outer) {
+                let named = |at: usize, folder: &str| (stores[at].name.clone(), folder.to_owned());
+                return Err(Nested([named(*at, outer), named(*other, inner)]));
+            }
+        }
     }
     Ok(())
 }
@@ -327,6 +371,7 @@ mod tests {
 
     fn store(expected: Vec<Expected>) -> Store {
         Store {
+            name: "cargo".into(),
             kept: "a".into(),
             folders: vec![".cargo/registry".into()],
             variable: None,
@@ -365,6 +410,68 @@ mod tests {
         // The task itself sees what it left, others do not.
         run("second", Some("evil"), None);
         run("third", Some("good"), None);
+    }
+
+    #[test]
+    fn a_store_at_another_path_does_not_follow_what_was_left() {
+        let dir = tempfile::tempdir().unwrap();
+        let cas = Cas::open(dir.path().join("cas")).unwrap();
+        let victim = dir.path().join("victim");
+        fs::create_dir(&victim).unwrap();
+        let at = |path: &str| {
+            let mut store = store(Vec::new());
+            store.folders = vec![path.to_owned()];
+            Open::new(&cas, store).unwrap().unwrap()
+        };
+        let first = at("a");
+        let (folder, _) = first.folders().next().unwrap();
+        std::os::unix::fs::symlink(&victim, folder.join("b")).unwrap();
+        first.settle(&cas).unwrap();
+        let second = at("a/b/c");
+        let (folder, _) = second.folders().next().unwrap();
+        assert_eq!(fs::canonicalize(&folder).unwrap(), folder);
+        assert_eq!(fs::read_dir(&victim).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn no_place_is_made_through_a_link_in_the_home() {
+        let dir = tempfile::tempdir().unwrap();
+        let cas = Cas::open(dir.path().join("cas")).unwrap();
+        let (home, victim) = (dir.path().join("home"), dir.path().join("victim"));
+        fs::create_dir_all(victim.join("registry")).unwrap();
+        let open = Open::new(&cas, store(Vec::new())).unwrap().unwrap();
+        for linked in [true, false] {
+            fs::create_dir(&home).unwrap();
+            std::os::unix::fs::symlink(&victim, home.join(".cargo")).unwrap();
+            place(&open, &home, linked).unwrap();
+            let made = fs::symlink_metadata(home.join(".cargo/registry")).unwrap();
+            assert_eq!(made.is_symlink(), linked);
+            let kept = fs::symlink_metadata(victim.join("registry")).unwrap();
+            assert!(kept.is_dir());
+            fs::remove_dir_all(&home).unwrap();
+        }
+    }
+
+    #[test]
+    fn stores_that_lie_in_one_another_are_refused() {
+        let mut other = store(Vec::new());
+        other.name = "own".into();
+        for (path, nested) in [
+            (".cargo", true),
+            (".cargo/registry", true),
+            (".cargo/registry/x", true),
+            (".cargo/registry-x", false),
+        ] {
+            other.folders = vec![path.to_owned()];
+            let found = check(&[store(Vec::new()), other.clone()]);
+            assert_eq!(found.is_err(), nested, "{path}");
+            let Err(error) = found else { continue };
+            let error = error.to_string();
+            assert!(
+                error.contains("`cargo`") && error.contains("`own`"),
+                "{error}"
+            );
+        }
     }
 
     #[test]

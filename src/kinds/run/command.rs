@@ -21,7 +21,7 @@ use crate::action::Output;
 use crate::archive::{PathError, SafePath};
 use crate::cas::tree::{self, Tree, TreeError};
 use crate::cas::{Cas, CasError};
-use crate::disk::DiskError;
+use crate::disk::{DiskError, Enclosure, at};
 use crate::ground::confine::Confinement;
 use crate::ground::inputs::Inputs;
 use crate::ground::process::{Ending, Finished, Piece, Process, ProcessError, Stream};
@@ -151,6 +151,15 @@ pub enum RunError {
         output: String,
         /// How many more there are.
         others: usize,
+    },
+    /// A repository of Git in an output.
+    #[error(
+        "`{path}` is not put into the workspace, as Git would run programs that it names: let the \
+         command remove it"
+    )]
+    OfGit {
+        /// Relative to the workspace.
+        path: String,
     },
     /// An input, output or work folder that leads out of the stage.
     #[error("invalid input, output or working directory `{path}`")]
@@ -293,7 +302,7 @@ impl Staged {
             _ => room,
         };
         let cwd = room.prepare(&layout, &inputs, &outputs, &task.workdir)?;
-        let confinement = (level != Level::Free).then(|| Confinement {
+        let mut confinement = (level != Level::Free).then(|| Confinement {
             readable: task.readable,
             writable: room.writable(),
         });
@@ -301,12 +310,12 @@ impl Staged {
             (Some(rules), Level::Namespaces) => Some(root(&room, &cwd, rules, task.network)),
             _ => None,
         };
-        let home = room.path().join(stage::HOME);
-        private::place(&task.private, &home, root.as_mut())?;
-        set_usual(&mut env, &room, root.is_some());
-        if root.is_none() {
-            room.link_stores()?;
+        let secrets = private::place(&task.private, &room.path(), root.as_mut())?;
+        if let Some(rules) = &mut confinement {
+            rules.readable.extend(secrets);
         }
+        set_usual(&mut env, &room, root.is_some());
+        room.place_stores(root.is_none())?;
         let process = Process {
             argv: task.argv,
             env,
@@ -332,8 +341,7 @@ impl Staged {
 
     /// Stores what the command made, and leaves its folder.
     fn conclude(self, cas: &Cas, finished: Result<Finished, ProcessError>) -> Result<Ran, Failed> {
-        let home = self.room.path().join(stage::HOME);
-        let removed = private::remove(&self.private, &home);
+        let removed = private::remove(&self.private, &self.room.path());
         let made = finished.map_err(RunError::from);
         let made = removed.and(made);
         let made = made.and_then(|finished| self.collect(cas, &finished));
@@ -461,24 +469,6 @@ async fn blocking<T: Send + 'static>(
     done.unwrap_or(Err(RunError::BrokenOff))
 }
 
-/// An error about a file of the stage, with the path that the user knows.
-fn shown_below(error: TreeError, root: &Path) -> TreeError {
-    let below = |path: &Path| path.strip_prefix(root).unwrap_or(path).to_owned();
-    match error {
-        TreeError::Io(DiskError { path, source }) => TreeError::Io(DiskError {
-            path: below(&path),
-            source,
-        }),
-        TreeError::Special(path) => TreeError::Special(below(&path)),
-        TreeError::NotUtf8(path) => TreeError::NotUtf8(below(&path)),
-        TreeError::Escapes { path, target } => TreeError::Escapes {
-            path: below(Path::new(&path)).display().to_string(),
-            target,
-        },
-        other => other,
-    }
-}
-
 /// Stores outputs and log.
 fn collect(
     cas: &Cas,
@@ -486,15 +476,14 @@ fn collect(
     declared: &[DeclaredOutput],
     log: &[Piece],
 ) -> Result<Ran, RunError> {
-    let root = layout.own();
+    let stage = Enclosure::open(layout.stage()).map_err(at(layout.stage()))?;
     let (mut outputs, mut also, mut seen) = (Vec::new(), Vec::new(), HashSet::new());
     for output in declared {
         let path = named(&output.path)?;
-        let Some(full) = stage::find(&root, path.as_str(), output)? else {
+        let Some(found) = stage::find(&stage, layout, path.as_str(), output)? else {
             continue;
         };
-        let stored = tree::store(cas, &full);
-        let (tree, digest, size) = stored.map_err(|error| shown_below(error, &root))?;
+        let (tree, digest, size) = tree::store(cas, &stage, &found, path.as_path())?;
         also.extend(tree.blobs().into_iter().filter(|blob| seen.insert(*blob)));
         outputs.push((Output::new(&output.path, (digest, size)), tree));
     }
@@ -540,7 +529,9 @@ fn class(error: &RunError) -> Class {
         RunError::Io(error) => of_io(&error.source),
         RunError::Tree(error) => of_tree(error),
         RunError::Cas(error) => of_cas(error),
-        RunError::Path { .. } | RunError::Foreign { .. } => Class::Configuration,
+        RunError::Path { .. } | RunError::Foreign { .. } | RunError::OfGit { .. } => {
+            Class::Configuration
+        }
         _ => Class::Task,
     }
 }

@@ -427,7 +427,7 @@ fn task(site: &Site, work: &RunWork, prepared: &Prepared) -> Result<RunTask, Fai
             task: kept_name(work, "base"),
             writable: work.writable.clone(),
         },
-        stores: stores(work, &prepared.inputs),
+        stores: stores(work, &prepared.inputs)?,
         keep: work
             .kept
             .as_ref()
@@ -486,10 +486,13 @@ fn kept_name(work: &RunWork, what: &str) -> String {
     name.finalize().to_hex().to_string()
 }
 
-fn stores(work: &RunWork, inputs: &Inputs) -> Vec<Store> {
+fn stores(work: &RunWork, inputs: &Inputs) -> Result<Vec<Store>, Failure> {
     let caches = work.caches.iter();
     let store = |cache: &DownloadCache| Store::of(cache, &kept_name(work, &cache.name), inputs);
-    caches.map(store).collect()
+    let stores: Vec<Store> = caches.map(store).collect();
+    let checked = caches::check(&stores);
+    checked.map_err(|error| Failure::caused_by(Class::Configuration, &error))?;
+    Ok(stores)
 }
 
 /// Programs that continue correctly after a failure of their own: they record what is

@@ -81,6 +81,12 @@ impl Scope<'_> {
                     path: text,
                 });
             };
+            if is_of_git(&path) {
+                return Err(ExpandError::OutputOfGit {
+                    instance: instance(),
+                    path: text,
+                });
+            }
             outputs.push(RenderedOutput {
                 path,
                 directory: text.ends_with('/'),
@@ -89,6 +95,14 @@ impl Scope<'_> {
         }
         Ok(outputs)
     }
+}
+
+/// Whether what is at `path` is, or is in, what Git takes for a repository: its settings
+/// and hooks name programs that the user's next `git` runs. Some file systems do not
+/// tell upper case from lower case.
+pub(crate) fn is_of_git(path: &str) -> bool {
+    path.split('/')
+        .any(|name| name.eq_ignore_ascii_case(".git"))
 }
 
 /// A relative path without `.` parts and doubled slashes; nothing for one that

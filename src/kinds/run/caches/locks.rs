@@ -88,7 +88,8 @@ fn h1(lines: &str) -> String {
     STANDARD.encode(Digest::of(lines.as_bytes()).as_bytes())
 }
 
-/// The hash of the files of a zip; `None`: it is larger than any module.
+/// The hash of the files of a zip; `None`: it is larger than any module, or has a name
+/// that would read as several lines, which Go refuses too.
 fn zip_hash(file: &Path) -> io::Result<Option<String>> {
     let mut archive = zip::ZipArchive::new(File::open(file)?).map_err(io::Error::other)?;
     if archive.len() > MAX_MEMBERS {
@@ -98,6 +99,9 @@ fn zip_hash(file: &Path) -> io::Result<Option<String>> {
     for index in 0..archive.len() {
         let member = archive.by_index(index).map_err(io::Error::other)?;
         let name = member.name().map_err(io::Error::other)?.into_owned();
+        if name.contains('\n') {
+            return Ok(None);
+        }
         let mut hasher = Hasher::default();
         let count = io::copy(&mut member.take(left + 1), &mut hasher)?;
         let Some(rest) = left.checked_sub(count) else {
@@ -303,5 +307,15 @@ mod tests {
         let hash = |text: &str| Digest::of(text.as_bytes()).hex();
         let lines = format!("{}  m@v1/a\n{}  m@v1/b\n", hash("1"), hash("2"));
         assert_eq!(zip_hash(&file).unwrap(), Some(h1(&lines)));
+        // One file whose name is the rest of the list.
+        let (name, _) = lines
+            .split_once("  ")
+            .map(|(_, rest)| rest.rsplit_once('\n').unwrap())
+            .unwrap();
+        let mut zip = zip::ZipWriter::new(File::create(&file).unwrap());
+        zip.start_file(name, options).unwrap();
+        zip.write_all(b"1").unwrap();
+        zip.finish().unwrap();
+        assert_eq!(zip_hash(&file).unwrap(), None);
     }
 }

@@ -13,12 +13,12 @@ use std::{fs, io};
 use rayon::prelude::*;
 
 use super::over::Over;
-use super::stage::{self, HOME, Layout, MADE_ON, ROOT, TEMPORARY};
+use super::stage::{self, HOME, Layout, MADE_ON, ROOT, SECRETS, TEMPORARY};
 use super::{DeclaredOutput, RunError};
 use crate::action::InputNode;
 use crate::cas::tree::{Tree, TreeEntry, TreeKind};
 use crate::cas::{Cas, Kept, Stage};
-use crate::disk::{self, at};
+use crate::disk::{self, Enclosure, at};
 use crate::ground::inputs::Inputs;
 use crate::ground::sandbox::Overlay;
 use crate::kinds::run::KeptPaths;
@@ -104,8 +104,11 @@ impl Room {
 
     /// The folders that the command may change.
     pub(crate) fn writable(&self) -> Vec<PathBuf> {
+        // Not the folder with them: it could replace them by links.
+        let stage = self.path();
+        let own = [ROOT, HOME, TEMPORARY].map(|name| stage.join(name));
         let stores = self.store_folders().map(|(folder, _)| folder);
-        std::iter::once(self.path()).chain(stores).collect()
+        own.into_iter().chain(stores).collect()
     }
 
     /// The folders of stores, each with its place in the home of the command.
@@ -123,11 +126,12 @@ impl Room {
         variables.map(|(name, folder)| (name.as_str(), folder.as_str()))
     }
 
-    /// Makes the stores reachable in the home of a command that has no root.
-    pub(crate) fn link_stores(&self) -> Result<(), RunError> {
+    /// Makes places for the stores in the home of a command: folders, or links for one
+    /// that has no root.
+    pub(crate) fn place_stores(&self, linked: bool) -> Result<(), RunError> {
         let home = self.path().join(HOME);
         let mut open = self.stores.iter().filter_map(|(_, open)| open.as_ref());
-        Ok(open.try_for_each(|open| caches::link(open, &home))?)
+        Ok(open.try_for_each(|open| caches::place(open, &home, linked))?)
     }
 
     /// Stages the inputs; returns the working directory of the command.
@@ -229,12 +233,16 @@ fn update(
     inputs: &Inputs,
 ) -> Result<(), RunError> {
     let stage = folder.join(STAGE);
-    for name in [TEMPORARY, MADE_ON] {
+    fs::create_dir_all(&stage).map_err(at(&stage))?;
+    for name in [TEMPORARY, MADE_ON, SECRETS] {
         disk::remove(&stage.join(name)).map_err(at(&stage))?;
     }
     for name in [ROOT, HOME, TEMPORARY, MADE_ON] {
         let path = stage.join(name);
-        fs::create_dir_all(&path).map_err(at(&path))?;
+        if !there(&path)?.is_some_and(|there| there.is_dir()) {
+            disk::remove(&path).map_err(at(&path))?;
+            fs::create_dir(&path).map_err(at(&path))?;
+        }
         usual_mode(&path)?;
     }
     usual_mode(&stage)?;
@@ -343,10 +351,10 @@ fn there(path: &Path) -> Result<Option<fs::Metadata>, RunError> {
     }
 }
 
-/// Gives a folder the mode that it has under the usual umask.
+/// Gives a folder the mode that it has under the usual umask; it is no link to one.
 fn usual_mode(folder: &Path) -> Result<(), RunError> {
-    let mode = fs::Permissions::from_mode(0o755);
-    Ok(fs::set_permissions(folder, mode).map_err(at(folder))?)
+    let open = Enclosure::open(folder).map_err(at(folder))?;
+    Ok(open.set_mode(0o755).map_err(at(folder))?)
 }
 
 /// Removes an input that is none any more; of a folder, what the command made in it

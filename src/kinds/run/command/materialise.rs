@@ -15,6 +15,7 @@ use crate::cas::Cas;
 use crate::cas::tree::{self, Staging, Tree, TreeEntry, TreeKind, make_parents, place_entry};
 use crate::disk::at;
 use crate::kinds::run::command::{RunError, named};
+use crate::pipeline::is_of_git;
 
 pub(crate) struct Wanted<'w> {
     /// Relative to the workspace.
@@ -54,6 +55,12 @@ impl Placing<'_> {
             let path = named(path)?;
             if let Some(tree) = tree {
                 tree.check()?;
+                let mut entries = tree.entries.iter();
+                if let Some(entry) = entries.find(|entry| is_of_git(&entry.path)) {
+                    return Err(RunError::OfGit {
+                        path: format!("{path}/{}", entry.path),
+                    });
+                }
             }
             repaired += self.repair(path.as_str(), *tree)?;
         }

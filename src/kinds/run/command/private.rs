@@ -1,16 +1,18 @@
 //! Secrets that a command sees as files.
 //!
-//! In a root of its own they are in memory, and links lead to them. Elsewhere they are
-//! files in the command's home, and removed when it ends.
+//! In a root of its own they are in memory. Elsewhere they are in a folder of the stage
+//! that the command may only read, and that is removed when it ends. What it finds in its
+//! home, which may be kept, are links to them.
 
 use std::fs;
 use std::io::{self, Write as _};
-use std::os::unix::fs::symlink;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
+use super::stage::{HOME, SECRETS};
 use super::{RunError, named};
-use crate::cas::tree::make_parents;
-use crate::disk::{self, at};
+use crate::archive::SafePath;
+use crate::disk::{self, Enclosure, at};
 use crate::ground::sandbox::Root;
 
 /// A secret with the path at which the command sees it.
@@ -25,16 +27,35 @@ pub(crate) struct Private {
 /// Where the files are in a root.
 const FOLDER: &str = "/jackal/secrets";
 
-/// Shows `files` in the folder `home`, or with a root, in that.
+/// Shows `files` in the home of `stage`, or with a root, in that. Returns the folder that
+/// the command must be able to read.
 pub(super) fn place(
     files: &[Private],
-    home: &Path,
+    stage: &Path,
     mut root: Option<&mut Root>,
-) -> Result<(), RunError> {
+) -> Result<Option<PathBuf>, RunError> {
+    if files.is_empty() {
+        return Ok(None);
+    }
+    let folder = match &root {
+        Some(_) => PathBuf::from(FOLDER),
+        None => {
+            let folder = stage.join(SECRETS);
+            disk::remove(&folder).map_err(at(&folder))?;
+            fs::create_dir(&folder).map_err(at(&folder))?;
+            folder
+        }
+    };
+    let home = stage.join(HOME);
+    let inside = Enclosure::open(&home).map_err(at(&home))?;
     for file in files {
-        let held = Path::new(FOLDER).join(&file.name);
-        if let Some(root) = root.as_mut() {
-            root.files.push((held.clone(), file.text.clone()));
+        let held = folder.join(&file.name);
+        match root.as_mut() {
+            Some(root) => root.files.push((held.clone(), file.text.clone())),
+            None => {
+                let mut made = disk::create_private(&held).map_err(at(&held))?;
+                made.write_all(file.text.as_bytes()).map_err(at(&held))?;
+            }
         }
         let Some(below) = file.path.strip_prefix("~/") else {
             if let Some(root) = root.as_mut() {
@@ -46,33 +67,31 @@ pub(super) fn place(
             continue;
         };
         let below = named(below)?;
-        make_parents(home, below.as_str())?;
-        let path = home.join(below.as_path());
-        gone(&path)?;
-        match root {
-            Some(_) => symlink(&held, &path).map_err(at(&path))?,
-            None => {
-                let mut made = disk::create_private(&path).map_err(at(&path))?;
-                made.write_all(file.text.as_bytes()).map_err(at(&path))?;
+        let link = || {
+            if let Some((above, _)) = below.as_str().rsplit_once('/') {
+                let above = SafePath::parse(above).map_err(io::Error::other)?;
+                inside.replace_with_folder(&above)?;
             }
-        }
+            inside.remove_all(&below)?;
+            inside.link(&below, held.as_os_str().as_bytes())
+        };
+        link().map_err(at(&home.join(below.as_path())))?;
     }
-    Ok(())
+    Ok(root.is_none().then_some(folder))
 }
 
-/// Removes them from the folder `home`.
-pub(super) fn remove(files: &[Private], home: &Path) -> Result<(), RunError> {
+/// Removes them from `stage`. What the command did to the links is its own: nothing is
+/// behind them any more.
+pub(super) fn remove(files: &[Private], stage: &Path) -> Result<(), RunError> {
+    let folder = stage.join(SECRETS);
+    disk::remove(&folder).map_err(at(&folder))?;
+    let Ok(inside) = Enclosure::open(&stage.join(HOME)) else {
+        return Ok(());
+    };
     for file in files {
         if let Some(below) = file.path.strip_prefix("~/") {
-            gone(&home.join(named(below)?.as_path()))?;
+            let _ = inside.remove(&named(below)?);
         }
     }
     Ok(())
-}
-
-fn gone(path: &Path) -> Result<(), RunError> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(at(path)(error).into()),
-        _ => Ok(()),
-    }
 }

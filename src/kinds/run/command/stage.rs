@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use rayon::prelude::*;
-use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
+use rustix::fs::{AtFlags, CWD, FileType, Timespec, Timestamps, utimensat};
 
 use crate::action::InputNode;
+use crate::archive::SafePath;
 use crate::cas::tree::{Tree, TreeEntry, TreeError, TreeKind, make_parents, stays_inside};
-use crate::disk::{self, at};
+use crate::disk::{self, Enclosure, at};
 use crate::ground::folders::{lexical, relative_to};
 use crate::ground::inputs::Inputs;
 use crate::ground::{apart, is_of_disk};
@@ -27,8 +28,12 @@ pub(crate) const TEMPORARY: &str = "tmp";
 /// An empty folder, on which the root of a sandbox is made.
 pub(crate) const MADE_ON: &str = "made";
 
+/// The folder for secrets that the command may only read.
+pub(crate) const SECRETS: &str = "secrets";
+
 /// Where the files of a command are.
 pub(crate) struct Layout {
+    stage: PathBuf,
     /// The folder that holds all of them.
     top: PathBuf,
     /// The command's own folder in it; empty: the same.
@@ -38,9 +43,15 @@ pub(crate) struct Layout {
 impl Layout {
     pub(crate) fn new(stage: &Path, place: &str) -> Self {
         Self {
+            stage: stage.to_owned(),
             top: stage.join(ROOT),
             place: place.to_owned(),
         }
+    }
+
+    /// The folder with the top in it, which the command cannot change.
+    pub(crate) fn stage(&self) -> &Path {
+        &self.stage
     }
 
     pub(crate) fn top(&self) -> &Path {
@@ -298,17 +309,20 @@ pub(crate) fn put_at(
     }
 }
 
-/// Finds an output; `None`: it is missing and optional.
+/// Finds an output, from `stage`; `None`: it is missing and optional. No link is followed
+/// on the way: the command may have replaced any folder by one that leads out.
 pub(crate) fn find(
-    root: &Path,
+    stage: &Enclosure,
+    layout: &Layout,
     path: &str,
     output: &DeclaredOutput,
-) -> Result<Option<PathBuf>, RunError> {
-    let mut full = root.to_owned();
-    let mut names = path.split('/').peekable();
-    while let Some(name) = names.next() {
-        full.push(name);
-        let metadata = match fs::symlink_metadata(&full) {
+) -> Result<Option<SafePath>, RunError> {
+    let below = layout.below_top(path);
+    let full = named(&format!("{ROOT}/{below}"))?;
+    let ends = full.as_str().match_indices('/').map(|(end, _)| end);
+    for end in ends.chain([full.as_str().len()]) {
+        let part = named(&full.as_str()[..end])?;
+        let kind = match stage.kind(&part) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 if output.optional {
                     return Ok(None);
@@ -316,20 +330,16 @@ pub(crate) fn find(
                 let path = output.path.clone();
                 return Err(RunError::Missing { path });
             }
-            metadata => metadata.map_err(at(&full))?,
+            kind => kind.map_err(at(Path::new(path)))?,
         };
-        // A link on the way may lead out of the stage.
-        let last = names.peek().is_none();
-        let folder = output.directory || !last;
-        if metadata.is_dir() != folder {
+        let folder = output.directory || end < full.as_str().len();
+        let found = kind == FileType::Directory;
+        if found != folder {
             let what = |folder| if folder { "a folder" } else { "a file or link" };
+            let below = part.as_str().strip_prefix(ROOT).unwrap_or_default();
             return Err(RunError::WrongKind {
-                path: full
-                    .strip_prefix(root)
-                    .unwrap_or(&full)
-                    .display()
-                    .to_string(),
-                found: what(metadata.is_dir()),
+                path: layout.below_own(below.trim_start_matches('/')),
+                found: what(found),
                 expected: what(folder),
             });
         }
