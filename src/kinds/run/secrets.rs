@@ -131,7 +131,6 @@ impl Secrets {
             secrets.hidden.push(text.trim().to_owned());
             secrets.hidden.extend(words(&text));
             secrets.files.push(Private {
-                name: name.clone(),
                 path: path.clone(),
                 text,
             });

@@ -88,11 +88,11 @@ fn h1(lines: &str) -> String {
     STANDARD.encode(Digest::of(lines.as_bytes()).as_bytes())
 }
 
-/// The hash of the files of a zip; `None`: it is larger than any module, or has a name
-/// that would read as several lines, which Go refuses too.
+/// The hash of the files of a zip; `None`: it is larger than any module, has a name that
+/// would read as several lines, which Go refuses too, or can be read in several ways.
 fn zip_hash(file: &Path) -> io::Result<Option<String>> {
     let mut archive = zip::ZipArchive::new(File::open(file)?).map_err(io::Error::other)?;
-    if archive.len() > MAX_MEMBERS {
+    if archive.len() > MAX_MEMBERS || listed(&mut File::open(file)?)? != Some(archive.len()) {
         return Ok(None);
     }
     let (mut files, mut left) = (Vec::new(), MAX_MODULE_BYTES);
@@ -115,6 +115,50 @@ fn zip_hash(file: &Path) -> io::Result<Option<String>> {
         .iter()
         .map(|(name, digest)| format!("{}  {name}\n", digest.hex()));
     Ok(Some(h1(&lines.collect::<String>())))
+}
+
+/// The bytes at the end of a zip without a comment, and of each entry of its list before
+/// names. Source: APPNOTE.TXT of PKWARE, 4.3.12 and 4.3.16.
+const END_BYTES: u64 = 22;
+const ENTRY_BYTES: usize = 46;
+
+/// How many entries the list at the end of a zip has; `None`: it has a comment or bytes
+/// that belong to nothing, in which programs may find another list.
+fn listed(zip: &mut (impl io::Read + io::Seek)) -> io::Result<Option<usize>> {
+    let size = zip.seek(io::SeekFrom::End(0))?;
+    let Some(start) = size.checked_sub(END_BYTES) else {
+        return Ok(None);
+    };
+    zip.seek(io::SeekFrom::Start(start))?;
+    let mut end = [0; END_BYTES as usize];
+    zip.read_exact(&mut end)?;
+    let half =
+        |bytes: &[u8], at: usize| usize::from(u16::from_le_bytes([bytes[at], bytes[at + 1]]));
+    let word = |at: usize| {
+        u64::from(u32::from_le_bytes([
+            end[at],
+            end[at + 1],
+            end[at + 2],
+            end[at + 3],
+        ]))
+    };
+    let (length, at) = (word(12), word(16));
+    if !end.starts_with(b"PK\x05\x06") || half(&end, 20) != 0 || at + length != start {
+        return Ok(None);
+    }
+    zip.seek(io::SeekFrom::Start(at))?;
+    let mut list = Vec::new();
+    zip.take(length.min(MAX_LOCK_BYTES))
+        .read_to_end(&mut list)?;
+    let (mut rest, mut count) = (list.as_slice(), 0);
+    while rest.len() >= ENTRY_BYTES && rest.starts_with(b"PK\x01\x02") {
+        let names = half(rest, 28) + half(rest, 30) + half(rest, 32);
+        let Some(next) = rest.get(ENTRY_BYTES + names..) else {
+            return Ok(None);
+        };
+        (rest, count) = (next, count + 1);
+    }
+    Ok((rest.is_empty() && count == half(&end, 10)).then_some(count))
 }
 
 /// The texts of the inputs that are called `name`.
@@ -307,6 +351,23 @@ mod tests {
         let hash = |text: &str| Digest::of(text.as_bytes()).hex();
         let lines = format!("{}  m@v1/a\n{}  m@v1/b\n", hash("1"), hash("2"));
         assert_eq!(zip_hash(&file).unwrap(), Some(h1(&lines)));
+        // An entry twice, of which readers take the first, the last or both; and what is
+        // before or after the zip.
+        let whole = std::fs::read(&file).unwrap();
+        let mut twice = whole.clone();
+        for at in 0..twice.len() - 5 {
+            if twice[at..].starts_with(b"m@v1/b") {
+                twice[at + 5] = b'a';
+            }
+        }
+        for other in [
+            twice,
+            [b"x", &whole[..]].concat(),
+            [&whole[..], b"x"].concat(),
+        ] {
+            std::fs::write(&file, other).unwrap();
+            assert!(!zip_hash(&file).is_ok_and(|found| found.is_some()));
+        }
         // One file whose name is the rest of the list.
         let (name, _) = lines
             .split_once("  ")

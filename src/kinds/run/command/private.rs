@@ -18,7 +18,6 @@ use crate::ground::sandbox::Root;
 /// A secret with the path at which the command sees it.
 #[derive(Clone)]
 pub(crate) struct Private {
-    pub(crate) name: String,
     /// `~/` and a path below the home, or an absolute path.
     pub(crate) path: String,
     pub(crate) text: String,
@@ -48,8 +47,9 @@ pub(super) fn place(
     };
     let home = stage.join(HOME);
     let inside = Enclosure::open(&home).map_err(at(&home))?;
-    for file in files {
-        let held = folder.join(&file.name);
+    for (index, file) in files.iter().enumerate() {
+        // The name of a secret is any text, not that of a file.
+        let held = folder.join(index.to_string());
         match root.as_mut() {
             Some(root) => root.files.push((held.clone(), file.text.clone())),
             None => {
