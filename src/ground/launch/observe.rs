@@ -1,6 +1,7 @@
 //! A command that is observed while it runs: which files and programs it uses.
 //!
-//! The command is traced. A filter stops it only at system calls that take a path.
+//! The command is traced. A filter stops it only at system calls that take a path. See
+//! adr/0054, "A tracer finds what a command uses".
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
