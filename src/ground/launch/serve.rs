@@ -74,9 +74,12 @@ fn serve(inside: bool, refused: Option<&str>) -> ExitCode {
                     (Err(error), _) => Err(during("connect the command")(error)),
                     (_, Some(why)) => Err(why.to_owned()),
                     _ if inside => {
-                        sandbox::within(purpose == Purpose::Connected, || first_process(purpose))
+                        sandbox::within(purpose == Purpose::Connected, || match purpose {
+                            Purpose::Trial => sandbox::try_root().map(|()| Report::Exit(0)),
+                            Purpose::Command | Purpose::Connected => command(true),
+                        })
                     }
-                    _ => here(),
+                    _ => command(false).map(Some),
                 };
                 if let Some(report) = done.unwrap_or_else(|why| Some(Report::Refused(why))) {
                     report.send();
@@ -135,34 +138,20 @@ fn plan() -> Result<Plan, String> {
     serde_json::from_slice(&line).map_err(|error| format!("read the plan: {error}"))
 }
 
-/// Runs a command on this machine as it is.
-fn here() -> Result<Option<Report>, String> {
+/// Runs the command of a plan; in namespaces, as their first process, if it is `inside`
+/// them.
+fn command(inside: bool) -> Result<Report, String> {
     let Plan {
         argv,
         env,
         place,
         input,
     } = plan()?;
-    match place {
-        Place::Here { cwd, rules } => supervise(&argv, &env, &cwd, rules.as_ref(), input).map(Some),
-        Place::Open { cwd, seen } => observe(&argv, &env, &cwd, &seen).map(Some),
-        Place::Within(_) => Err("it needs namespaces".to_owned()),
-    }
-}
-
-/// The work of the first process in new namespaces.
-fn first_process(purpose: Purpose) -> Result<Report, String> {
-    if purpose == Purpose::Trial {
-        return sandbox::try_root().map(|()| Report::Exit(0));
-    }
-    let Plan {
-        argv,
-        env,
-        place,
-        input,
-    } = plan()?;
-    match place {
-        Place::Within(root) => sandbox::init(&argv, &env, &root, input),
-        Place::Here { .. } | Place::Open { .. } => Err("it needs a root".to_owned()),
+    match (place, inside) {
+        (Place::Within(root), true) => sandbox::init(&argv, &env, &root, input),
+        (Place::Here { cwd, rules }, false) => supervise(&argv, &env, &cwd, rules.as_ref(), input),
+        (Place::Open { cwd, seen }, false) => observe(&argv, &env, &cwd, &seen),
+        (Place::Within(_), false) => Err("it needs namespaces".to_owned()),
+        (_, true) => Err("it needs a root".to_owned()),
     }
 }

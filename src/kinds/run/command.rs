@@ -6,7 +6,7 @@
 
 mod kept;
 mod left;
-mod mask;
+pub(super) mod mask;
 mod materialise;
 mod over;
 mod private;

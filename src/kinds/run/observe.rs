@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::command::mask;
 use super::programs::Programs;
-use super::{INCREMENTAL, RUN_FORMAT, RunWork, inputs, task, written};
+use super::{RUN_FORMAT, RunWork, inputs, task, written};
 use crate::action::Action;
 use crate::disk;
 use crate::ground::confine::is_of_system;
@@ -72,8 +73,7 @@ pub(crate) async fn observe(site: &Site, work: &RunWork) -> Result<Used, Failure
     };
     let stage = site.stage().await?;
     let seen = stage.path().join("seen");
-    let mut prepared = Prepared::of(Action::new("run", RUN_FORMAT), Inputs::new(&site.cas));
-    prepared.action.settings.put(INCREMENTAL, "");
+    let prepared = Prepared::of(Action::new("run", RUN_FORMAT), Inputs::new(&site.cas));
     let task = task(site, work, &prepared)?;
     let mut env = task.env;
     // What is not declared yet is to be found as well.
@@ -114,8 +114,10 @@ pub(crate) async fn observe(site: &Site, work: &RunWork) -> Result<Used, Failure
     let seen: Seen = serde_json::from_str(&text)
         .map_err(|error| Failure::caused_by(Class::Environment, &error))?;
     let after = state(site, &top);
+    let folder = fs::canonicalize(&work.folder)?;
     let checkout = Checkout {
         work,
+        folder: &folder,
         top: &top,
         before: &before,
         after: &after,
@@ -126,7 +128,7 @@ pub(crate) async fn observe(site: &Site, work: &RunWork) -> Result<Used, Failure
         unused,
         outputs: checkout.outputs(),
         tools: checkout.tools(site, &seen)?,
-        log: log::text(&finished.log),
+        log: log::text(&mask::pieces(&finished, &task.secrets)),
         failed,
     })
 }
@@ -145,6 +147,8 @@ fn state(site: &Site, top: &Path) -> BTreeMap<PathBuf, Stat> {
 /// The checkout before the command and after it.
 struct Checkout<'a> {
     work: &'a RunWork,
+    /// The folder of the pipeline, with its links resolved: the command's paths are.
+    folder: &'a Path,
     /// What contains every file that the task may name.
     top: &'a Path,
     before: &'a BTreeMap<PathBuf, Stat>,
@@ -159,8 +163,7 @@ impl Checkout<'_> {
 
     /// A path as the pipeline has it.
     fn shown(&self, path: &Path) -> String {
-        let folder = fs::canonicalize(&self.work.folder);
-        relative_to(folder.as_ref().unwrap_or(&self.work.folder), path)
+        relative_to(self.folder, path)
     }
 
     /// Whether a pattern of the task selects the path.
@@ -247,7 +250,7 @@ impl Checkout<'_> {
         let ignored: Vec<String> = ignored.filter(|path| !beside(path)).collect();
         found.extend(ignored);
         found.extend(used.iter().cloned());
-        found.retain(|path| !self.changed(&lexical(&self.work.folder.join(path))));
+        found.retain(|path| !self.changed(&lexical(&self.folder.join(path))));
         found
     }
 
