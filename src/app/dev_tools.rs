@@ -14,11 +14,11 @@ use crate::ground::tools::{Search, WELL_KNOWN};
 /// What a tool resolves to.
 #[derive(Clone, Debug)]
 pub struct ResolvedTool {
-    /// As it was asked for.
+    /// Its name in `tools`, with the version if one is given.
     pub name: String,
     /// The program that is started.
     pub path: PathBuf,
-    /// What stands for it in keys.
+    /// Its part of the keys of tasks that use it.
     pub identity: String,
     /// The folders that it adds to `PATH`.
     pub folders: Vec<PathBuf>,

@@ -13,7 +13,7 @@ use crate::disk::{self, at};
 use super::kept::{LOCK, MEASURED_FOR, OF, age, is_at};
 use super::store::{Cas, CasError};
 
-/// What the folder of a base belongs to: another value makes all of them anew.
+/// The layout of a base. After a change, existing bases are not used any more.
 const IDENTITY: &str = "base 1";
 
 /// The file that says in which run of the system overlays were refused.

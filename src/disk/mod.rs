@@ -28,7 +28,9 @@ mod temporary;
 mod whole;
 mod within;
 
+use std::fs;
 use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::text::with_causes;
@@ -51,6 +53,12 @@ const SHARED: u32 = 0o644;
 
 /// Mode of a file that only its owner may read, such as a signing key.
 const PRIVATE: u32 = 0o600;
+
+/// Whether what is there is a file that can be started, by somebody.
+#[must_use]
+pub(crate) fn is_program(facts: &fs::Metadata) -> bool {
+    facts.is_file() && facts.permissions().mode() & 0o111 != 0
+}
 
 /// Whether an error says that nothing can be written here, rather than that something
 /// is wrong: what is only a hint may be lost then.

@@ -3,13 +3,14 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, getpid, kill_process_group, wait};
 use serde::{Deserialize, Serialize};
+
+use crate::disk;
 
 use super::link::{Report, STOP, during};
 use super::running;
@@ -140,10 +141,7 @@ fn found(program: &str, env: &Variables, cwd: &Path) -> PathBuf {
         return program.into();
     }
     let folders = env.get("PATH").into_iter().flat_map(|path| path.split(':'));
-    let executable = |path: &PathBuf| {
-        let facts = std::fs::metadata(path);
-        facts.is_ok_and(|facts| facts.is_file() && facts.permissions().mode() & 0o111 != 0)
-    };
+    let executable = |path: &PathBuf| std::fs::metadata(path).is_ok_and(|f| disk::is_program(&f));
     let mut places = folders.map(|folder| cwd.join(folder).join(program));
     places.find(executable).unwrap_or_else(|| program.into())
 }

@@ -6,7 +6,6 @@
 //! remaining processes of its group are killed as well.
 
 use std::collections::BTreeMap;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,6 +17,7 @@ use tokio::net::UnixStream;
 use tokio::net::unix::pipe;
 use tokio::process::{Child, Command};
 
+use crate::disk;
 use crate::ground::apart;
 use crate::ground::child::Input;
 use crate::ground::confine::{ConfineError, Confinement};
@@ -357,7 +357,7 @@ impl Process {
             return Ok(());
         }
         let facts = std::fs::metadata(self.cwd.join(program))?;
-        match facts.is_file() && facts.permissions().mode() & 0o111 != 0 {
+        match disk::is_program(&facts) {
             true => Ok(()),
             false => Err(std::io::ErrorKind::PermissionDenied.into()),
         }

@@ -248,6 +248,16 @@ fn inputs_prints_what_a_command_uses_and_does_not_declare() {
     }
     let said = sandbox.run(&["build", "--pipeline", "p.yaml"]);
     assert_eq!(said.code, Some(0), "{}", said.stderr);
+    sandbox.write(
+        "p.yaml",
+        "kind: JackalPipeline\nversion: 1\nname: p\ntasks:\n  a:\n    run: [sh, -c, 'echo $S']\n    \
+         inputs: []\n    secrets: { S: { env: TOKEN } }\n",
+    );
+    let args = ["dev", "inputs", "a", "--pipeline", "p.yaml"];
+    let said = super::sandbox::said(sandbox.command(&args).env("TOKEN", "hush-hush"));
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    assert!(!said.stderr.contains("hush"), "{}", said.stderr);
+    assert!(said.stderr.contains("  | "), "{}", said.stderr);
     let said = sandbox.run(&["dev", "inputs", "none", "--pipeline", "p.yaml"]);
     assert!(
         said.stderr.contains("no task named `none`"),

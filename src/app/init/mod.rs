@@ -17,6 +17,7 @@ use draft::Draft;
 use files::Folder;
 
 use crate::disk::{self, DiskError};
+use crate::kinds::run::MAKEFILES;
 use crate::package::Dialect;
 
 /// The file for the pipeline.
@@ -50,7 +51,7 @@ pub const TEMPLATES: [Template; 9] = [
     row("chart", &["Chart.yaml"], scripting::chart),
     Template {
         wraps: true,
-        ..row("make", &["Makefile"], native::make)
+        ..row("make", MAKEFILES, native::make)
     },
 ];
 
@@ -199,7 +200,7 @@ mod tests {
     #[test]
     fn a_makefile_beside_another_project_is_left_alone_unless_it_is_named() {
         let dir = folder(&[
-            ("Makefile", "prog: prog.c\n\tcc -o prog prog.c\n"),
+            ("makefile", "prog: prog.c\n\tcc -o prog prog.c\n"),
             ("go.mod", "module example.com/svc\n\ngo 1.22\n"),
             ("main.go", "package main\n"),
         ]);

@@ -6,6 +6,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::draft::{Delivered, Draft, Run, Task, WITHOUT_OUTPUTS, owned};
 use super::files::Folder;
+use crate::kinds::run::MAKEFILES;
 
 /// A program for all users.
 fn program(source: &str) -> Delivered {
@@ -279,7 +280,7 @@ pub(super) fn cmake(folder: &Folder) -> Option<Draft> {
 }
 
 pub(super) fn make(folder: &Folder) -> Option<Draft> {
-    let text = folder.text("Makefile")?;
+    let text = MAKEFILES.iter().find_map(|name| folder.text(name))?;
     let rules = text
         .lines()
         .filter(|line| !line.starts_with(['\t', '#', ' ', '.']));

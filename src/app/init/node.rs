@@ -5,37 +5,13 @@ use serde_json::Value;
 use super::draft::{Delivered, Draft, Run, Task, WITHOUT_OUTPUTS, owned};
 use super::files::Folder;
 
-/// A package manager: its lock file, what installs exactly that, what runs a script, its
-/// program and its cache.
-const MANAGERS: [(&str, &str, &str, &str, Option<&str>); 4] = [
-    (
-        "package-lock.json",
-        "npm ci --no-audit --no-fund",
-        "npm run",
-        "npm",
-        Some("npm"),
-    ),
-    (
-        "pnpm-lock.yaml",
-        "pnpm install --frozen-lockfile",
-        "pnpm run",
-        "pnpm",
-        None,
-    ),
-    (
-        "yarn.lock",
-        "yarn install --frozen-lockfile",
-        "yarn run",
-        "yarn",
-        None,
-    ),
-    (
-        "",
-        "npm install --no-audit --no-fund",
-        "npm run",
-        "npm",
-        Some("npm"),
-    ),
+/// Package managers: a lock file, and the command that installs exactly that. Its first
+/// word is the program, and the name of its cache.
+const MANAGERS: [(&str, &str); 4] = [
+    ("package-lock.json", "npm ci --no-audit --no-fund"),
+    ("pnpm-lock.yaml", "pnpm install --frozen-lockfile"),
+    ("yarn.lock", "yarn install --frozen-lockfile"),
+    ("", "npm install --no-audit --no-fund"),
 ];
 
 /// Where bundlers and compilers put their results, by a file that tells which.
@@ -51,8 +27,9 @@ pub(super) fn node(folder: &Folder) -> Option<Draft> {
     let package: Value = serde_json::from_str(&text).ok()?;
     let script = |name: &str| package["scripts"][name].is_string();
     let manager = MANAGERS.iter();
-    let mut manager = manager.filter(|(lock, ..)| lock.is_empty() || folder.has(lock));
-    let (lock, install, run, program, cache) = *manager.next()?;
+    let mut manager = manager.filter(|(lock, _)| lock.is_empty() || folder.has(lock));
+    let (lock, install) = *manager.next()?;
+    let program = install.split_whitespace().next()?;
     let result = result_of(folder, &text);
     let install_needed = ["dependencies", "devDependencies"]
         .iter()
@@ -61,8 +38,8 @@ pub(super) fn node(folder: &Folder) -> Option<Draft> {
         name: name.to_owned(),
         remarks: owned(remarks),
         run: Run::Shell(match install_needed {
-            true => format!("{install} && {run} {name}"),
-            false => format!("{run} {name}"),
+            true => format!("{install} && {program} run {name}"),
+            false => format!("{program} run {name}"),
         }),
         inputs: vec![
             "**".to_owned(),
@@ -71,7 +48,7 @@ pub(super) fn node(folder: &Folder) -> Option<Draft> {
         ],
         outputs,
         tools: owned(&["node", program]),
-        caches: owned(cache.filter(|_| install_needed).as_slice()),
+        caches: owned(install_needed.then_some(program).as_slice()),
         network: install_needed.then(|| match lock {
             "" => "packages".to_owned(),
             lock => format!("packages; their checksums are in {lock}"),

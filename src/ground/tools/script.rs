@@ -3,6 +3,8 @@
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
+use crate::disk;
+
 /// Where the program `name` may be.
 pub(super) fn candidates(folders: &[PathBuf], name: &str) -> Vec<PathBuf> {
     match name.starts_with('/') {
@@ -14,9 +16,8 @@ pub(super) fn candidates(folders: &[PathBuf], name: &str) -> Vec<PathBuf> {
 /// The program at `path`, with all links resolved: the target is what runs.
 pub(super) fn program(path: &Path) -> Option<PathBuf> {
     let real = std::fs::canonicalize(path).ok()?;
-    let metadata = std::fs::metadata(&real).ok()?;
-    let executable = std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o111;
-    (metadata.is_file() && executable != 0).then_some(real)
+    let facts = std::fs::metadata(&real).ok()?;
+    disk::is_program(&facts).then_some(real)
 }
 
 /// Largest script that is searched for programs, in bytes: 64 KiB. Wrappers are short.

@@ -16,6 +16,7 @@ use crate::ground::process::ProcessError;
 use crate::ground::sandbox::Level;
 use crate::ground::site::Site;
 use crate::ground::{Cause, CauseKind, Failure};
+pub(crate) use files::MAKEFILES;
 
 /// Maximum number of causes in a failure; more do not help.
 const MAX_CAUSES: usize = 5;

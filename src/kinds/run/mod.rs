@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use caches::Store;
+pub(crate) use cause::MAKEFILES;
 use cause::Scene;
 use command::{DeclaredOutput, Keep, RunTask, Staging};
 pub use deliver::Generated;

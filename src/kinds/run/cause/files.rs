@@ -49,7 +49,8 @@ const UNNAMED: [(&str, &[&str]); 3] = [
     ("no rule to make target", MAKEFILES),
     ("there is no pom in this directory", &["pom.xml"]),
 ];
-const MAKEFILES: &[&str] = &["GNUmakefile", "makefile", "Makefile"];
+/// The files that `make` looks for, in this order.
+pub(crate) const MAKEFILES: &[&str] = &["GNUmakefile", "makefile", "Makefile"];
 
 /// Maximum number of files of the workspace that a name without a folder may stand for:
 /// among more, the one that is meant cannot be told.
