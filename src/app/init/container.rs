@@ -88,7 +88,7 @@ pub(super) fn image(folder: &Folder, drafts: &[(&'static str, Draft)]) -> Option
                 rest.clone_into(&mut workdir);
                 image.set("workdir", scalar(rest));
             }
-            "USER" => image.set("user", format!("'{rest}'")),
+            "USER" => image.set("user", scalar(rest)),
             "ENTRYPOINT" => image.set("entrypoint", words(rest)),
             "CMD" => image.set("cmd", words(rest)),
             "EXPOSE" => image.set("ports", words(&format!("[{}]", ports(rest)))),
