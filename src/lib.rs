@@ -6,7 +6,7 @@
 //! below it; `tests/it/architecture.rs` checks that.
 //!
 //! - Words: `text`, [`oci`], [`content`], `codec`, [`archive`], [`yaml`].
-//! - Domain, without files, network or clock: [`pipeline`], `graph`,
+//! - Domain, without files, network or clock: `junit`, [`pipeline`], `graph`,
 //!   `action`, [`package`], `sbom`, [`signing`], [`verify`].
 //! - Stores: `disk`, `workspace`, [`cas`], [`layout`], [`registry`],
 //!   [`rehearsal`], `signers`, [`source`], [`release`].
@@ -28,6 +28,7 @@ pub mod content;
 mod disk;
 mod graph;
 mod ground;
+mod junit;
 mod kinds;
 pub mod layout;
 pub mod oci;

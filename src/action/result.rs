@@ -10,7 +10,7 @@ use crate::oci::{Descriptor, Digest};
 const MAGIC: &[u8; 4] = b"JKAR";
 /// Incremented when this encoding changes, or that of trees or logs, which results
 /// name.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 const CHECKSUM_BYTES: usize = 32;
 
 /// Largest encoded result, in bytes: 16 MiB, some hundred thousand outputs.
@@ -23,6 +23,8 @@ pub struct ActionResult {
     pub outputs: Vec<Output>,
     /// The captured log, if one was kept.
     pub log: Option<Digest>,
+    /// Reports of its tests, if it declares any: a document of `junit`.
+    pub reports: Option<Digest>,
     /// Wall time of the successful attempt, in milliseconds.
     pub wall_ms: u64,
 }
@@ -80,9 +82,11 @@ impl ActionResult {
         let mut writer = Writer::new(MAGIC);
         writer.u32(VERSION);
         writer.u64(self.wall_ms);
-        writer.flag(self.log.is_some());
-        if let Some(log) = &self.log {
-            writer.digest(log);
+        for blob in [&self.log, &self.reports] {
+            writer.flag(blob.is_some());
+            if let Some(digest) = blob {
+                writer.digest(digest);
+            }
         }
         writer.u64(self.outputs.len() as u64);
         for output in &self.outputs {
@@ -124,10 +128,13 @@ impl ActionResult {
             other => return Err(ResultError::Version(other)),
         }
         let wall_ms = reader.u64("a wall time")?;
-        let log = match reader.flag()? {
-            true => Some(reader.digest()?),
-            false => None,
+        let mut blob = || {
+            Ok::<_, CodecError>(match reader.flag()? {
+                true => Some(reader.digest()?),
+                false => None,
+            })
         };
+        let (log, reports) = (blob()?, blob()?);
         let outputs = reader.list(|reader| {
             Ok(Output {
                 name: reader.text(MAX_RESULT_BYTES as u64, "a name")?,
@@ -139,6 +146,7 @@ impl ActionResult {
         Ok(Self {
             outputs,
             log,
+            reports,
             wall_ms,
         })
     }
@@ -153,7 +161,8 @@ mod tests {
     fn results() -> impl Strategy<Value = ActionResult> {
         let output = (".{0,20}", any::<[u8; 32]>(), any::<u64>());
         let outputs = prop::collection::vec(output, 0..5);
-        (outputs, any::<Option<[u8; 32]>>(), any::<u64>()).prop_map(|(outputs, log, wall_ms)| {
+        let blobs = any::<[Option<[u8; 32]>; 2]>();
+        (outputs, blobs, any::<u64>()).prop_map(|(outputs, [log, reports], wall_ms)| {
             let output = |(name, digest, size)| Output {
                 name,
                 digest: Digest::from_bytes(digest),
@@ -162,6 +171,7 @@ mod tests {
             ActionResult {
                 outputs: outputs.into_iter().map(output).collect(),
                 log: log.map(Digest::from_bytes),
+                reports: reports.map(Digest::from_bytes),
                 wall_ms,
             }
         })

@@ -86,7 +86,8 @@ pub use crate::rehearsal::{Fault, Login, Options as RehearsalOptions, Tls};
 pub use crate::release::{CONCURRENCY, Destination, Released};
 pub use crate::run::Verdict;
 pub use crate::run::event::Event;
-pub use crate::run::record::{RunRecord, Status};
+pub use crate::run::junit;
+pub use crate::run::record::{RunRecord, Status, TestsRecord};
 pub use crate::signers::{
     KeySources, KeylessOptions, Seal, Signer, key_signer, keyless_signer, password_in,
 };

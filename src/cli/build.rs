@@ -15,10 +15,12 @@ use super::options::{
 };
 use super::output::{note, print};
 use super::prepare::{Questions, prepare};
-use super::progress::{Progress, block};
+use super::progress::{Progress, block, failed_tests};
 use super::signal::{self, Signals};
 use super::{shell, why};
-use crate::app::{BuildOptions, Built, RunOptions, RunRecord, Status, Stop, Verdict};
+use crate::app::{
+    BuildOptions, Built, RunOptions, RunRecord, Status, Stop, TestsRecord, Verdict, junit,
+};
 
 /// Time to kill running commands after a second signal.
 const KILLING: std::time::Duration = std::time::Duration::from_millis(200);
@@ -96,6 +98,9 @@ pub(super) struct ReportArgs {
     /// Write the run record to FILE, as JSON
     #[arg(long, value_name = "FILE")]
     summary: Option<PathBuf>,
+    /// Write JUnit XML to FILE: all tasks, and the tests of those with `reports`
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
     /// Write events to FILE as they happen, one JSON object per line
     #[arg(long, value_name = "FILE")]
     events: Option<PathBuf>,
@@ -205,28 +210,31 @@ fn run(
         note(&format!("warning: {text}"));
     }
     if let Some(file) = &reports.summary {
-        write_summary(file, &built.record)?;
+        let text = serde_json::to_string_pretty(&built.record)
+            .map_err(|error| CommandError::new(Exit::Environment, error))?;
+        write_report("--summary", file, &text)?;
+    }
+    if let Some(file) = &reports.junit {
+        write_report("--junit", file, junit(&built.record).trim_end())?;
     }
     report(&built.record)?;
     match built.failures.first() {
         None => Ok(built),
         Some((_, first)) => {
-            let texts: Vec<String> = built
-                .failures
-                .iter()
-                .map(
-                    |(task, failure)| match (task.as_str(), failure.log.as_str()) {
-                        ("", _) => failure.message.clone(),
-                        (task, "") => format!("task `{task}`: {failure}"),
-                        (task, log) => {
-                            format!(
-                                "task `{task}`: {failure}\n{}",
-                                block(&tail(log), false).trim_end()
-                            )
-                        }
-                    },
-                )
-                .collect();
+            let failures = built.failures.iter();
+            let texts = failures.map(|(task, failure)| match task.as_str() {
+                "" => failure.message.clone(),
+                task => {
+                    let mut records = built.record.tasks.iter();
+                    let record = records.find(|record| record.task == task);
+                    let tests = record.and_then(|record| record.tests.as_ref());
+                    let tests = tests.map_or_else(String::new, failed_tests);
+                    let log = block(&tail(&failure.log), false);
+                    let text = format!("task `{task}`: {failure}\n{tests}{log}");
+                    text.trim_end().to_owned()
+                }
+            });
+            let texts: Vec<String> = texts.collect();
             let hints = built
                 .failures
                 .iter()
@@ -247,30 +255,52 @@ fn tail(log: &str) -> String {
     }
 }
 
-fn write_summary(file: &Path, record: &RunRecord) -> Result<(), CommandError> {
-    let text = serde_json::to_string_pretty(record)
-        .map_err(|error| CommandError::new(Exit::Environment, error))?;
+fn write_report(option: &str, file: &Path, text: &str) -> Result<(), CommandError> {
     let written = crate::disk::stream(file)
         .map_err(|error| error.source)
         .and_then(|mut out| writeln!(out, "{text}"));
-    written.map_err(|error| CommandError::io(format!("--summary `{}`", file.display()), error))
+    written.map_err(|error| CommandError::io(format!("{option} `{}`", file.display()), error))
 }
 
 /// Prints archives on stdout and a summary on stderr.
 fn report(record: &RunRecord) -> Result<(), CommandError> {
     note(&format!(
-        "{} executed, {} cached, {} skipped, {} failed in {:.2} s",
+        "{} executed, {} cached, {} skipped, {} failed{} in {:.2} s",
         record.count(Status::Executed),
         record.count(Status::Cached),
         record.count(Status::Skipped),
         record.count(Status::Failed),
+        match record.flaky() {
+            0 => String::new(),
+            flaky => format!(", {flaky} flaky"),
+        },
         std::time::Duration::from_millis(record.wall_ms).as_secs_f64(),
     ));
+    if let Some(line) = tests_line(record) {
+        note(&line);
+    }
     let files: Vec<String> = archives(record)
         .iter()
         .map(|file| format!("{file}\n"))
         .collect();
     print(&files.concat())
+}
+
+/// The tests of all tasks, if any have reports.
+fn tests_line(record: &RunRecord) -> Option<String> {
+    let tests = || record.tasks.iter().filter_map(|task| task.tests.as_ref());
+    tests().next()?;
+    let sum = |count: fn(&TestsRecord) -> u64| tests().map(count).sum::<u64>();
+    let failed = sum(|tests| tests.failures + tests.errors);
+    let (all, skipped) = (sum(|tests| tests.tests), sum(|tests| tests.skipped));
+    let flaky = match sum(|tests| tests.flaky) {
+        0 => String::new(),
+        flaky => format!(" ({flaky} flaky)"),
+    };
+    let passed = all - failed - skipped;
+    Some(format!(
+        "tests: {passed} passed{flaky}, {failed} failed, {skipped} skipped"
+    ))
 }
 
 fn archives(record: &RunRecord) -> Vec<String> {

@@ -2,13 +2,14 @@
 //! each finished task.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::Path;
 
 use super::command_error::CommandError;
 use super::output::{one_line, without_logins};
-use crate::app::{Event, Status};
+use crate::app::{Event, Status, TestsRecord};
 use crate::text::steers;
 
 /// Draws on stderr, and writes NDJSON for `--events`.
@@ -71,6 +72,9 @@ impl Progress {
                     Status::Failed => {
                         let reason = one_line(&without_logins(&record.reason));
                         text = format!("FAILED   {task} ({seconds:.2} s): {reason}\n");
+                        text.push_str(
+                            &record.tests.as_ref().map_or_else(String::new, failed_tests),
+                        );
                     }
                 }
                 if (self.logs || record.status == Status::Failed) && !record.log.is_empty() {
@@ -96,6 +100,31 @@ impl Progress {
             let _ = write!(std::io::stderr().lock(), "\r\x1b[K");
         }
     }
+}
+
+/// Number of failed tests that are shown: about half of a terminal.
+const SHOWN_TESTS: usize = 20;
+
+/// The failed tests of a task, one a line.
+pub(super) fn failed_tests(tests: &TestsRecord) -> String {
+    let mut text = String::new();
+    for test in tests.failed.iter().take(SHOWN_TESTS) {
+        let mut line = format!("failed test: {}", test.name);
+        if !test.place.is_empty() {
+            let _ = write!(line, " at {}", test.place);
+        }
+        if !test.message.is_empty() {
+            let _ = write!(line, ": {}", test.message);
+        }
+        let line = one_line(&without_logins(&line));
+        let _ = writeln!(text, "  {line}");
+    }
+    let failed = tests.failures + tests.errors;
+    let shown = tests.failed.len().min(SHOWN_TESTS) as u64;
+    if failed > shown {
+        let _ = writeln!(text, "  and {} more failed tests", failed - shown);
+    }
+    text
 }
 
 /// A log below the line of its task. Each line has a mark and no characters that

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -10,6 +11,7 @@ use crate::cas::tree::TreeError;
 use crate::cas::{CasError, is_damage};
 use crate::ground::lockfile::LockfileError;
 use crate::ground::source::LocalSourceError;
+use crate::junit::Report;
 use crate::registry::{DownloadError, is_temporary};
 use crate::release::StoredError;
 use crate::text::{with_causes, without_logins};
@@ -73,6 +75,8 @@ pub enum CauseKind {
     MissingTool,
     /// A tool is a script, and may start a program that is not declared.
     ScriptTool,
+    /// Tests failed, by their reports.
+    FailedTests,
     /// The task has no network.
     NoNetwork,
     OutOfMemory,
@@ -85,12 +89,13 @@ pub enum CauseKind {
 
 impl CauseKind {
     /// All kinds, as the run record writes them.
-    pub const WORDS: [&str; 10] = [
+    pub const WORDS: [&str; 11] = [
         "undeclared-input",
         "undeclared-file",
         "undeclared-tool",
         "missing-tool",
         "script-tool",
+        "failed-tests",
         "no-network",
         "out-of-memory",
         "disk-full",
@@ -117,7 +122,20 @@ pub struct Failure {
     /// The output of the command, if one ran.
     pub log: String,
     /// The source file that changed while it was read.
-    pub changed: Option<PathBuf>,
+    pub changed: Option<Box<PathBuf>>,
+    /// What the tests of the command reported.
+    pub reported: Option<Box<Reported>>,
+}
+
+/// Reports of tests that a command left.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reported {
+    /// `None`: it left none.
+    pub report: Option<Arc<Report>>,
+    /// About files that are no reports.
+    pub warnings: Vec<String>,
+    /// Patterns that match nothing.
+    pub missing: Vec<String>,
 }
 
 impl Failure {
@@ -133,6 +151,7 @@ impl Failure {
             stage: None,
             log: String::new(),
             changed: None,
+            reported: None,
         }
     }
 
@@ -148,7 +167,7 @@ impl Failure {
             path.display()
         );
         Self {
-            changed: Some(path),
+            changed: Some(Box::new(path)),
             ..Self::new(Class::Task, message)
         }
     }

@@ -91,6 +91,7 @@ impl Published {
         let result = ActionResult {
             outputs: outputs.to_vec(),
             log: None,
+            reports: None,
             wall_ms: 0,
         };
         if left > 0 {

@@ -21,6 +21,7 @@ use crate::ground::source::OwnFiles;
 use crate::ground::threads::blocking;
 use crate::ground::tools::{Memory, Tool};
 use crate::ground::{Class, Failure, Stop};
+use crate::junit::Report;
 use crate::oci::{Descriptor, Digest, Reference};
 use crate::package::is_archive;
 use crate::registry::{Registry, RegistryError};
@@ -118,6 +119,8 @@ pub struct Performed {
     pub fetched: u64,
     /// What the user should know of how it was made; of a cached one, nothing.
     pub warnings: Vec<String>,
+    /// The reports of its tests.
+    pub report: Option<Arc<Report>>,
 }
 
 fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -387,6 +390,8 @@ pub(crate) struct Made {
     pub(crate) fetched: u64,
     /// What the user should know of how it was made.
     pub(crate) warnings: Vec<String>,
+    /// The reports of its tests.
+    pub(crate) report: Option<Arc<Report>>,
 }
 
 impl From<Vec<Output>> for Made {

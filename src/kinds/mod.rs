@@ -426,10 +426,12 @@ impl Task<'_> {
             result: ActionResult {
                 outputs: made.outputs,
                 log: made.log.map(|log| log.digest),
+                reports: None,
                 wall_ms: 0,
             },
             cached: false,
             log: made.text,
+            report: made.report,
             fetched: made.fetched,
             warnings: made.warnings,
         })

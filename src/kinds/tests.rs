@@ -87,6 +87,7 @@ fn copying(folder: &std::path::Path, more: &str) -> Work {
             directory: false,
             optional: false,
         }],
+        reports: Vec::new(),
         workdir: ".".into(),
         timeout: std::time::Duration::from_secs(60),
         grace: std::time::Duration::from_secs(1),
@@ -117,11 +118,7 @@ async fn a_command_reads_what_its_key_names_and_is_not_remembered_if_that_change
             std::fs::write(&file, "new!").unwrap();
         }
         let refused = task.perform(&prepared).await.unwrap_err();
-        assert_eq!(
-            refused.changed.as_deref(),
-            Some(file.as_path()),
-            "{refused}"
-        );
+        assert_eq!(refused.changed.as_deref(), Some(&file), "{refused}");
         let remembered = site.remembered(&prepared.action.key(), prepared.form);
         assert!(remembered.unwrap().is_none());
     }

@@ -4,9 +4,13 @@
 //! Keys that are evaluated before the others (`if`, `platform`, `env`, `matrix`)
 //! and what a task reads and writes are read in `check/task`.
 
+mod paths;
+
 use std::time::Duration;
 
 use serde_json::{Value, json};
+
+use paths::{input_folders, kept_paths, reports};
 
 use super::expression::Template;
 use super::kinds::{Flag, Names, OneOf, Tasks, Text, Word};
@@ -67,6 +71,9 @@ record! {
         /// Paths that are kept for the next run: relative to the pipeline file, or `~/...`
         /// in the home of the command.
         keep: Keep = "keep",
+        /// JUnit XML files that a command writes about its tests, as patterns relative to the
+        /// pipeline file. They are read also when the command fails.
+        reports: Reports = "reports",
         /// Folders of inputs that a command renames or moves whole: they are copied for
         /// it, so that the file system of the sandbox allows that.
         writable: Writable = "writable",
@@ -92,7 +99,7 @@ record! {
 }
 
 /// Keys that apply only to commands: on a task with another verb they are mistakes.
-pub const OF_COMMANDS: [&str; 12] = [
+pub const OF_COMMANDS: [&str; 13] = [
     "caches",
     "grace",
     "incremental",
@@ -100,6 +107,7 @@ pub const OF_COMMANDS: [&str; 12] = [
     "network",
     "outputs",
     "packages",
+    "reports",
     "sandbox",
     "secrets",
     "tools",
@@ -230,6 +238,7 @@ kind!(Caches: Vec<DownloadCache>, caches_schema(), [], |f, key, r| {
     Reader::nodes(f, key).into_iter().filter_map(|node| download_cache(node, r)).collect()
 });
 kind!(Keep: Vec<String>, <Names as Plain>::schema(), [], |f, key, r| kept_paths(f, key, r));
+kind!(Reports: Vec<String>, <Names as Plain>::schema(), [], |f, key, r| reports(f, key, r));
 kind!(Writable: Vec<String>, <Names as Plain>::schema(), [], |f, key, r| input_folders(f, key, r));
 kind!(Pool: Option<String>, string(), [], |f, key, r| pool(f, key, r));
 kind!(Priority: i32, json!({"type": "integer"}), [], |f, key, r| {
@@ -257,6 +266,7 @@ pub enum Grace {}
 pub enum Secrets {}
 pub enum Caches {}
 pub enum Keep {}
+pub enum Reports {}
 pub enum Writable {}
 pub enum Pool {}
 pub enum Priority {}
@@ -356,23 +366,6 @@ fn pool(f: &mut Fields<'_>, key: &'static str, r: &mut Reader) -> Option<String>
     pool
 }
 
-/// Paths below the pipeline's folder; `.` is the folder.
-fn input_folders(f: &mut Fields<'_>, key: &'static str, r: &mut Reader) -> Vec<String> {
-    let mut paths = Vec::new();
-    for node in Reader::nodes(f, key) {
-        let text = node.scalar().unwrap_or_default();
-        match SafePath::parse(text) {
-            Ok(safe) => paths.push(safe.to_string()),
-            Err(_) if text == "." => paths.push(String::new()),
-            Err(error) => {
-                let message = format!("`{text}` in `{key}` is not a folder: {error}");
-                r.at(node.span, message, "Name a folder below the pipeline's.");
-            }
-        }
-    }
-    paths
-}
-
 fn caches_schema() -> Value {
     let keys = Keys::default()
         .with::<Text>("name", "A name for it.")
@@ -425,25 +418,6 @@ fn download_cache(node: &Node, r: &mut Reader) -> Option<DownloadCache> {
             None
         }
     }
-}
-
-/// Paths below the pipeline's folder or the command's home, without a `/` at the end.
-fn kept_paths(f: &mut Fields<'_>, key: &'static str, r: &mut Reader) -> Vec<String> {
-    let mut paths = Vec::new();
-    for node in Reader::nodes(f, key) {
-        let text = node.scalar().unwrap_or_default();
-        let below = text.strip_prefix("~/").unwrap_or(text);
-        match SafePath::parse(below) {
-            Ok(safe) if text.starts_with("~/") => paths.push(format!("~/{safe}")),
-            Ok(safe) => paths.push(safe.to_string()),
-            Err(error) => r.at(
-                node.span,
-                format!("`{text}` in `{key}` is not a path to keep: {error}"),
-                "Name a path relative to the pipeline file, or `~/...`; `incremental: true` keeps everything.",
-            ),
-        }
-    }
-    paths
 }
 
 fn secrets_schema() -> Value {

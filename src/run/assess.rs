@@ -127,6 +127,7 @@ async fn judge(
                 log: String::new(),
                 fetched: 0,
                 warnings: Vec::new(),
+                report: None,
             };
             let done = task.done(prepared, performed, key);
             (Verdict::Cached(key), Some(done))

@@ -11,6 +11,7 @@ use crate::cas::tree::{Tree, TreeKind};
 use crate::ground::site::{Performed, Site};
 use crate::ground::threads::blocking;
 use crate::ground::{Again, Class, Failure, Readers, shown};
+use crate::junit::Report;
 use crate::kinds::{Context, Done, Kind as _, Prepared, Results, Task};
 use crate::pipeline::{Retries, RetryOn};
 use crate::plan::{Plan, Step};
@@ -31,23 +32,9 @@ pub(super) fn millis(duration: Duration) -> u64 {
 pub(super) fn skipped(plan: &Plan, task: &str, why: &str, start: Instant) -> TaskRecord {
     let verb = plan.steps.get(task).map_or("", |step| step.work.verb());
     TaskRecord {
-        task: task.to_owned(),
-        verb: verb.to_owned(),
-        status: Status::Skipped,
         reason: why.to_owned(),
-        retried: Vec::new(),
-        causes: Vec::new(),
-        action_key: None,
-        outputs: Vec::new(),
-        files: Vec::new(),
-        warnings: Vec::new(),
-        incremental: false,
         start_ms: millis(start.elapsed()),
-        wall_ms: 0,
-        attempts: 0,
-        bytes_made: 0,
-        bytes_fetched: 0,
-        log: String::new(),
+        ..TaskRecord::new(task, verb)
     }
 }
 
@@ -94,6 +81,10 @@ pub(super) async fn one(
             record.reason = failure.message.clone();
             record.causes = failure.causes.clone();
             record.log = failure.log.clone();
+            if let Some(reported) = &failure.reported {
+                record.warnings = reported.warnings.clone();
+                record.take_report(reported.report.clone());
+            }
             Status::Failed
         }
     };
@@ -161,17 +152,18 @@ async fn attempt(
             return Ok(None);
         };
         let placed = place(&shared, &own, &known.result.outputs, &known.trees, readers)?;
-        Ok(Some((known.result, placed)))
+        Ok(Some((known.result, known.report, placed)))
     })
     .await?;
     let (performed, placed) = match known {
-        Some((result, placed)) => {
+        Some((result, report, placed)) => {
             let performed = Performed {
                 log: site.replayed(&result),
                 result,
                 cached: true,
                 fetched: 0,
                 warnings: Vec::new(),
+                report,
             };
             (performed, placed)
         }
@@ -197,6 +189,7 @@ async fn attempt(
     record.warnings = placed.warnings;
     record.warnings.extend(performed.warnings.iter().cloned());
     record.outputs = placed.outputs;
+    record.take_report(performed.report.clone());
     record.log = shown(&performed.log);
     record.bytes_fetched = performed.fetched;
     if !performed.cached {
@@ -242,22 +235,40 @@ async fn make(
     let reason = move || Ok(shared.reason(&own.home, &own.name, unchanged, &action));
     record.reason = blocking(reason).await?;
     started(&record.reason);
+    let mut earlier: Vec<Report> = Vec::new();
     loop {
         record.attempts += 1;
         match within(step.timeout, task.perform(prepared)).await {
             Ok(mut performed) => {
                 performed.warnings.extend(flaky(&step.id, record));
+                follow(&mut performed.report, &earlier);
                 return Ok(performed);
             }
             Err(failure)
                 if record.attempts <= step.retries.attempts
                     && retryable(&failure, &step.retries) =>
             {
+                let report = failure.reported.and_then(|reported| reported.report);
+                earlier.push(report.map_or_else(Report::default, |report| report.carried()));
                 record.retried.push(failure.message);
                 tokio::time::sleep(pause(record.attempts, &step.retries)).await;
             }
-            Err(failure) => return Err(failure),
+            Err(mut failure) => {
+                if let Some(reported) = &mut failure.reported {
+                    follow(&mut reported.report, &earlier);
+                }
+                return Err(failure);
+            }
         }
+    }
+}
+
+/// Marks the tests of the last attempt that failed in an earlier one.
+fn follow(report: &mut Option<Arc<Report>>, earlier: &[Report]) {
+    if let Some(report) = report
+        && !earlier.is_empty()
+    {
+        Arc::make_mut(report).follow(earlier);
     }
 }
 

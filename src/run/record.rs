@@ -3,10 +3,20 @@
 //! Source: docs/spec/pipeline.md, "Run record". The user, time and place of a run
 //! belong here and never in a package.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::ground::{Cause, CauseKind};
+use crate::junit::{Case, Report, place};
+use crate::text::excerpt;
+
+/// Maximum number of failed tests in the record of a task; `--junit` has all.
+const MAX_FAILED: usize = 100;
+
+/// Maximum length of a message of a failed test, in characters.
+const MAX_MESSAGE: usize = 300;
 
 /// Version of the record format; incremented when a field changes its meaning.
 pub const RECORD_VERSION: u32 = 1;
@@ -51,6 +61,12 @@ pub struct TaskRecord {
     /// Delivered archives, and places that packages were published to.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<String>,
+    /// What the tests of its command reported.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tests: Option<TestsRecord>,
+    /// The same as a whole; not in the record.
+    #[serde(skip)]
+    pub report: Option<Arc<Report>>,
     /// Warnings about the result.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
@@ -71,6 +87,86 @@ pub struct TaskRecord {
     /// The captured log of a `run` task, lossily as text.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub log: String,
+}
+
+/// What the tests of a task reported.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TestsRecord {
+    /// Suites that have tests of their own.
+    pub suites: u64,
+    /// All tests.
+    pub tests: u64,
+    /// Tests that failed.
+    pub failures: u64,
+    /// Tests that could not be run to their end.
+    pub errors: u64,
+    /// Tests that were skipped.
+    pub skipped: u64,
+    /// Tests that passed after they failed.
+    pub flaky: u64,
+    /// What the reports say, in milliseconds.
+    pub time_ms: u64,
+    /// The first tests that failed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failed: Vec<FailedTest>,
+}
+
+/// A test that failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct FailedTest {
+    pub suite: String,
+    /// Its class, module, file or package, and its name.
+    pub name: String,
+    /// File and line, if the report says them.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub place: String,
+    /// The first line of its message.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+}
+
+impl TestsRecord {
+    /// The record of `report`.
+    #[must_use]
+    pub fn of(report: &Report) -> Self {
+        let counts = report.counts();
+        let failed = report.failed().take(MAX_FAILED);
+        Self {
+            suites: counts.suites,
+            tests: counts.tests,
+            failures: counts.failures,
+            errors: counts.errors,
+            skipped: counts.skipped,
+            flaky: counts.flaky,
+            time_ms: counts.time / 1000,
+            failed: failed
+                .map(|(suite, case)| FailedTest::of(suite, case))
+                .collect(),
+        }
+    }
+}
+
+impl FailedTest {
+    fn of(suite: &str, case: &Case) -> Self {
+        let (class, name) = (case.class.as_str(), case.name.as_str());
+        let is_named = class.is_empty() || name.starts_with(class);
+        let reason = case.reason();
+        let message = reason.map_or("", |reason| match reason.message.trim() {
+            "" => reason.text.trim_start(),
+            message => message,
+        });
+        Self {
+            suite: excerpt(suite, MAX_MESSAGE),
+            name: match is_named {
+                true => excerpt(name, MAX_MESSAGE),
+                false => excerpt(&format!("{class} > {name}"), MAX_MESSAGE),
+            },
+            place: place(case).unwrap_or_default(),
+            message: excerpt(message.lines().next().unwrap_or_default(), MAX_MESSAGE),
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,6 +193,53 @@ pub enum Status {
     Failed,
 }
 
+impl Status {
+    /// As the record writes it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Executed => "executed",
+            Self::Cached => "cached",
+            Self::Skipped => "skipped",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+impl TaskRecord {
+    /// The record of a task that has not run.
+    #[must_use]
+    pub fn new(task: &str, verb: &str) -> Self {
+        Self {
+            task: task.to_owned(),
+            verb: verb.to_owned(),
+            status: Status::Skipped,
+            reason: String::new(),
+            retried: Vec::new(),
+            causes: Vec::new(),
+            action_key: None,
+            outputs: Vec::new(),
+            files: Vec::new(),
+            tests: None,
+            report: None,
+            warnings: Vec::new(),
+            incremental: false,
+            start_ms: 0,
+            wall_ms: 0,
+            attempts: 0,
+            bytes_made: 0,
+            bytes_fetched: 0,
+            log: String::new(),
+        }
+    }
+
+    /// Records what its tests reported.
+    pub(super) fn take_report(&mut self, report: Option<Arc<Report>>) {
+        self.tests = report.as_deref().map(TestsRecord::of);
+        self.report = report;
+    }
+}
+
 impl RunRecord {
     /// The JSON Schema of a run record.
     #[must_use]
@@ -119,6 +262,20 @@ impl RunRecord {
             &["kind", "message"],
             json!({"kind": {"enum": CauseKind::WORDS}, "message": text, "help": text}),
         );
+        let failed = object(
+            &["suite", "name"],
+            json!({"suite": text, "name": text, "place": text, "message": text}),
+        );
+        let counts = [
+            "suites", "tests", "failures", "errors", "skipped", "flaky", "timeMs",
+        ];
+        let mut tests = object(
+            &counts,
+            json!({"failed": {"type": "array", "items": failed}}),
+        );
+        for count in counts {
+            tests["properties"][count] = number.clone();
+        }
         let task = object(
             &[
                 "task",
@@ -137,6 +294,7 @@ impl RunRecord {
                 "outputs": {"type": "array", "items": output},
                 "files": {"type": "array", "items": text},
                 "retried": {"type": "array", "items": text},
+                "tests": tests,
                 "warnings": {"type": "array", "items": text},
                 "incremental": {"type": "boolean"},
                 "startMs": number, "wallMs": number, "attempts": number,

@@ -22,6 +22,7 @@ const ORDER: &[&str] = &[
     "codec",
     "archive",
     "yaml",
+    "junit",
     "pipeline",
     "graph",
     "action",
@@ -50,7 +51,7 @@ const ORDER: &[&str] = &[
 
 /// Values in, values out: no file, socket, process, clock or environment.
 const DOMAIN: &[&str] = &[
-    "pipeline", "graph", "action", "package", "sbom", "signing", "verify",
+    "junit", "pipeline", "graph", "action", "package", "sbom", "signing", "verify",
 ];
 
 /// Path beginnings that mean a domain module reaches into the world.

@@ -39,6 +39,7 @@ mod pipelines;
 mod plans;
 mod publish;
 mod pull;
+mod reports;
 mod repositories;
 mod sandbox;
 mod schemas;

@@ -11,6 +11,7 @@ use crate::ground::form::OutputForm;
 use crate::ground::published::Published;
 use crate::ground::threads::blocking;
 use crate::ground::{Failure, log};
+use crate::junit::{self, Budget, Report};
 use crate::oci::Digest;
 
 /// A cached result.
@@ -18,6 +19,8 @@ pub(crate) struct Remembered {
     pub(crate) result: ActionResult,
     /// What its outputs are, if they are trees.
     pub(crate) trees: Vec<Tree>,
+    /// The reports of its tests.
+    pub(crate) report: Option<Arc<Report>>,
 }
 
 impl Site {
@@ -49,8 +52,28 @@ impl Site {
             _ => Some(Vec::new()),
         };
         let Some(trees) = trees else { return Ok(None) };
+        let report = match &result.reports {
+            None => None,
+            Some(digest) => match self.report(digest) {
+                Some(report) => Some(Arc::new(report)),
+                None => return Ok(None),
+            },
+        };
         held(&self.used).extend(result.outputs.iter().map(|output| output.digest));
-        Ok(Some(Remembered { result, trees }))
+        Ok(Some(Remembered {
+            result,
+            trees,
+            report,
+        }))
+    }
+
+    /// A stored report; `None`: it is no longer stored, or damaged.
+    fn report(&self, digest: &Digest) -> Option<Report> {
+        let mut bytes = Vec::new();
+        let mut blob = self.cas.open_blob(digest).ok()?;
+        std::io::Read::read_to_end(&mut blob, &mut bytes).ok()?;
+        let suites = junit::read(&bytes, &mut Budget::of_own()).ok()?;
+        Some(Report { suites })
     }
 
     /// The trees that `outputs` are; `None`: a file in them is no longer stored.
@@ -118,6 +141,7 @@ impl Site {
                 log: String::new(),
                 fetched: 0,
                 warnings: Vec::new(),
+                report: known.report,
             });
         }
         if let Some(published) = self.published.get()
@@ -133,13 +157,22 @@ impl Site {
                 log: String::new(),
                 fetched,
                 warnings: Vec::new(),
+                report: None,
             });
         }
         let start = Instant::now();
         let made = work().await?;
+        let (site, report) = (Arc::clone(self), made.report.clone());
+        let reports = blocking(move || {
+            let written = report.map(|report| junit::write(&report));
+            let stored = written.map(|text| site.cas.store("reports", text.as_bytes()));
+            Ok(stored.transpose()?)
+        })
+        .await?;
         let result = ActionResult {
             outputs: made.outputs,
             log: made.log.as_ref().map(|log| log.digest),
+            reports: reports.as_ref().map(|reports| reports.digest),
             wall_ms: u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX),
         };
         let site = Arc::clone(self);
@@ -148,7 +181,8 @@ impl Site {
         blocking(move || {
             let mut needs: Vec<_> = kept.outputs.iter().map(|o| (o.digest, o.size)).collect();
             needs.extend(also);
-            needs.extend(log.map(|log| (log.digest, log.size)));
+            let named = log.into_iter().chain(reports);
+            needs.extend(named.map(|blob| (blob.digest, blob.size)));
             if site.published.get().is_some_and(Published::has_left) {
                 for (digest, size) in &needs {
                     // The blobs of a local result must be stored locally.
@@ -174,6 +208,7 @@ impl Site {
             log: made.text,
             fetched: made.fetched,
             warnings: made.warnings,
+            report: made.report,
         })
     }
 

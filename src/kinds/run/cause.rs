@@ -9,13 +9,14 @@ mod programs;
 mod system;
 
 use super::RunWork;
-use super::command::{RunError, RunTask};
+use super::command::{Failed, RunError, RunTask};
 use crate::ground::confine::Confinement;
 use crate::ground::inputs::Inputs;
 use crate::ground::process::ProcessError;
 use crate::ground::sandbox::Level;
 use crate::ground::site::Site;
-use crate::ground::{Cause, CauseKind, Failure};
+use crate::ground::{Cause, CauseKind, Failure, Reported};
+use crate::junit::Report;
 pub(crate) use files::MAKEFILES;
 
 /// Maximum number of causes in a failure; more do not help.
@@ -51,14 +52,29 @@ impl<'s> Scene<'s> {
         }
     }
 
-    /// The failure that `error` is, with its causes.
-    pub(super) fn failure(&self, error: RunError) -> Failure {
-        let causes = self.causes(&error);
+    /// The failure of a command, with its causes.
+    pub(super) fn failure(&self, failed: Failed) -> Failure {
+        let Failed {
+            error,
+            stage,
+            reported,
+        } = failed;
+        let mut causes = self.causes(&error);
+        if matches!(error, RunError::Exit { .. }) {
+            let report = reported.report.as_deref();
+            causes.splice(0..0, report.and_then(failed_tests));
+        }
         let is_exit = matches!(error, RunError::Exit { .. });
         let mut failure = Failure::from(error);
         if is_exit && causes.is_empty() && !failure.log.is_empty() {
             failure.message.push_str("; see its log");
         }
+        failure.stage = stage.map(Box::new);
+        let warnings = self.work.about_reports(&reported);
+        failure.reported = Some(Box::new(Reported {
+            warnings,
+            ..reported
+        }));
         failure.because(causes)
     }
 
@@ -148,6 +164,20 @@ impl<'s> Scene<'s> {
             ),
         })
     }
+}
+
+/// How many tests failed, if any did. The record and the command line list them.
+fn failed_tests(report: &Report) -> Option<Cause> {
+    let counts = report.counts();
+    let failed = counts.failures + counts.errors;
+    (failed > 0).then(|| Cause {
+        kind: CauseKind::FailedTests,
+        message: match counts.tests {
+            1 => "its only test failed".to_owned(),
+            tests => format!("{failed} of {tests} tests failed"),
+        },
+        help: String::new(),
+    })
 }
 
 /// The parts of a log that are searched: its beginning and its end.

@@ -10,6 +10,7 @@ pub(super) mod mask;
 mod materialise;
 mod over;
 mod private;
+mod reports;
 mod stage;
 
 use std::collections::{BTreeMap, HashSet};
@@ -26,7 +27,7 @@ use crate::ground::confine::Confinement;
 use crate::ground::inputs::Inputs;
 use crate::ground::process::{Ending, Finished, Piece, Process, ProcessError, Stream};
 use crate::ground::sandbox::{self, Level, Overlay, Root};
-use crate::ground::{Again, Class, Failure, log, of_cas, of_io, of_tree, shown};
+use crate::ground::{Again, Class, Failure, Reported, log, of_cas, of_io, of_tree, shown};
 use crate::kinds::run::caches::Store;
 use crate::oci::Digest;
 
@@ -54,6 +55,8 @@ pub(crate) struct RunTask {
     pub keep: Option<Keep>,
     /// Its outputs, relative to the staged root.
     pub outputs: Vec<DeclaredOutput>,
+    /// Patterns of the reports of its tests, relative to its folder.
+    pub reports: Vec<String>,
     /// Where its folder is in the stage: inputs beside the folder are reached by `..`.
     pub place: String,
     /// Its working directory, relative to its folder; empty: the folder.
@@ -101,6 +104,8 @@ pub struct Ran {
     pub log: Option<Output>,
     /// The same as text; invalid UTF-8 is replaced.
     pub log_text: String,
+    /// What its tests reported.
+    pub reported: Reported,
 }
 
 /// Why a command has no result.
@@ -213,6 +218,18 @@ pub(crate) struct Failed {
     pub(crate) error: RunError,
     /// Where its folder is kept.
     pub(crate) stage: Option<PathBuf>,
+    /// What its tests reported, if it ran.
+    pub(crate) reported: Reported,
+}
+
+impl From<RunError> for Failed {
+    fn from(error: RunError) -> Self {
+        Self {
+            error,
+            stage: None,
+            reported: Reported::default(),
+        }
+    }
 }
 
 /// A command in its folder, ready to start.
@@ -222,6 +239,7 @@ pub(crate) struct Staged {
     layout: Layout,
     inputs: Inputs,
     outputs: Vec<DeclaredOutput>,
+    reports: Vec<String>,
     /// Secrets that it sees as files.
     private: Vec<Private>,
     secrets: Vec<String>,
@@ -263,18 +281,11 @@ async fn attempt(
     over: bool,
     cancel: impl Future<Output = ()> + Send,
 ) -> Result<Ran, Failed> {
-    let staged = match stage(cas, task, over).await {
-        Ok(staged) => staged,
-        Err(error) => return Err(Failed { error, stage: None }),
-    };
+    let staged = stage(cas, task, over).await?;
     let finished = staged.process.run(cancel).await;
     let store = Arc::clone(cas);
     let done = tokio::task::spawn_blocking(move || staged.conclude(&store, finished));
-    let broken = Failed {
-        error: RunError::BrokenOff,
-        stage: None,
-    };
-    done.await.unwrap_or(Err(broken))
+    done.await.unwrap_or(Err(RunError::BrokenOff.into()))
 }
 
 /// Stages the inputs of `task`, `over` a base if that costs less: then not all of them
@@ -302,6 +313,10 @@ impl Staged {
             _ => room,
         };
         let cwd = room.prepare(&layout, &inputs, &outputs, &task.workdir)?;
+        if room.is_kept() {
+            let cleared = reports::clear(&layout, &inputs, &task.reports);
+            cleared.map_err(at(layout.top()))?;
+        }
         let mut confinement = (level != Level::Free).then(|| Confinement {
             readable: task.readable,
             writable: room.writable(),
@@ -333,6 +348,7 @@ impl Staged {
             layout,
             inputs,
             outputs,
+            reports: task.reports,
             private: task.private,
             secrets: task.secrets,
             preserve: task.preserve,
@@ -342,12 +358,18 @@ impl Staged {
     /// Stores what the command made, and leaves its folder.
     fn conclude(self, cas: &Cas, finished: Result<Finished, ProcessError>) -> Result<Ran, Failed> {
         let removed = private::remove(&self.private, &self.room.path());
+        let reported = match &finished {
+            Ok(finished) if finished.ending != Ending::Cancelled && !self.reports.is_empty() => {
+                reports::collect(&self.layout, &self.inputs, &self.reports, &self.secrets)
+            }
+            _ => Reported::default(),
+        };
         let made = finished.map_err(RunError::from);
         let made = removed.and(made);
         let made = made.and_then(|finished| self.collect(cas, &finished));
         let (error, stage) = match (made, self.preserve) {
             (Ok(ran), _) => match self.room.settle(cas, true) {
-                Ok(()) => return Ok(ran),
+                Ok(()) => return Ok(Ran { reported, ..ran }),
                 Err(error) => (error, None),
             },
             (Err(error), Some(name)) if !matches!(error, RunError::Cancelled { .. }) => {
@@ -360,7 +382,11 @@ impl Staged {
             },
             (Err(error), _) => (error, None),
         };
-        Err(Failed { error, stage })
+        Err(Failed {
+            error,
+            stage,
+            reported,
+        })
     }
 
     /// Stores the outputs of a command that ended well.
@@ -387,7 +413,8 @@ impl Staged {
             }
             Ending::Cancelled => return Err(RunError::Cancelled { log: text(&log) }),
         }
-        let keeps = |path: &str| self.room.keeps(path);
+        let is_report = reports::matcher(&self.reports);
+        let keeps = |path: &str| self.room.keeps(path) || is_report(path);
         let dropped = stage::dropped(&self.layout, &self.inputs, &self.outputs, &keeps);
         log.extend(note_of(&dropped, finished.wall));
         let kept = collect(cas, &self.layout, &self.outputs, &log);
@@ -496,6 +523,7 @@ fn collect(
         also,
         log: kept,
         log_text: log::text(log),
+        reported: Reported::default(),
     })
 }
 

@@ -38,7 +38,7 @@ use crate::ground::sandbox::Level;
 use crate::ground::site::{Made, Site};
 use crate::ground::threads::blocking;
 use crate::ground::tools::Declared;
-use crate::ground::{Class, Failure, Readers};
+use crate::ground::{Class, Failure, Readers, Reported};
 use crate::kinds::pins::Pin;
 use crate::kinds::{Around, Context, INCREMENTAL, Kind, Prepared};
 use crate::oci::Platform;
@@ -94,6 +94,8 @@ pub struct RunWork {
     /// Folders in which tools are looked up.
     pub path: Vec<PathBuf>,
     pub outputs: Vec<RenderedOutput>,
+    /// Patterns of the reports of its tests.
+    pub reports: Vec<String>,
     /// Its working directory, relative to the folder.
     pub workdir: String,
     pub timeout: Duration,
@@ -217,6 +219,7 @@ impl RunWork {
             path,
             toolchains,
             outputs: instance.outputs.clone(),
+            reports: settings.reports.clone(),
             workdir: instance.workdir.clone(),
             timeout: settings.command_timeout(),
             grace: settings.grace,
@@ -228,6 +231,17 @@ impl RunWork {
             unattended: environment.get("CI").is_some_and(|ci| ci == "true"),
             platform: around.platform,
         }
+    }
+}
+
+impl RunWork {
+    /// The warnings about files that are no reports.
+    fn about_reports(&self, reported: &Reported) -> Vec<String> {
+        let place = self.place.of("reports");
+        let warnings = reported.warnings.iter();
+        warnings
+            .map(|warning| format!("{place}{warning}"))
+            .collect()
     }
 }
 
@@ -271,6 +285,10 @@ impl Kind for RunWork {
             if let Some(kept) = &work.kept {
                 action.settings.put(INCREMENTAL, kept.written());
             }
+            if !work.reports.is_empty() {
+                // They are part of the result.
+                action.settings.put("reports", work.reports.join("\n"));
+            }
             for (name, value) in &work.input_values {
                 action.settings.put(name.clone(), value);
             }
@@ -300,14 +318,15 @@ impl Kind for RunWork {
         let scene = Scene::of(site, self, &task);
         let ran = match command::run(&site.cas, task, site.stopped()).await {
             Ok(ran) => ran,
-            Err(failed) => {
-                return Err(Failure {
-                    stage: failed.stage.map(Box::new),
-                    ..scene.failure(failed.error)
-                });
-            }
+            Err(failed) => return Err(scene.failure(failed)),
         };
-        let warnings = scene.warnings(&ran.log_text);
+        let mut warnings = scene.warnings(&ran.log_text);
+        warnings.extend(self.about_reports(&ran.reported));
+        let missing = ran.reported.missing.iter();
+        let place = self.place.of("reports");
+        warnings.extend(missing.map(|pattern| {
+            format!("{place}`{pattern}` in `reports` matches nothing that the command made")
+        }));
         // It read what the key names. If that is outdated by now, or the command was
         // free to read the checkout itself, the step is run once more.
         let (shared, own, prepared) = (Arc::clone(site), self.clone(), prepared.clone());
@@ -327,6 +346,7 @@ impl Kind for RunWork {
             text: ran.log_text,
             fetched: 0,
             warnings,
+            report: ran.reported.report,
         })
     }
 
@@ -442,6 +462,7 @@ fn task(site: &Site, work: &RunWork, prepared: &Prepared) -> Result<RunTask, Fai
                 optional: output.optional,
             })
             .collect(),
+        reports: work.reports.clone(),
         place: place(work),
         workdir: work.workdir.clone(),
         timeout: work.timeout,

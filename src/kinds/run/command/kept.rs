@@ -181,6 +181,11 @@ impl Room {
         }
     }
 
+    /// Whether it holds what an earlier run left.
+    pub(crate) fn is_kept(&self) -> bool {
+        matches!(self.own, Own::Kept(..))
+    }
+
     /// Whether what is at `path`, relative to the command's folder, is kept.
     pub(crate) fn keeps(&self, path: &str) -> bool {
         match &self.own {

@@ -10,6 +10,10 @@ use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use memchr::memmem;
 
 use crate::ground::process::{Finished, Piece, Stream};
+use crate::junit;
+
+/// Maximum length of a character, in bytes.
+const MAX_CHAR_BYTES: usize = 4;
 
 /// The replacement for secrets.
 const MASK: &[u8] = b"***";
@@ -78,17 +82,35 @@ pub(crate) fn pieces(finished: &Finished, secrets: &[String]) -> Vec<Piece> {
 
 /// A text with `secrets` masked.
 pub(crate) fn text(text: &str, secrets: &[String]) -> String {
-    let (mut masked, mut next) = (Vec::new(), 0);
-    let bytes = text.as_bytes();
-    for (from, to) in found(bytes, &needles(secrets), false) {
-        if from >= next {
-            masked.extend(&bytes[next..from]);
-            masked.extend(MASK);
-        }
-        next = next.max(to);
+    Mask::of(secrets).text(text, false)
+}
+
+/// Secrets to mask in many texts.
+pub(crate) struct Mask(Vec<Vec<u8>>);
+
+impl Mask {
+    pub(crate) fn of(secrets: &[String]) -> Self {
+        Self(needles(secrets))
     }
-    masked.extend(bytes.get(next..).unwrap_or_default());
-    String::from_utf8_lossy(&masked).into_owned()
+
+    /// A text of a report: a long one may have been cut off in the middle of a secret.
+    pub(crate) fn report_text(&self, text: &str) -> String {
+        self.text(text, text.len() + MAX_CHAR_BYTES > junit::MAX_NAME)
+    }
+
+    fn text(&self, text: &str, cut: bool) -> String {
+        let (mut masked, mut next) = (Vec::new(), 0);
+        let bytes = text.as_bytes();
+        for (from, to) in found(bytes, &self.0, cut) {
+            if from >= next {
+                masked.extend(&bytes[next..from]);
+                masked.extend(MASK);
+            }
+            next = next.max(to);
+        }
+        masked.extend(bytes.get(next..).unwrap_or_default());
+        String::from_utf8_lossy(&masked).into_owned()
+    }
 }
 
 /// The texts to look for: each secret, each longer line of one, and their forms.
