@@ -157,6 +157,7 @@ pub fn prepare(options: &BuildOptions, ask: Ask<'_>) -> Result<Prepared, BuildEr
         }
     };
     plan.settle_incremental();
+    plan.settle_archives();
     let bound = (!options.output.named).then(|| workspace.clone());
     bounded(options, &plan, &workspace)?;
     let separate = plan.separate_folders();

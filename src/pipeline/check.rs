@@ -118,17 +118,18 @@ fn f_tasks(node: &Node) -> Vec<String> {
 fn param(node: &Node, r: &mut Reader) -> Param {
     let mut f = Fields::new(node, "the parameter", &mut r.mistakes);
     let kind = match f.string("type", &mut r.mistakes).as_deref() {
-        None | Some("string" | "enum") => ParamType::Text,
-        Some("number") => ParamType::Number,
-        Some("bool") => ParamType::Bool,
+        None | Some("string" | "enum") => Some(ParamType::Text),
+        Some("number") => Some(ParamType::Number),
+        Some("bool" | "boolean") => Some(ParamType::Bool),
         Some(other) => {
             let message = format!("`{other}` is not a parameter type");
             r.at(node.span, message, "Use string, number, bool or enum.");
-            ParamType::Text
+            None
         }
     };
+    // Whether a default has to be quoted depends on the type.
     let default = match kind {
-        ParamType::Text => f.string("default", &mut r.mistakes),
+        Some(ParamType::Text) => f.string("default", &mut r.mistakes),
         _ => f
             .node("default")
             .and_then(|n| n.scalar().map(str::to_owned)),
@@ -139,7 +140,7 @@ fn param(node: &Node, r: &mut Reader) -> Param {
         r.at(node.span, message, "Correct the pattern.");
     }
     let param = Param {
-        kind,
+        kind: kind.unwrap_or(ParamType::Text),
         required: f.bool("required", &mut r.mistakes).unwrap_or(false),
         default,
         pattern,
@@ -160,6 +161,15 @@ mod tests {
     fn errors(tasks: &str) -> String {
         let text = format!("kind: JackalPipeline\nversion: 1\nname: web\ntasks:\n{tasks}");
         parse(&SourceText::new("p.yaml", text)).map_or_else(|e| e.to_string(), |_| String::new())
+    }
+
+    #[test]
+    fn an_unknown_type_of_a_parameter_is_one_mistake() {
+        let head = "kind: JackalPipeline\nversion: 1\nname: web\nparams:\n";
+        let text = format!("{head}  fast: {{ type: flag, default: false }}\ntasks: {{}}\n");
+        let error = parse(&SourceText::new("p.yaml", text)).unwrap_err();
+        assert!(error.to_string().contains("`flag` is not a parameter type"));
+        assert!(!error.to_string().contains("Quote it"), "{error}");
     }
 
     #[test]

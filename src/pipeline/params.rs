@@ -162,7 +162,8 @@ mod tests {
         let text = "kind: JackalPipeline\nversion: 1\nname: p\nparams:\n  \
                     version: { required: true, pattern: '^[0-9.]+$' }\n  \
                     channel: { enum: [nightly, stable], default: nightly }\n  \
-                    count: { type: number }\n  fast: { type: bool, default: false }\ntasks: {}\n";
+                    count: { type: number }\n  fast: { type: bool, default: false }\n  \
+                    slow: { type: boolean, default: true }\ntasks: {}\n";
         let given = given.iter().map(|(k, v)| ((*k).into(), (*v).into()));
         parse(&SourceText::new("p.yaml", text))
             .unwrap()
@@ -177,6 +178,7 @@ mod tests {
         assert_eq!(bound["channel"], "nightly");
         assert_eq!(bound["count"], "10");
         assert_eq!(bound["fast"], "false");
+        assert_eq!(bound["slow"], "true");
     }
 
     #[test]

@@ -97,7 +97,7 @@ fn top() -> Value {
             "type": "object",
             "additionalProperties": mapping(
                 json!({
-                    "type": {"enum": ["string", "number", "bool", "enum"], "description": "`string` by default."},
+                    "type": {"enum": ["string", "number", "bool", "boolean", "enum"], "description": "`string` by default."},
                     "default": {"type": ["string", "number", "boolean"], "description": "Default value."},
                     "required": {"type": "boolean", "description": "Whether the run must set a value."},
                     "pattern": text("A regular expression that the value must match."),

@@ -113,11 +113,10 @@ impl Plan {
         found
     }
 
-    /// The archive that `step`, which makes a package, would write. The step that signs
-    /// the package writes it instead.
-    pub(crate) fn take_archive(&mut self, step: &str) -> Option<Archive> {
-        match &mut self.steps.get_mut(step)?.work {
-            Work::Package(package) => package.take_archive(),
+    /// The archive that `step`, which makes a package, would write.
+    pub(crate) fn archive_of(&self, step: &str) -> Option<Archive> {
+        match &self.steps.get(step)?.work {
+            Work::Package(package) => package.to_write(),
             _ => None,
         }
     }
@@ -218,6 +217,48 @@ impl Plan {
             }
         }
         Ok(())
+    }
+
+    /// Decides which step writes an archive that several could: the first one that signs
+    /// the package, if one will run, else the one that makes it.
+    pub fn settle_archives(&mut self) {
+        let skipped = self.skipped();
+        let mut signed = BTreeSet::new();
+        for (id, step) in &mut self.steps {
+            if let Work::Sign(sign) = &mut step.work {
+                for package in &mut sign.packages {
+                    if skipped.contains(id) || !signed.insert(package.step.clone()) {
+                        package.archive = None;
+                    }
+                }
+            }
+        }
+        for id in signed {
+            if let Some(Step { work, .. }) = self.steps.get_mut(&id)
+                && let Work::Package(package) = work
+            {
+                package.archive = None;
+            }
+        }
+    }
+
+    /// The steps that conditions skip, and those that are skipped with them.
+    fn skipped(&self) -> BTreeSet<String> {
+        let mut skipped: BTreeSet<String> = BTreeSet::new();
+        loop {
+            let more: Vec<String> = (self.steps.values())
+                .filter(|step| !skipped.contains(&step.id))
+                .filter(|step| {
+                    let waits = || step.after.iter().any(|on| skipped.contains(on));
+                    step.skipped || !step.when.skipped && waits()
+                })
+                .map(|step| step.id.clone())
+                .collect();
+            if more.is_empty() {
+                return skipped;
+            }
+            skipped.extend(more);
+        }
     }
 
     /// Makes commands start from nothing if their results are published or made for

@@ -243,6 +243,41 @@ fn each_package_of_a_release_is_signed_by_its_own_signer_and_by_one() {
 }
 
 #[test]
+fn an_archive_is_written_without_a_signature_if_the_step_that_signs_it_does_not_run() {
+    let sandbox = built();
+    key(&sandbox, "a");
+    sandbox.write("pw", "pw\n");
+    sandbox.write(
+        "p.yaml",
+        "kind: JackalPipeline\nversion: 1\nname: p\n\
+         params: { release: { type: bool, default: false } }\ntasks:\n\
+         \x20 tool: { component: { definition: jackal.yaml, name: tool } }\n\
+         \x20 tree: { component: { definition: jackal.yaml, name: tree } }\n\
+         \x20 one: { package: { definition: jackal.yaml, components: [tool, tree] } }\n\
+         \x20 gate: { if: '${{ params.release }}', sbom: { of: tool } }\n\
+         \x20 sign: { dependsOn: gate, sign: { subjects: one, key: a/cosign.key, passwordFile: pw } }\n",
+    );
+    let name = sandbox.archive();
+    let name = name.file_name().unwrap().to_str().unwrap();
+    for (options, out, accepted) in [
+        (&[][..], "skipped", REFUSED),
+        (
+            &["--param", "release=true", "--task", "one"],
+            "alone",
+            REFUSED,
+        ),
+        (&["--param", "release=true"], "signed", Some(0)),
+    ] {
+        let said = sandbox.run(&[&["build", "--pipeline", "p.yaml", "-o", out], options].concat());
+        assert_eq!(said.code, Some(0), "{out}: {}", said.stderr);
+        let archive = format!("{out}/{name}");
+        assert!(said.stdout.contains(&archive), "{out}: {}", said.stdout);
+        let said = verify(&sandbox, &[&archive, "--key", "a/cosign.pub"]);
+        assert_eq!(said.code, accepted, "{out}: {}", said.stderr);
+    }
+}
+
+#[test]
 fn attestations_stay_with_a_package_that_is_signed_while_publishing() {
     let (sandbox, registry) = (built(), Rehearsal::with_faults(&[]));
     key(&sandbox, "a");

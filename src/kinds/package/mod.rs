@@ -109,19 +109,12 @@ pub struct Archive {
 
 impl PackageWork {
     /// The archive that the step writes.
-    fn to_write(&self) -> Option<Archive> {
+    pub(crate) fn to_write(&self) -> Option<Archive> {
         Some(Archive {
             path: self.archive.clone()?,
             uncompressed: self.definition.metadata.uncompressed,
             split: self.split,
         })
-    }
-
-    /// Moves the archive to the step that signs the package.
-    pub(crate) fn take_archive(&mut self) -> Option<Archive> {
-        let archive = self.to_write();
-        self.archive = None;
-        archive
     }
 }
 

@@ -32,7 +32,7 @@ impl Planner<'_> {
             packages.push(SignedPackage {
                 step: task.clone(),
                 steps: self.plan.led_to(task),
-                archive: self.plan.take_archive(task),
+                archive: self.plan.archive_of(task),
             });
         }
         let work = Work::from(SignWork {
