@@ -151,6 +151,7 @@ pub(super) fn of_pipeline(
         pools: pipeline.pools.clone(),
         cache_limits: pipeline.cache_limits,
         trusts_incremental: pipeline.trust_incremental,
+        allows_unpinned: pipeline.allow_unpinned,
         ..Plan::default()
     };
     let how = Declared {

@@ -17,6 +17,8 @@ use super::pull::left_out;
 use super::read_error::PackageReadError;
 use super::skeleton::{SkeletonMakeError, skeleton};
 use crate::cas::{Cas, CasError};
+use crate::ground::marks::Mark;
+use crate::kinds::package;
 use crate::oci::{Digest, ReferenceError};
 use crate::package::manifest::{self, ArtifactError};
 use crate::package::{Dialect, Warning};
@@ -67,6 +69,16 @@ pub enum PublishError {
         path: String,
         /// What is wrong.
         source: ArtifactError,
+    },
+    /// The package is not made from what its key names alone.
+    #[error("{path}: the package is {}, which the pipeline that made it does not allow to be published", marked(.mark))]
+    Marked {
+        /// As given.
+        path: String,
+        /// `incremental` or `unpinned`.
+        mark: &'static str,
+        /// The key of the pipeline that allows it.
+        allowed_by: &'static str,
     },
     /// Signing failed.
     #[error("{path}: cannot sign, so nothing was published: {what}")]
@@ -151,6 +163,9 @@ pub fn publication(options: PublishOptions, ask: Ask<'_>) -> Result<Publication,
             });
             continue;
         }
+        if source::is_path(source) {
+            unmarked(source, &path, &cas)?;
+        }
         let (opened, found) = open(source, &options, &registry, &cas)?;
         notes.extend(found.into_iter().map(|note| format!("{source}: {note}")));
         notes.extend(unchecked(source, &opened.signature));
@@ -162,6 +177,26 @@ pub fn publication(options: PublishOptions, ask: Ask<'_>) -> Result<Publication,
         ready,
         notes,
     })
+}
+
+/// What a mark says.
+fn marked(mark: &str) -> &'static str {
+    match Mark::named(mark) {
+        Some(Mark::Incremental) => "made from what a task kept of an earlier run",
+        Some(Mark::Unpinned) | None => "made from what a task got from the network",
+    }
+}
+
+/// Refuses an archive that was written on this machine and is marked.
+fn unmarked(named: &str, path: &Path, cas: &Cas) -> Result<(), PublishError> {
+    match package::marked::marks_of(cas, path).first() {
+        None => Ok(()),
+        Some(mark) => Err(PublishError::Marked {
+            path: named.to_owned(),
+            mark: mark.name(),
+            allowed_by: mark.allowed_by(),
+        }),
+    }
 }
 
 fn unchecked(source: &str, signature: &Signature) -> Option<String> {

@@ -342,7 +342,10 @@ impl ToExit for PublishError {
             Self::Read { source, .. } => source.exit(),
             Self::Remote(error) => error.exit(),
             Self::Manifest(..) => Exit::Verification,
-            Self::Artifact { .. } | Self::Changed(_) | Self::Connection(_) => Exit::Configuration,
+            Self::Artifact { .. }
+            | Self::Changed(_)
+            | Self::Connection(_)
+            | Self::Marked { .. } => Exit::Configuration,
             Self::Skeleton(error) => error.exit(),
             Self::Release(error) => error.exit(),
             _ => Exit::Environment,
@@ -363,6 +366,9 @@ impl ToExit for PublishError {
                 source: error @ (ArtifactError::NoVersion | ArtifactError::Tag(_)),
                 ..
             } => vec![hint_of_tag(error)],
+            Self::Marked { allowed_by, .. } => vec![format!(
+                "add `{allowed_by}: true` at the top of the pipeline file, and build it again"
+            )],
             Self::Changed(_) => hint("start a new release, or restore the original packages"),
             Self::Journal(error) | Self::Release(ReleaseError::Journal(error)) => error.hints(),
             _ => Vec::new(),

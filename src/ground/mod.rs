@@ -16,6 +16,7 @@ pub mod launch;
 mod link;
 pub(crate) mod lockfile;
 pub(crate) mod log;
+pub(crate) mod marks;
 pub(crate) mod process;
 pub(crate) mod published;
 mod readers;

@@ -33,6 +33,7 @@ use crate::action::{Action, ActionKey, ActionResult, Fields, Output};
 use crate::cas::tree::Tree;
 use crate::ground::form::OutputForm;
 use crate::ground::inputs::Inputs;
+use crate::ground::marks::{Mark, Marks};
 use crate::ground::site::{Made, Performed, Site};
 use crate::ground::{Class, Failure, Readers};
 use crate::oci::{Descriptor, Platform};
@@ -56,10 +57,6 @@ pub(crate) struct Context<'a> {
     pub(crate) results: &'a Results,
 }
 
-/// The setting that marks the keys of results that are made from what a task kept, and
-/// of everything made from them.
-pub(crate) const INCREMENTAL: &str = "incremental";
-
 /// A step that is ready to run.
 #[derive(Clone)]
 pub(crate) struct Prepared {
@@ -70,8 +67,8 @@ pub(crate) struct Prepared {
     pub(crate) manifest: Option<Descriptor>,
     /// What its outputs are.
     pub(crate) form: OutputForm,
-    /// Whether it is made from what a task kept, or from something made so.
-    pub(crate) incremental: bool,
+    /// The marks of its result.
+    pub(crate) marks: Marks,
     /// Why its result is never cached: the key does not cover everything that it
     /// reads.
     pub(crate) uncached: Option<&'static str>,
@@ -93,7 +90,7 @@ impl Prepared {
             inputs,
             manifest: None,
             form: OutputForm::Blobs,
-            incremental: false,
+            marks: Marks::default(),
             uncached: None,
         }
     }
@@ -376,6 +373,7 @@ pub(crate) async fn output(site: &Arc<Site>, work: &Work) -> Result<Output, Fail
         },
         cached: true,
         salts: &[],
+        order: &[],
     };
     let prepared = task.prepare().await?;
     let performed = task.perform(&prepared).await?;
@@ -391,18 +389,26 @@ pub(crate) struct Task<'a> {
     pub(crate) cached: bool,
     /// Additional strings in its key.
     pub(crate) salts: &'a [String],
+    /// Steps before it whose results it does not read.
+    pub(crate) order: &'a [String],
 }
 
 impl Task<'_> {
     pub(crate) async fn prepare(&self) -> Result<Prepared, Failure> {
         let mut prepared = self.work.action(&self.cx).await?;
         prepared.action.salt = self.salts.join("\n");
-        let mut earlier = self.cx.results.values();
-        if !prepared.incremental && earlier.any(|done| done.incremental) {
-            prepared.incremental = true;
-            prepared.action.settings.put(INCREMENTAL, "inputs");
+        let mut earlier = Marks::default();
+        for (step, done) in self.cx.results {
+            if !self.order.contains(step) {
+                earlier |= done.marks;
+            }
         }
-        if prepared.incremental && self.cx.site.options.clean {
+        // Its own marks are in its settings.
+        for mark in earlier.without(prepared.marks).all() {
+            prepared.action.settings.put(mark.name(), "inputs");
+        }
+        prepared.marks |= earlier;
+        if prepared.marks.has(Mark::Incremental) && self.cx.site.options.clean {
             self.cx.site.distrust(prepared.action.key());
         }
         Ok(prepared)
@@ -447,14 +453,14 @@ impl Task<'_> {
     /// The result of the step, which has the key `key`, for the steps after it.
     pub(crate) fn done(&self, prepared: Prepared, performed: Performed, key: ActionKey) -> Done {
         let outputs = performed.result.outputs;
-        let travels = self.remembers(&prepared) && self.work.travels() && !prepared.incremental;
+        let travels = self.remembers(&prepared) && self.work.travels() && prepared.marks.is_empty();
         let readers = self.readers(&prepared);
         Done {
             manifest: self.work.manifest(&prepared, &outputs),
             outputs,
             key: travels.then_some(key),
             materials: self.work.materials(&prepared.action),
-            incremental: prepared.incremental,
+            marks: prepared.marks,
             action: Some(prepared.action),
             readers,
         }

@@ -7,6 +7,7 @@ use crate::action::{Action, ActionKey, Output};
 use crate::cas::tree;
 use crate::ground::folders::MadePath;
 use crate::ground::inputs::{Inputs, Recorded};
+use crate::ground::marks::Marks;
 use crate::ground::{Class, Failure, Readers};
 use crate::kinds::Context;
 use crate::kinds::material::Material;
@@ -25,8 +26,8 @@ pub(crate) struct Done {
     pub(crate) action: Option<Action>,
     /// Its materials, for provenance.
     pub(crate) materials: Vec<Material>,
-    /// Whether it is made from what a task kept, or from something made so.
-    pub(crate) incremental: bool,
+    /// Why it may differ the next time.
+    pub(crate) marks: Marks,
     /// Who may read every source of it.
     pub(crate) readers: Readers,
 }

@@ -22,6 +22,7 @@ fn task<'a>(work: &'a Work, site: &'a Arc<Site>, results: &'a Results) -> Task<'
         },
         cached: true,
         salts: &[],
+        order: &[],
     }
 }
 

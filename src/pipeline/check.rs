@@ -66,6 +66,7 @@ fn pipeline(node: &Node, r: &mut Reader) -> Pipeline {
         .map(|n| file::cache(n, r))
         .unwrap_or_default();
     let trust_incremental = f.bool("trustIncremental", &mut r.mistakes);
+    let allow_unpinned = f.bool("allowUnpinned", &mut r.mistakes);
     let mut toolchains = BTreeMap::new();
     for (key, value) in r.pairs(&mut f, "toolchains") {
         toolchains.insert(key, file::toolchain(value, r));
@@ -99,6 +100,7 @@ fn pipeline(node: &Node, r: &mut Reader) -> Pipeline {
         salt,
         cache_limits,
         trust_incremental: trust_incremental.unwrap_or(false),
+        allow_unpinned: allow_unpinned.unwrap_or(false),
         toolchains,
         pools,
         tasks,

@@ -35,6 +35,8 @@ pub struct Pipeline {
     /// Whether `publish` and builds under `CI=true` take what tasks made from what
     /// they kept.
     pub trust_incremental: bool,
+    /// Whether `publish` takes what is made from what tasks got from the network.
+    pub allow_unpinned: bool,
     /// Toolchains that tasks name in `tools`.
     pub toolchains: BTreeMap<String, Toolchain>,
     /// How many tasks may use each pool at once.

@@ -64,6 +64,7 @@ pub struct Renderer<'p> {
     rows: &'p Rows<'p>,
     pub(super) spent: &'p Spent,
     edges: RefCell<BTreeSet<String>>,
+    reads: RefCell<BTreeSet<String>>,
 }
 
 impl<'p> Renderer<'p> {
@@ -75,12 +76,16 @@ impl<'p> Renderer<'p> {
             rows,
             spent,
             edges: RefCell::default(),
+            reads: RefCell::default(),
         }
     }
 
-    /// Every instance that was selected so far.
-    pub fn into_edges(self) -> BTreeSet<String> {
-        self.edges.into_inner()
+    /// Every instance that was selected so far, and of these those that were selected by
+    /// `dependsOn` alone.
+    pub fn edges(&self) -> (BTreeSet<String>, BTreeSet<String>) {
+        let (edges, reads) = (self.edges.borrow(), self.reads.borrow());
+        let order = edges.difference(&reads).cloned().collect();
+        (edges.clone(), order)
     }
 
     /// The error of a template at `key`, with what to do about it.
@@ -167,6 +172,9 @@ impl<'p> Renderer<'p> {
             });
         }
         self.edges.borrow_mut().extend(chosen.iter().cloned());
+        if key != "dependsOn" {
+            self.reads.borrow_mut().extend(chosen.iter().cloned());
+        }
         Ok(chosen)
     }
 

@@ -121,6 +121,10 @@ fn top() -> Value {
             }),
             "Cache salt and limits.",
         ),
+        "allowUnpinned": {
+            "type": "boolean",
+            "description": "Whether `publish` tasks accept what is made by tasks with `network: true`. By default they refuse it, as nothing pins what the network gives.",
+        },
         "trustIncremental": {
             "type": "boolean",
             "description": "Whether incremental tasks also run from what they kept under CI=true and for `publish` tasks. By default they run from scratch there.",

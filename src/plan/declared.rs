@@ -158,7 +158,11 @@ impl Planner<'_> {
         let imported = imported.copied().unwrap_or_default();
         let waits = self.before(instance);
         let pipeline = self.pipeline;
-        let step = |id, after, work| step_of(pipeline, instance, id, after, work);
+        let order = self.ends_of(instance.order_only.iter());
+        let step = |id, after, work| Step {
+            order: order.clone(),
+            ..step_of(pipeline, instance, id, after, work)
+        };
         let ends = self
             .plan
             .component(&instance.id, folders, component, imported, waits, step)?;
@@ -185,14 +189,19 @@ impl Planner<'_> {
 
     /// The steps of everything that must be complete before `instance` starts.
     fn before(&self, instance: &Instance) -> Vec<String> {
-        let mut before: Vec<String> = Vec::new();
-        for on in &instance.depends_on {
+        self.ends_of(instance.depends_on.iter())
+    }
+
+    /// The steps after which `instances` are complete.
+    fn ends_of<'i>(&self, instances: impl Iterator<Item = &'i String>) -> Vec<String> {
+        let mut steps: Vec<String> = Vec::new();
+        for on in instances {
             match self.ends.get(on) {
-                Some(ends) => before.extend(ends.iter().cloned()),
-                None => before.push(on.clone()),
+                Some(ends) => steps.extend(ends.iter().cloned()),
+                None => steps.push(on.clone()),
             }
         }
-        before
+        steps
     }
 
     /// Adds the step `id`, which waits for what its instance waits for and for
@@ -205,7 +214,10 @@ impl Planner<'_> {
     /// Adds the step `id`, which waits for `after` alone.
     fn add_alone(&mut self, instance: &Instance, id: &str, after: Vec<String>, work: Work) {
         let step = step_of(self.pipeline, instance, id.to_owned(), after, work);
-        self.plan.add(step);
+        self.plan.add(Step {
+            order: self.ends_of(instance.order_only.iter()),
+            ..step
+        });
     }
 
     fn composed(&self, instance: &Instance, path: &str) -> Result<Arc<Composed>, PlanError> {
@@ -276,6 +288,7 @@ fn step_of(
         name: id.strip_prefix(pipeline.prefix).unwrap_or(&id).to_owned(),
         id,
         after,
+        order: Vec::new(),
         work,
         pool: settings.pool.clone(),
         mutex: settings.mutex.clone(),

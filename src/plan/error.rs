@@ -106,6 +106,11 @@ pub enum PlanError {
         /// What is wrong with its version.
         source: Box<ArtifactError>,
     },
+    /// What a task got from the network would be published.
+    #[error(
+        "task `{publish}` publishes what is made by `{task}`, which uses the network, where nothing pins what it gets: fetch it by digest, as in the `files` of a component, or add `allowUnpinned: true` at the top of the pipeline file"
+    )]
+    Unpinned { task: String, publish: String },
     /// A task needs a registry in an offline build.
     #[error(
         "task `{task}` publishes to a registry, which --offline forbids: remove --offline, or the task"
@@ -206,6 +211,7 @@ impl PlanError {
             Self::ArchiveInOutput { task, .. } => (task, "outputs"),
             Self::PathCycle { task, .. } => (task, "inputs"),
             Self::Set { task, .. } => (task, "set"),
+            Self::Unpinned { task, .. } => (task, "network"),
             Self::Unnamed { task, .. }
             | Self::Offline { task }
             | Self::NoImage { task, .. }

@@ -41,6 +41,8 @@ pub struct Step {
     pub name: String,
     /// Steps that must end before it starts; their results are its inputs.
     pub after: Vec<String>,
+    /// Those of them whose results it does not read.
+    pub order: Vec<String>,
     pub work: Work,
     /// The pool it takes a slot of.
     pub pool: Option<String>,
@@ -78,6 +80,8 @@ pub struct Plan {
     pub cache_limits: CacheLimits,
     /// Whether `publish` and builds under `CI=true` take incremental results.
     pub trusts_incremental: bool,
+    /// Whether `publish` takes what is made from what tasks got from the network.
+    pub allows_unpinned: bool,
     /// The archives to be written, each with the step that makes its package. Another
     /// step may write it, once it is signed.
     pub(crate) archives: Vec<(PathBuf, String)>,
@@ -98,6 +102,42 @@ impl Plan {
             Some((id, verb))
         });
         named.collect()
+    }
+
+    /// The steps whose results are in what `publish` steps publish.
+    fn published(&self) -> BTreeMap<String, String> {
+        let mut found = BTreeMap::new();
+        for step in self.steps.values().filter(|step| !step.skipped) {
+            let Work::Publish(work) = &step.work else {
+                continue;
+            };
+            let made_from = self.made_from(&work.verb.packages).into_iter();
+            found.extend(made_from.map(|id| (id, work.task.clone())));
+        }
+        found
+    }
+
+    /// These steps and those whose results are in theirs.
+    fn made_from(&self, steps: &[String]) -> BTreeSet<String> {
+        let mut found = BTreeSet::new();
+        let mut open = steps.to_vec();
+        while let Some(id) = open.pop() {
+            if let Some(step) = self.steps.get(&id)
+                && found.insert(id)
+            {
+                let reads = step.after.iter().filter(|on| !step.order.contains(on));
+                open.extend(reads.cloned());
+            }
+        }
+        found
+    }
+
+    /// Those of `after` whose results are not in `steps`.
+    pub(crate) fn apart_from(&self, steps: &[String], after: &[String]) -> Vec<String> {
+        let read = self.made_from(steps);
+        let mut others = after.to_vec();
+        others.retain(|on| !read.contains(on));
+        others
     }
 
     fn ancestors(&self, steps: &[String]) -> BTreeSet<String> {
@@ -271,6 +311,7 @@ impl Plan {
         let publish: Vec<String> = (self.steps.values().filter(publishes))
             .map(|step| step.id.clone())
             .collect();
+        // A test that only has to pass before is to pass on what is published.
         let published = self.ancestors(&publish);
         for (id, step) in &mut self.steps {
             if let Work::Run(run) = &mut step.work
@@ -281,14 +322,35 @@ impl Plan {
         }
     }
 
+    /// Refuses to publish what is made from the network, unless the pipeline allows it.
+    fn pinned(&self) -> Result<(), PlanError> {
+        if self.allows_unpinned {
+            return Ok(());
+        }
+        for (id, publish) in self.published() {
+            if let Some(step) = self.steps.get(&id)
+                && let Work::Run(run) = &step.work
+                && run.network
+                && !step.skipped
+            {
+                return Err(PlanError::Unpinned {
+                    task: run.place.instance.clone(),
+                    publish,
+                });
+            }
+        }
+        Ok(())
+    }
+
     /// Checks what can be checked of archives and releases before anything is built.
     ///
     /// # Errors
     ///
-    /// [`PlanError::SameArchive`], [`PlanError::Offline`], [`PlanError::Tag`],
+    /// [`PlanError::SameArchive`], [`PlanError::Unpinned`], [`PlanError::Offline`], [`PlanError::Tag`],
     /// [`PlanError::Untagged`]
     pub fn publishable(&self, offline: bool) -> Result<(), PlanError> {
         self.apart()?;
+        self.pinned()?;
         for step in self.steps.values().filter(|step| !step.skipped) {
             let Work::Publish(work) = &step.work else {
                 continue;

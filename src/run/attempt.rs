@@ -8,10 +8,12 @@ use tokio::sync::mpsc;
 
 use crate::action::Output;
 use crate::cas::tree::{Tree, TreeKind};
+use crate::ground::marks::{Mark, Marks};
 use crate::ground::site::{Performed, Site};
 use crate::ground::threads::blocking;
 use crate::ground::{Again, Class, Failure, Readers, shown};
 use crate::junit::Report;
+use crate::kinds::package::marked;
 use crate::kinds::{Context, Done, Kind as _, Prepared, Results, Task};
 use crate::pipeline::{Retries, RetryOn};
 use crate::plan::{Plan, Step};
@@ -108,6 +110,7 @@ fn place(
     outputs: &[Output],
     trees: &[Tree],
     readers: Readers,
+    marks: Marks,
 ) -> Result<Placed, Failure> {
     let recorded = outputs.iter().enumerate().map(|(at, output)| {
         // A tree that is one file counts as that file.
@@ -122,8 +125,10 @@ fn place(
             size,
         }
     });
+    let files = step.work.deliver(site, outputs, trees, readers)?;
+    marked::note(&site.cas, &files, marks.without(site.options.trusted));
     Ok(Placed {
-        files: step.work.deliver(site, outputs, trees, readers)?,
+        files,
         outputs: recorded.collect(),
         warnings: step.work.warnings(site, outputs),
     })
@@ -140,10 +145,12 @@ async fn attempt(
     let prepared = task.prepare().await?;
     let key = prepared.action.key();
     record.action_key = Some(key.to_string());
-    record.incremental = prepared.incremental;
+    record.incremental = prepared.marks.has(Mark::Incremental);
+    record.unpinned = prepared.marks.has(Mark::Unpinned);
     let (shared, own) = (Arc::clone(site), Arc::clone(step));
     let (form, remembers) = (prepared.form, task.remembers(&prepared));
     let readers = task.readers(&prepared);
+    let marks = prepared.marks;
     let known = blocking(move || {
         if !remembers {
             return Ok(None);
@@ -151,7 +158,14 @@ async fn attempt(
         let Some(known) = shared.remembered(&key, form)? else {
             return Ok(None);
         };
-        let placed = place(&shared, &own, &known.result.outputs, &known.trees, readers)?;
+        let placed = place(
+            &shared,
+            &own,
+            &known.result.outputs,
+            &known.trees,
+            readers,
+            marks,
+        )?;
         Ok(Some((known.result, known.report, placed)))
     })
     .await?;
@@ -179,7 +193,7 @@ async fn attempt(
             let outputs = performed.result.outputs.clone();
             let placed = blocking(move || {
                 let trees = shared.trees(form, &outputs)?;
-                place(&shared, &own, &outputs, &trees, readers)
+                place(&shared, &own, &outputs, &trees, readers, marks)
             });
             let placed = placed.await?;
             (performed, placed)
@@ -334,6 +348,7 @@ pub(super) fn task_of<'a>(site: &'a Arc<Site>, step: &'a Step, results: &'a Resu
         },
         cached: step.cached,
         salts: &step.salts,
+        order: &step.order,
     }
 }
 

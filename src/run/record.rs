@@ -74,6 +74,10 @@ pub struct TaskRecord {
     /// something made so.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub incremental: bool,
+    /// Whether the result is made from what a task got from the network, which nothing
+    /// pins.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unpinned: bool,
     /// Start, in milliseconds after the start of the run.
     pub start_ms: u64,
     /// Wall time in milliseconds.
@@ -224,6 +228,7 @@ impl TaskRecord {
             report: None,
             warnings: Vec::new(),
             incremental: false,
+            unpinned: false,
             start_ms: 0,
             wall_ms: 0,
             attempts: 0,
@@ -297,6 +302,7 @@ impl RunRecord {
                 "tests": tests,
                 "warnings": {"type": "array", "items": text},
                 "incremental": {"type": "boolean"},
+                "unpinned": {"type": "boolean"},
                 "startMs": number, "wallMs": number, "attempts": number,
                 "bytesMade": number, "bytesFetched": number,
             }),

@@ -52,3 +52,4 @@ mod staging;
 mod tls;
 mod trust;
 mod trust_traps;
+mod unpinned;

@@ -92,7 +92,7 @@ fn identity(outputs: &[Output], form: Form) -> String {
     hasher.finalize().to_hex().to_string()
 }
 
-fn stamp(path: &Path) -> Option<String> {
+pub(super) fn stamp(path: &Path) -> Option<String> {
     let stat = Stat::of(&fs::symlink_metadata(path).ok()?);
     let Stat {
         size,

@@ -4,6 +4,7 @@ pub mod assemble;
 pub(crate) mod export;
 pub(crate) mod exports;
 mod frames;
+pub(crate) mod marked;
 pub mod skeleton;
 
 use std::collections::BTreeMap;

@@ -34,13 +34,14 @@ use crate::cas::tree::Tree;
 use crate::ground::form::OutputForm;
 use crate::ground::inputs::Inputs;
 use crate::ground::launch;
+use crate::ground::marks::{Mark, Marks};
 use crate::ground::sandbox::Level;
 use crate::ground::site::{Made, Site};
 use crate::ground::threads::blocking;
 use crate::ground::tools::Declared;
 use crate::ground::{Class, Failure, Readers, Reported};
 use crate::kinds::pins::Pin;
-use crate::kinds::{Around, Context, INCREMENTAL, Kind, Prepared};
+use crate::kinds::{Around, Context, Kind, Prepared};
 use crate::oci::Platform;
 use crate::pipeline::verb::Run;
 use crate::pipeline::{self, DownloadCache, Instance, RenderedOutput, Sandbox, Settings};
@@ -283,7 +284,9 @@ impl Kind for RunWork {
                 action.settings.put("place", beside);
             }
             if let Some(kept) = &work.kept {
-                action.settings.put(INCREMENTAL, kept.written());
+                action
+                    .settings
+                    .put(Mark::Incremental.name(), kept.written());
             }
             if !work.reports.is_empty() {
                 // They are part of the result.
@@ -295,7 +298,8 @@ impl Kind for RunWork {
             programs::enter(&site, &work, &mut action)?;
             Ok(Prepared {
                 form: OutputForm::Trees,
-                incremental: work.kept.is_some(),
+                marks: Marks::with(Mark::Incremental, work.kept.is_some())
+                    | Marks::with(Mark::Unpinned, work.network),
                 ..Prepared::of(action, inputs::read(&site, &work, &results)?)
             })
         })

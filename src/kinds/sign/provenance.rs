@@ -47,9 +47,9 @@ pub(crate) fn predicate(
             "verb": verb,
             "actionKey": action.key().to_string(),
         });
-        if done.incremental {
+        for mark in done.marks.all() {
             // Not from its inputs alone: a consumer may want to refuse it.
-            step["incremental"] = json!(true);
+            step[mark.name()] = json!(true);
         }
         ran.push(step);
         let mut add = |name: String, uri: String, algorithm: &str, digest: String| {

@@ -33,6 +33,8 @@ pub struct Instance {
     pub input_tasks: Vec<String>,
     /// Every instance that must end before this one starts, sorted.
     pub depends_on: Vec<String>,
+    /// Those of them whose results it does not read.
+    pub order_only: BTreeSet<String>,
     /// Declared outputs.
     pub outputs: Vec<RenderedOutput>,
     /// Variables, those of the pipeline included.
@@ -68,6 +70,7 @@ impl Instance {
             input_values: BTreeMap::new(),
             input_tasks: Vec::new(),
             depends_on,
+            order_only: BTreeSet::new(),
             outputs: Vec::new(),
             env: BTreeMap::new(),
             pass_through: Vec::new(),

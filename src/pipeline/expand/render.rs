@@ -42,6 +42,7 @@ impl Scope<'_> {
         pass_through.dedup();
         let salts = [&self.pipeline.salt, &settings.cache.salt];
         let salts = salts.into_iter().filter(|salt| !salt.is_empty()).cloned();
+        let (edges, order_only) = self.renderer.edges();
         Ok(Instance {
             id: self.renderer.id.clone(),
             steps: self.renderer.id.clone(),
@@ -60,7 +61,8 @@ impl Scope<'_> {
             toolchains: self.pipeline.toolchains.clone(),
             workdir,
             platform: self.platform,
-            depends_on: self.renderer.into_edges().into_iter().collect(),
+            depends_on: edges.into_iter().collect(),
+            order_only,
         })
     }
 

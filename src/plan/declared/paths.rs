@@ -78,6 +78,7 @@ impl Outputs {
                 if made.step == own {
                     continue;
                 }
+                instance.order_only.remove(&made.step);
                 if !instance.depends_on.contains(&made.step) {
                     instance.depends_on.push(made.step.clone());
                     added.insert((own.clone(), made.step.clone()), made.at.clone());

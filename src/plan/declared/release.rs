@@ -44,8 +44,11 @@ impl Planner<'_> {
             },
             ..how
         });
-        let after = self.plan.with_ancestors(&verb.subjects);
-        self.add(instance, &instance.id, after, work);
+        let mut after = self.plan.with_ancestors(&verb.subjects);
+        after.extend(self.before(instance));
+        let order = self.plan.apart_from(&verb.subjects, &after);
+        let step = super::step_of(self.pipeline, instance, instance.id.clone(), after, work);
+        self.plan.add(Step { order, ..step });
         Ok(())
     }
 
@@ -148,8 +151,10 @@ impl Planner<'_> {
             .plan
             .with_ancestors(&[packages.as_slice(), signatures].concat());
         after.extend(self.before(instance));
+        let order = self.plan.apart_from(packages, &after);
         let step = super::step_of(self.pipeline, instance, instance.id.clone(), after, work);
         self.plan.add(Step {
+            order,
             // What a registry holds is looked up in every run.
             cached: false,
             ..step
