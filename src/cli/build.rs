@@ -19,7 +19,7 @@ use super::progress::{Progress, block, failed_tests};
 use super::signal::{self, Signals};
 use super::{shell, why};
 use crate::app::{
-    BuildOptions, Built, RunOptions, RunRecord, Status, Stop, TestsRecord, Verdict, junit,
+    BuildOptions, Built, Failure, RunOptions, RunRecord, Status, Stop, TestsRecord, Verdict, junit,
 };
 
 /// Time to kill running commands after a second signal.
@@ -222,28 +222,37 @@ fn run(
         None => Ok(built),
         Some((_, first)) => {
             let failures = built.failures.iter();
-            let texts = failures.map(|(task, failure)| match task.as_str() {
-                "" => failure.message.clone(),
-                task => {
-                    let mut records = built.record.tasks.iter();
-                    let record = records.find(|record| record.task == task);
-                    let tests = record.and_then(|record| record.tests.as_ref());
-                    let tests = tests.map_or_else(String::new, failed_tests);
-                    let log = block(&tail(&failure.log), false);
-                    let text = format!("task `{task}`: {failure}\n{tests}{log}");
-                    text.trim_end().to_owned()
-                }
-            });
-            let texts: Vec<String> = texts.collect();
-            let hints = built
-                .failures
-                .iter()
-                .flat_map(|(_, failure)| failure.hints());
-            let hints: BTreeSet<String> = hints.collect();
-            let error = CommandError::new(first.class.into(), texts.join("\nerror: "));
-            Err(hints.into_iter().fold(error, CommandError::hint))
+            let texts: Vec<String> = failures
+                .map(|(task, failure)| text_of_failure(task, failure, &built.record))
+                .collect();
+            Err(CommandError::new(
+                first.class.into(),
+                texts.join("
+error: "),
+            ))
         }
     }
+}
+
+/// A failure with the tests that failed, the end of its log, and its own hints below it.
+fn text_of_failure(task: &str, failure: &Failure, record: &RunRecord) -> String {
+    let mut text = match task {
+        "" => failure.message.clone(),
+        task => {
+            let mut records = record.tasks.iter();
+            let record = records.find(|record| record.task == task);
+            let tests = record.and_then(|record| record.tests.as_ref());
+            let tests = tests.map_or_else(String::new, failed_tests);
+            let log = block(&tail(&failure.log), false);
+            format!("task `{task}`: {failure}\n{tests}{log}")
+        }
+    };
+    text.truncate(text.trim_end().len());
+    let hints: BTreeSet<String> = failure.hints().into_iter().collect();
+    for hint in hints {
+        text.push_str(&format!("\nhelp: {hint}"));
+    }
+    text
 }
 
 /// The last lines of a log, which was shown as a whole when its task ended.

@@ -190,6 +190,12 @@ impl Failure {
 }
 
 impl Failure {
+    /// The same, with where the mistake is: a place and what separates it.
+    pub(crate) fn at(mut self, place: &str) -> Self {
+        self.message.insert_str(0, place);
+        self
+    }
+
     /// The same, with what was found of its causes.
     pub(crate) fn because(mut self, causes: Vec<Cause>) -> Self {
         let texts: Vec<&str> = causes.iter().map(|cause| cause.message.as_str()).collect();

@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use super::RunWork;
 use crate::action::Action;
-use crate::ground::Failure;
 use crate::ground::site::Site;
 use crate::ground::tools::{self, Declared, Search, Tool};
+use crate::ground::{Class, Failure};
 use crate::pipeline::{Identity, Toolchain};
 
 /// What a package of the system is called among the tools of an action.
@@ -33,7 +33,8 @@ pub(super) fn enter(site: &Site, work: &RunWork, action: &mut Action) -> Result<
         action.tools.insert(name, tool.digest);
     }
     for name in &work.packages {
-        let package = tools::package(site, name)?;
+        let package =
+            tools::package(site, name).map_err(|failure| located(work, failure, "packages"))?;
         let name = format!("{PACKAGE}{name}");
         action.tools.insert(name, package.identity);
     }
@@ -56,6 +57,14 @@ pub(super) fn check_again(site: &Site, work: &RunWork, action: &Action) -> Resul
         }
     }
     Ok(())
+}
+
+/// `failure`, which is a mistake in `key`, with the line of the key.
+fn located(work: &RunWork, failure: Failure, key: &str) -> Failure {
+    match failure.class {
+        Class::Configuration => failure.at(&work.place.of(key)),
+        _ => failure,
+    }
 }
 
 /// Where the command starts: files beside it and above may select versions.
@@ -128,14 +137,19 @@ impl Programs {
         let folder = folder(work);
         let search = search(site, work, &folder);
         let names = names(work).into_iter();
-        let tools = names.map(|name| search.find(&name).map(|tool| (name, tool)));
+        let tools = names.map(|name| match search.find(&name) {
+            Ok(tool) => Ok((name, tool)),
+            Err(failure) => Err(located(work, failure, "tools")),
+        });
         let mut tools: Vec<_> = tools.collect::<Result<_, _>>()?;
         // Of one folder, they stay in the order of their names.
         tools.sort_by_key(|(_, tool)| tool.place);
         let readable = tools.iter().flat_map(|(_, tool)| tool.readable.clone());
         let mut readable: Vec<PathBuf> = readable.collect();
         for name in &work.packages {
-            readable.extend(tools::package(site, name)?.settings);
+            let package = tools::package(site, name);
+            let package = package.map_err(|failure| located(work, failure, "packages"))?;
+            readable.extend(package.settings);
         }
         Ok(Self { tools, readable })
     }

@@ -194,14 +194,14 @@ pub(crate) fn open_folders(stage: &Path) -> Result<(), RunError> {
 }
 
 /// Seconds from 1970 to 1980, the first year that zip archives can hold.
-const STAGED_AT: i64 = 315_532_800;
+const STAGED_AT: &str = "315532800";
 
 /// Variables that a command has unless its task sets them. With equal times Python
 /// would take compiled files of other sources for its own.
 pub(crate) const VARIABLES: [(&str, &str); 4] = [
     ("LC_ALL", "C.UTF-8"),
     ("PYTHONDONTWRITEBYTECODE", "1"),
-    ("SOURCE_DATE_EPOCH", "315532800"),
+    ("SOURCE_DATE_EPOCH", STAGED_AT),
     ("TZ", "UTC"),
 ];
 
@@ -209,7 +209,12 @@ pub(crate) const VARIABLES: [(&str, &str); 4] = [
 /// is the same every time.
 pub(crate) fn fix_time(path: &Path) -> Result<(), RunError> {
     let time = Timespec {
-        tv_sec: STAGED_AT,
+        tv_sec: const {
+            match i64::from_str_radix(STAGED_AT, 10) {
+                Ok(seconds) => seconds,
+                Err(_) => panic!("a number"),
+            }
+        },
         tv_nsec: 0,
     };
     let times = Timestamps {
