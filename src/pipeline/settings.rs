@@ -371,11 +371,8 @@ fn caches_schema() -> Value {
         .with::<Text>("name", "A name for it.")
         .with::<Text>("path", "Its folder in the home of the command.");
     let form = object("A folder of downloads that only this task uses.", keys);
-    json!({
-        "type": ["string", "array"],
-        "enum": CACHES,
-        "items": {"oneOf": [{"enum": CACHES}, form]},
-    })
+    let one = json!({"enum": CACHES});
+    json!({"oneOf": [one, {"type": "array", "items": {"oneOf": [one, form]}}]})
 }
 
 /// `cargo`, or `{ name, path }`.

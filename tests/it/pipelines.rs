@@ -31,7 +31,8 @@ fn every_pipeline_runs_and_then_has_nothing_to_do() {
     let mut files: Vec<String> = fs::read_dir(PIPELINES)
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .filter(|name| name.ends_with(".yaml"))
+        // The program itself: tests/peer/self.sh builds it.
+        .filter(|name| name.ends_with(".yaml") && name != "self.yaml")
         .collect();
     files.sort();
     assert!(files.len() >= 4, "{files:?}");
