@@ -2,24 +2,23 @@
 //! from a plan to packages.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
 
-use super::build_error::{BuildError, locate_error};
-use super::build_options::{BuildOptions, Target};
+use super::build_error::BuildError;
+use super::build_options::BuildOptions;
 use super::compose::{Ask, Composer};
-use super::find::{below, definition, definitions};
 use super::named;
 use super::options::Pins;
-use super::plans;
 use super::skeletons::Skeletons;
+use super::units::{self, Planned};
 use crate::cas::{Cas, Limits};
 use crate::disk;
 use crate::ground::folders::lexical;
 use crate::ground::launch;
+use crate::ground::lockfile::lock_folder;
 use crate::ground::marks::{Mark, Marks};
 use crate::ground::published::Published;
 use crate::ground::sandbox::Level;
@@ -85,6 +84,8 @@ pub struct Prepared {
     plan: Plan,
     cache_size: Option<u64>,
     warnings: Vec<Warning>,
+    /// Tasks that publish and are not in the plan, because nobody named them.
+    unnamed: Vec<String>,
     /// Why the plan can be displayed but not run.
     refusal: Option<BuildError>,
     /// Packages with results, for this architecture.
@@ -105,44 +106,33 @@ pub struct Prepared {
 /// [`BuildError`]
 pub fn prepare(options: &BuildOptions, ask: Ask<'_>) -> Result<Prepared, BuildError> {
     let place = &options.place;
-    let workspace = place.workspace();
+    let workspace = options.target.workspace(place);
     let registry = place.connection.client()?;
     let cas = Arc::new(Cas::open(&place.cache)?);
     let skeletons = Skeletons::new(&cas, &registry, options.pins);
     let composer = &mut Composer::new(place, &options.variant, skeletons, ask);
-    let mut pinned = BTreeSet::new();
-    let (mut plan, pipeline) = match &options.target {
-        Target::Pipeline { file, params } => {
-            let file = place.here.join(file);
-            let (plan, text) = plans::of_pipeline(options, composer, &file, params)?;
-            let folder = fs::canonicalize(&file).unwrap_or(file);
-            pinned.extend(folder.parent().map(Path::to_owned));
-            (plan, Some(text))
-        }
-        named => {
-            let definitions = match named {
-                Target::Paths(paths) => definitions(place, paths)?,
-                Target::Package(path) => vec![definition(place, path)?],
-                _ => below(&workspace)?,
-            };
-            pinned.extend(
-                definitions
-                    .iter()
-                    .filter_map(|path| Some(path.parent()?.to_owned())),
-            );
-            let plan = plans::of_packages(options, composer, &workspace, definitions)?;
-            (plan, None)
-        }
-    };
+    let Planned {
+        mut plan,
+        places,
+        unnamed,
+        output,
+        whole,
+    } = units::plan(options, composer, &workspace)?;
+    let mut pinned = places.folders();
     let mut named = BTreeMap::new();
     if options.pins == Pins::Update {
         for step in plan.steps.values() {
             let pins = step.work.pins().unwrap_or_default();
             pinned.extend(pins.into_iter().map(|pin| pin.folder));
         }
-        for folder in pinned {
-            if let Some(names) = named::names(composer, &folder) {
-                named.insert(folder, names);
+        for (lock, folders) in by_lock(&pinned) {
+            // A shared file also has the pins of what is not in the plan.
+            let all = whole || folders == [lock.clone()];
+            if let Some(names) = all
+                .then(|| named::names(composer, &lock, &folders))
+                .flatten()
+            {
+                named.insert(lock, names);
             }
         }
     }
@@ -165,12 +155,9 @@ pub fn prepare(options: &BuildOptions, ask: Ask<'_>) -> Result<Prepared, BuildEr
     let unpublishable = separate
         .and_then(|()| plan.publishable(options.pins == Pins::Offline))
         .err();
-    let refusal = unpublishable.map(|error| match &pipeline {
-        Some(text) => locate_error(text, error),
-        None => BuildError::Unpublishable(Box::new(error)),
-    });
+    let refusal = unpublishable.map(|error| places.locate_whole(error));
     let site_options = SiteOptions {
-        output: plans::output_folder(options),
+        output,
         output_bound: bound,
         trusted: Marks::with(Mark::Incremental, plan.trusts_incremental)
             | Marks::with(Mark::Unpinned, plan.allows_unpinned),
@@ -181,6 +168,7 @@ pub fn prepare(options: &BuildOptions, ask: Ask<'_>) -> Result<Prepared, BuildEr
         plan,
         cache_size: options.cache_size,
         warnings,
+        unnamed,
         refusal,
         cache_from: cache_from(&options.cache_from)?,
         keep_going: options.run.keep_going,
@@ -188,6 +176,16 @@ pub fn prepare(options: &BuildOptions, ask: Ask<'_>) -> Result<Prepared, BuildEr
         architecture: options.variant.architecture_or_host(),
         named,
     })
+}
+
+/// Folders by the one whose lock file has their pins.
+fn by_lock(folders: &BTreeSet<PathBuf>) -> BTreeMap<PathBuf, Vec<PathBuf>> {
+    let mut found: BTreeMap<PathBuf, Vec<PathBuf>> = BTreeMap::new();
+    for folder in folders {
+        let lock = lock_folder(folder).to_owned();
+        found.entry(lock).or_default().push(folder.clone());
+    }
+    found
 }
 
 /// Refuses places for results that the user did not name, if links of the checkout lead
@@ -244,6 +242,12 @@ impl Prepared {
     #[must_use]
     pub fn warnings(&self) -> &[Warning] {
         &self.warnings
+    }
+
+    /// Tasks that publish and are not in the plan, because nobody named them.
+    #[must_use]
+    pub fn unnamed(&self) -> &[String] {
+        &self.unnamed
     }
 
     /// Whether commands should be confined but cannot be on this machine.

@@ -92,6 +92,14 @@ pub enum BuildError {
         /// How.
         source: LeadsOut,
     },
+    /// A pattern of `include` matches nothing.
+    #[error("{file}: `{pattern}` in `include` matches no YAML file: correct it, or remove it")]
+    Include {
+        /// The pipeline file.
+        file: String,
+        /// The pattern.
+        pattern: String,
+    },
     /// A file or folder does not exist.
     #[error("no such file or directory: `{0}`")]
     Absent(PathBuf),
@@ -157,6 +165,7 @@ impl BuildError {
             | Self::Graph(_)
             | Self::Differential(_)
             | Self::CacheFrom { .. }
+            | Self::Include { .. }
             | Self::NoPackage(_)
             | Self::IsPipeline(_)
             | Self::OutputLeadsOut(_)

@@ -13,10 +13,14 @@ use crate::signers::{Seal, Signer};
 /// What to plan.
 #[derive(Clone, Debug)]
 pub enum Target {
-    /// Every package of the workspace, through implied pipelines.
-    Workspace,
-    /// The packages in and below these folders, and of these files.
-    Paths(Vec<PathBuf>),
+    /// What words name: folders, files and tasks; without any, what is in the current
+    /// folder and below it.
+    Words {
+        /// The words.
+        words: Vec<String>,
+        /// Values of parameters.
+        params: BTreeMap<String, String>,
+    },
     /// The package in this folder, not in subfolders, or of this file.
     Package(PathBuf),
     /// A pipeline file.
@@ -26,6 +30,36 @@ pub enum Target {
         /// Values of its parameters.
         params: BTreeMap<String, String>,
     },
+}
+
+impl Target {
+    /// The workspace of what it names first; of the current folder, if it names no place.
+    pub(super) fn workspace(&self, place: &Place) -> PathBuf {
+        let first = match self {
+            Self::Package(path) | Self::Pipeline { file: path, .. } => Some(path.clone()),
+            Self::Words { words, .. } => {
+                let words = words.iter().map(|word| word.trim_start_matches(['!', '^']));
+                let mut paths = words.map(|word| place.here.join(word));
+                paths.find(|path| path.exists())
+            }
+        };
+        let first = first.map(|path| place.here.join(path));
+        let folder = first.map(|path| match path.is_dir() {
+            true => path,
+            false => path.parent().unwrap_or(&path).to_owned(),
+        });
+        let folder = folder.and_then(|folder| std::fs::canonicalize(folder).ok());
+        place.workspace_of(folder.as_deref().unwrap_or(&place.here))
+    }
+
+    /// Values of parameters.
+    #[must_use]
+    pub fn params(&self) -> Option<&BTreeMap<String, String>> {
+        match self {
+            Self::Words { params, .. } | Self::Pipeline { params, .. } => Some(params),
+            Self::Package(_) => None,
+        }
+    }
 }
 
 /// What to build, and how.
@@ -39,6 +73,8 @@ pub struct BuildOptions {
     pub pins: Pins,
     /// What the plan is made of.
     pub target: Target,
+    /// Whether tasks that publish need not be named: nothing runs.
+    pub unnamed: bool,
     /// Only these tasks and their dependencies; empty: all.
     pub tasks: Vec<String>,
     /// Further content of the packages.
@@ -63,6 +99,7 @@ impl BuildOptions {
             variant: Variant::default(),
             pins: Pins::default(),
             target,
+            unnamed: false,
             tasks: Vec::new(),
             content: ContentOptions::default(),
             output: OutputOptions::default(),

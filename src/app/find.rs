@@ -2,13 +2,19 @@
 //!
 //! Source: docs/spec/pipeline.md, "Workspace".
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::build_error::BuildError;
 use super::options::Place;
 use crate::disk::{self, DiskError};
+use crate::ground::folders::lexical;
+use crate::ground::source::WORKSPACE_FILE;
 use crate::package::{Dialect, MAX_DEFINITION_BYTES};
+use crate::pipeline::WorkspaceSettings;
+use crate::plan::{Chosen, Named, Selection};
+use crate::workspace::{Globs, Kind};
 use crate::yaml::{Node, SourceText, parse_first};
 use crate::{plan, workspace};
 
@@ -68,42 +74,247 @@ pub fn is_pipeline(path: &Path) -> bool {
     kind.and_then(Node::scalar) == Some("JackalPipeline")
 }
 
-/// The definitions that `paths` name: files, and those in and below folders.
-pub(super) fn definitions(place: &Place, paths: &[PathBuf]) -> Result<Vec<PathBuf>, BuildError> {
-    let mut found = Vec::new();
-    for path in paths {
-        if place.here.join(path).is_file() {
-            found.push(named(place, path)?);
-            continue;
-        }
-        let folder = resolved(place, path)?;
-        match plan::definition_in(&folder) {
-            Some((_, path)) => found.push(path),
-            None => found.extend(below(&folder)?),
-        }
+/// The settings of the workspace at `root`; without a file, the defaults.
+pub(super) fn settings(root: &Path, here: &Path) -> Result<WorkspaceSettings, BuildError> {
+    let path = root.join(WORKSPACE_FILE);
+    if !path.is_file() {
+        return Ok(WorkspaceSettings::default());
     }
-    found.sort();
-    found.dedup();
-    Ok(found)
+    let name = shown(here, &path).to_string_lossy();
+    let text = SourceText::new(name, read_text(&path)?);
+    Ok(WorkspaceSettings::read(&text)?.at(&root.to_string_lossy()))
 }
 
-/// The definition of every folder that has one, `root` among them.
-pub(super) fn below(root: &Path) -> Result<Vec<PathBuf>, BuildError> {
-    let mut found = Vec::new();
-    found.extend(plan::definition_in(root).map(|(_, path)| path));
-    for entry in workspace::walk(root).0 {
-        let Some((folder, name)) = entry.path.rsplit_once('/') else {
-            continue;
-        };
-        let folder = root.join(folder);
-        if Dialect::of_definition_file(name).is_some() {
-            found.extend(plan::definition_in(&folder).map(|(_, path)| path));
+/// The usual name of a pipeline file.
+pub(super) const PIPELINE_FILE: &str = "jackal.pipeline.yaml";
+
+/// A name that other programs use too: it counts beside a definition.
+const LONE_PIPELINE: &str = "pipeline.yaml";
+
+/// The pipeline files and definitions of a workspace.
+#[derive(Debug, Default)]
+pub(super) struct Files {
+    pub(super) pipelines: Vec<PathBuf>,
+    pub(super) definitions: Vec<PathBuf>,
+    /// All YAML files: what `include` selects among.
+    yaml: Vec<PathBuf>,
+    /// The file that is planned alone: its tasks have no folder before their names.
+    alone: Option<PathBuf>,
+}
+
+impl Files {
+    /// A definition, and nothing else.
+    pub(super) fn of_definition(path: PathBuf) -> Self {
+        Self {
+            definitions: vec![path],
+            ..Self::default()
         }
     }
-    if found.is_empty() {
-        return Err(BuildError::NoPackage(root.to_owned()));
+
+    /// Looks below `root` for what the settings do not exclude.
+    fn below(root: &Path, settings: &WorkspaceSettings) -> Result<Self, BuildError> {
+        let excluded = Globs::new(&settings.exclude)?;
+        let included = Globs::new(&settings.include)?;
+        let mut files = Self::default();
+        let (mut folders, mut lone) = (BTreeSet::new(), Vec::new());
+        for entry in workspace::walk(root).0 {
+            let path = entry.path.as_str();
+            let yaml = path.ends_with(".yaml") || path.ends_with(".yml");
+            if !yaml || entry.kind == Kind::Directory || is_within(&excluded, path) {
+                continue;
+            }
+            let full = root.join(path);
+            let name = path.rsplit('/').next().unwrap_or(path);
+            if name == PIPELINE_FILE || included.matches(path) {
+                files.pipelines.push(full.clone());
+            } else if name == LONE_PIPELINE {
+                lone.push(full.clone());
+            } else if Dialect::of_definition_file(name).is_some() {
+                folders.extend(full.parent().map(Path::to_owned));
+            }
+            files.yaml.push(full);
+        }
+        for path in lone {
+            let folder = path.parent().unwrap_or(root);
+            let own = folder.join(PIPELINE_FILE);
+            if folders.contains(folder) && !files.pipelines.contains(&own) && is_pipeline(&path) {
+                files.pipelines.push(path);
+            }
+        }
+        let found = folders
+            .iter()
+            .filter_map(|folder| plan::definition_in(folder));
+        files.definitions = found.map(|(_, path)| path).collect();
+        files.definitions.sort();
+        files.pipelines.sort();
+        files.pipelines.dedup();
+        Ok(files)
     }
-    found.sort();
-    found.dedup();
-    Ok(found)
+
+    /// The files that a pipeline in `folder` includes by a pattern.
+    pub(super) fn included(&self, folder: &Path, pattern: &str) -> Vec<PathBuf> {
+        let (up, rest) = workspace::climbed(pattern);
+        let Some(base) = folder.ancestors().nth(up) else {
+            return Vec::new();
+        };
+        let Ok(globs) = Globs::new(&[rest]) else {
+            return Vec::new();
+        };
+        let all = self.yaml.iter().filter(|file| {
+            let below = file.strip_prefix(base).ok().and_then(Path::to_str);
+            below.is_some_and(|below| globs.matches(below))
+        });
+        all.cloned().collect()
+    }
+
+    /// What the names of the tasks of a pipeline in `folder` begin with.
+    pub(super) fn prefix(&self, root: &Path, file: &Path) -> String {
+        match self.alone.as_deref() == Some(file) {
+            true => String::new(),
+            false => prefix(root, file.parent().unwrap_or(root)),
+        }
+    }
+
+    /// The same for the package of a definition. One that is not found by default is
+    /// named by its file.
+    pub(super) fn prefix_of_definition(&self, root: &Path, path: &Path) -> String {
+        let folder = path.parent().unwrap_or(root);
+        let usual = plan::definition_in(folder).is_some_and(|(_, usual)| usual == path);
+        prefix(root, if usual { folder } else { path })
+    }
+}
+
+fn prefix(root: &Path, named: &Path) -> String {
+    match named.strip_prefix(root).unwrap_or(named) {
+        relative if relative.as_os_str().is_empty() => String::new(),
+        relative => format!("{}:", relative.display()),
+    }
+}
+
+/// Whether `globs` match a path or a folder that it is in.
+fn is_within(globs: &Globs, path: &str) -> bool {
+    let above = path.match_indices('/').map(|(at, _)| &path[..at]);
+    above.chain([path]).any(|path| globs.matches(path))
+}
+
+/// `path` without links, if it exists.
+pub(super) fn real(path: &Path) -> PathBuf {
+    fs::canonicalize(path).unwrap_or_else(|_| lexical(path))
+}
+
+/// What is planned of the pipeline `file`: the whole workspace, if it belongs to that.
+pub(super) fn pipeline(
+    place: &Place,
+    root: &Path,
+    file: &Path,
+    settings: &WorkspaceSettings,
+) -> Result<(Selection, Files), BuildError> {
+    let full = resolved(place, file)?;
+    let selection = Selection::one(Chosen::File(full.clone()));
+    let mut files = match place.is_marked(root) {
+        true => Files::below(root, settings)?,
+        false => Files::below(full.parent().unwrap_or(root), settings)?,
+    };
+    if !files.pipelines.contains(&full) {
+        files.pipelines = vec![full.clone()];
+        files.definitions.clear();
+        files.alone = Some(full);
+    }
+    Ok((selection, files))
+}
+
+/// What words name, and the files of the workspace.
+pub(super) fn words(
+    place: &Place,
+    root: &Path,
+    words: &[String],
+    settings: &WorkspaceSettings,
+) -> Result<(Selection, Files), BuildError> {
+    let mut selection = Selection::default();
+    for word in words {
+        let (out, word) = match word.strip_prefix('!') {
+            Some(word) => (true, word),
+            None => (false, word.as_str()),
+        };
+        let bare = word.strip_prefix('^').unwrap_or(word);
+        let chosen = chosen(place, root, bare)?;
+        match out {
+            true => selection.left_out.push(chosen),
+            false => selection.chosen.push(Named {
+                word: bare.to_owned(),
+                chosen,
+                needs: bare.len() < word.len(),
+            }),
+        }
+    }
+    if selection.chosen.is_empty() {
+        let all = Chosen::Below(real(&place.here));
+        selection.chosen = Selection::one(all).chosen;
+    }
+    // Without a root the current folder may be anything, and hold anything.
+    let places = selection.places();
+    let files = match (place.is_marked(root), places.as_slice()) {
+        (true, _) | (false, []) => Files::below(root, settings)?,
+        (false, places) => {
+            let mut files = Files::default();
+            for place in places {
+                let found = Files::below(place, settings)?;
+                files.pipelines.extend(found.pipelines);
+                files.definitions.extend(found.definitions);
+                files.yaml.extend(found.yaml);
+            }
+            files
+        }
+    };
+    let mut files = files;
+    for named in &selection.chosen {
+        if let Chosen::File(file) = &named.chosen {
+            let list = match is_pipeline(file) {
+                true => &mut files.pipelines,
+                false => &mut files.definitions,
+            };
+            list.push(file.clone());
+        }
+    }
+    for list in [&mut files.pipelines, &mut files.definitions] {
+        list.sort();
+        list.dedup();
+    }
+    Ok((selection, files))
+}
+
+/// What one word names: `FOLDER`, `FILE`, `FOLDER:TASK`, `:TASK`, `tag:NAME`, or the name
+/// of a task.
+fn chosen(place: &Place, root: &Path, word: &str) -> Result<Chosen, BuildError> {
+    let full = place.here.join(word);
+    if full.is_dir() {
+        return Ok(Chosen::Below(resolved(place, Path::new(word))?));
+    }
+    if full.is_file() {
+        let folder = resolved(place, full.parent().unwrap_or(root))?;
+        let name = full.file_name().unwrap_or_default();
+        return Ok(Chosen::File(folder.join(name)));
+    }
+    let task = |folder: Option<PathBuf>, name: &str| Chosen::Task {
+        folder,
+        name: name.to_owned(),
+    };
+    if let Some(tag) = word.strip_prefix("tag:") {
+        return Ok(Chosen::Tag(tag.to_owned()));
+    }
+    if let Some(name) = word.strip_prefix(':') {
+        return Ok(task(None, name));
+    }
+    // A value of a matrix may contain a colon, and so may the name of a task.
+    let name = word.split('[').next().unwrap_or(word);
+    for (at, _) in name.match_indices(':') {
+        let folder = [&place.here, root].map(|base| base.join(&word[..at]));
+        if let Some(folder) = folder.into_iter().find(|folder| folder.is_dir()) {
+            return Ok(task(Some(real(&folder)), &word[at + 1..]));
+        }
+    }
+    if word.contains('/') && !name.contains(':') {
+        return Err(BuildError::Absent(full));
+    }
+    Ok(task(None, word))
 }

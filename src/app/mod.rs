@@ -35,6 +35,7 @@ mod skeleton;
 mod skeletons;
 mod stage;
 mod trust;
+mod units;
 
 pub use action::carry_out;
 pub use build::{Built, CACHE_GIB, Prepared, ShellPlace, prepare};
@@ -70,8 +71,8 @@ pub use trust::{FoundRoot, RootFrom, TrustOptions, policy, trusted_root};
 pub use self::init::{Initialized, TEMPLATES, Template, init};
 pub use crate::cas::{CacheFolder, Limits, Usage};
 pub use crate::disk::stays_within;
-pub use crate::ground::Stop;
 pub use crate::ground::launch::{finish as finish_commands, launcher};
+pub use crate::ground::{Failure, Stop};
 pub use crate::kinds::package::BuildFacts;
 pub use crate::kinds::run::{Used, UsedName};
 pub use crate::oci::{Reference, host_architecture, place};

@@ -16,23 +16,29 @@ use crate::yaml::{Node, SourceText, Value, parse};
 /// The `kind` of a pipeline file.
 const PIPELINE: &str = "JackalPipeline";
 
-/// What the definitions and pipelines in `folder` name; `None`: one of the files cannot
-/// be read.
-pub(super) fn names(composer: &mut Composer<'_>, folder: &Path) -> Option<NamesIn> {
+/// What the definitions and pipelines in `folders` name, whose pins are in `lock`; `None`:
+/// one of the files cannot be read.
+pub(super) fn names(
+    composer: &mut Composer<'_>,
+    lock: &Path,
+    folders: &[PathBuf],
+) -> Option<NamesIn> {
     let mut reading = Reading {
         composer,
-        root: folder,
+        root: lock,
         names: NamesIn::default(),
         seen: BTreeSet::new(),
     };
-    reading.definitions(folder)?;
-    for entry in fs::read_dir(folder).ok()? {
-        let path = entry.ok()?.path();
-        let yaml = path
-            .extension()
-            .is_some_and(|end| end == "yaml" || end == "yml");
-        if yaml && path.is_file() && !reading.seen.contains(&path) {
-            reading.pipeline(&path)?;
+    for folder in folders {
+        reading.definitions(folder)?;
+        for entry in fs::read_dir(folder).ok()? {
+            let path = entry.ok()?.path();
+            let yaml = path
+                .extension()
+                .is_some_and(|end| end == "yaml" || end == "yml");
+            if yaml && path.is_file() && !reading.seen.contains(&path) {
+                reading.pipeline(&path)?;
+            }
         }
     }
     Some(reading.names)

@@ -2,11 +2,11 @@
 //! select, and how they treat pins.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::cas::CacheFolder;
 use crate::ground::site::SiteOptions;
-use crate::ground::source::WORKSPACE_FILE;
+use crate::ground::source::workspace_root;
 use crate::kinds::package::BuildFacts;
 use crate::oci::{Reference, host_architecture};
 use crate::registry::Connection;
@@ -31,16 +31,23 @@ pub struct Place {
 
 impl Place {
     /// The root of the workspace: the nearest folder above with
-    /// [`WORKSPACE_FILE`], else the Git root, else `here`.
+    /// a workspace file, else the Git root, else `here`.
     pub(super) fn workspace(&self) -> PathBuf {
-        let marked = |name: &str| {
-            let mut folders = self.here.ancestors();
-            folders.find(|folder| folder.join(name).exists())
-        };
-        marked(WORKSPACE_FILE)
-            .or_else(|| marked(".git"))
-            .unwrap_or(&self.here)
-            .to_owned()
+        self.workspace_of(&self.here)
+    }
+
+    /// The same for what is in `folder`, which is absolute.
+    pub(super) fn workspace_of(&self, folder: &Path) -> PathBuf {
+        match workspace_root(folder) {
+            Some(root) => root.to_owned(),
+            None if folder.starts_with(&self.here) => self.here.clone(),
+            None => folder.to_owned(),
+        }
+    }
+
+    /// Whether `root` is the root of a workspace or of a Git repository.
+    pub(super) fn is_marked(&self, root: &Path) -> bool {
+        workspace_root(root) == Some(root)
     }
 }
 

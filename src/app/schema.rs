@@ -6,6 +6,12 @@ pub fn pipeline() -> String {
     crate::pipeline::schema::json_schema()
 }
 
+/// The schema of workspace files.
+#[must_use]
+pub fn workspace() -> String {
+    crate::pipeline::schema::workspace_schema()
+}
+
 /// The schema of package definitions.
 #[must_use]
 pub fn package() -> String {

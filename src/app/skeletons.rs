@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::options::Pins;
 use crate::cas::Cas;
-use crate::ground::lockfile::{ImagePin, LOCK_FILE, Lockfile};
+use crate::ground::lockfile::{ImagePin, LOCK_FILE, Lockfile, lock_folder};
 use crate::oci::{Descriptor, Digest, Reference};
 use crate::package::{ImportError, SkeletonUrl};
 use crate::registry::{Registry, runtime};
@@ -98,7 +98,8 @@ impl<'r> Skeletons<'r> {
         let reference: Reference = rest
             .parse()
             .map_err(|error: crate::oci::ReferenceError| unusable(with_causes(&error)))?;
-        let mut lock = Lockfile::load(folder).map_err(|error| unusable(with_causes(&error)))?;
+        let mut lock =
+            Lockfile::load(lock_folder(folder)).map_err(|error| unusable(with_causes(&error)))?;
         let name = reference.to_string();
         let known = lock.image(&name, PLATFORM).map(|pin| pin.manifest.clone());
         let known: Option<Descriptor> = known.filter(|_| self.pins != Pins::Update);

@@ -40,6 +40,7 @@ enum GraphFormat {
 
 pub(super) fn graph(args: GraphArgs) -> Result<(), CommandError> {
     let options = BuildOptions {
+        unnamed: true,
         tasks: args.tasks.tasks,
         pins: args.pins.pins(),
         variant: args.variant.into_variant()?,

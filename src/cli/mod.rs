@@ -26,6 +26,7 @@ mod inspect;
 mod internal;
 mod keys;
 mod lint;
+mod list;
 mod list_tags;
 mod opened;
 mod options;
@@ -103,6 +104,8 @@ enum Command {
     Why(why::WhyArgs),
     /// Print the task graph
     Graph(graph::GraphArgs),
+    /// List the tasks that targets select
+    List(list::ListArgs),
     /// Update the pins in jackal.lock
     Update(update::UpdateArgs),
     /// Manage the cache
@@ -144,6 +147,8 @@ enum Command {
 enum SchemaOf {
     /// Pipeline files
     Pipeline,
+    /// Workspace files, jackal-workspace.yaml
+    Workspace,
     /// Package definitions, jackal.yaml
     Package,
     /// Run records, run.json
@@ -156,6 +161,7 @@ impl SchemaOf {
     fn text(self) -> String {
         match self {
             Self::Pipeline => app::schema::pipeline(),
+            Self::Workspace => app::schema::workspace(),
             Self::Package => app::schema::package(),
             Self::Run => app::schema::run(),
             Self::Policy => app::schema::policy(),
@@ -233,6 +239,7 @@ fn run_command(args: Program) -> Result<(), CommandError> {
         Command::Build(args) => build::build(*args),
         Command::Why(args) => why::why(args),
         Command::Graph(args) => graph::graph(args),
+        Command::List(args) => list::list(args),
         Command::Update(args) => update::update(args),
         Command::Cache(args) => cache::run(args),
         Command::Version => output::print(concat!("v", env!("CARGO_PKG_VERSION"), "\n")),

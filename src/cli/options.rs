@@ -2,7 +2,7 @@
 //! that it uses, so that its help lists nothing without effect.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
@@ -18,31 +18,35 @@ use crate::app::{
 /// Which packages or tasks a plan is made of.
 #[derive(Args)]
 pub(super) struct TargetArgs {
-    /// Packages, by folder or definition, or one pipeline file [default: all]
-    paths: Vec<PathBuf>,
-    /// Use a pipeline file instead of the implied pipeline of each package
-    #[arg(long, value_name = "FILE", conflicts_with = "paths")]
+    /// What to plan: folders, definitions, pipeline files, or tasks
+    ///
+    /// FOLDER is everything in a folder and below it, FOLDER:TASK and :TASK a task in one
+    /// folder or in all, tag:NAME all tasks with a tag. !TARGET leaves out. Without
+    /// targets: the current folder and everything below it. Tasks that publish must be
+    /// named, directly or by their file.
+    #[arg(value_name = "TARGET")]
+    targets: Vec<String>,
+    /// Plan this pipeline file
+    #[arg(long, value_name = "FILE", conflicts_with = "targets")]
     pipeline: Option<PathBuf>,
     /// Set a pipeline parameter (repeatable)
-    #[arg(long = "param", value_name = "NAME=VALUE", requires = "pipeline")]
+    #[arg(long = "param", value_name = "NAME=VALUE")]
     params: Vec<String>,
 }
 
 impl TargetArgs {
     pub(super) fn into_target(self) -> Result<Target, CommandError> {
-        let Some(file) = self.pipeline else {
-            return Ok(match self.paths.as_slice() {
-                [] => Target::Workspace,
-                [file] if is_pipeline(file) => Target::Pipeline {
-                    file: file.clone(),
-                    params: params_of_environment(),
-                },
-                _ => Target::Paths(self.paths),
-            });
-        };
         let mut params = params_of_environment();
         params.extend(pairs("--param", &self.params)?);
-        Ok(Target::Pipeline { file, params })
+        let words = self.targets;
+        Ok(match (self.pipeline, words.as_slice()) {
+            (Some(file), _) => Target::Pipeline { file, params },
+            (None, [file]) if is_pipeline(Path::new(file)) => Target::Pipeline {
+                file: file.into(),
+                params,
+            },
+            (None, _) => Target::Words { words, params },
+        })
     }
 }
 

@@ -28,6 +28,19 @@ pub(super) fn prepare(
     for warning in prepared.warnings() {
         note(&format!("warning: {warning}"));
     }
+    if let Some(first) = prepared.unnamed().first() {
+        let tasks: Vec<String> = (prepared.unnamed().iter())
+            .map(|task| format!("`{task}`"))
+            .collect();
+        let name = match first.contains(':') {
+            true => first.clone(),
+            false => format!(":{first}"),
+        };
+        note(&format!(
+            "note: not in the plan: {}, because tasks that publish run only if they are named, as in `jackal build {name}`",
+            tasks.join(", ")
+        ));
+    }
     if prepared.unconfined() {
         note(
             "warning: commands are not confined to their declared inputs: this machine has neither user namespaces nor Landlock",

@@ -1,6 +1,7 @@
 //! `jackal.lock`: the resolved value of every mutable reference.
 //!
-//! The file is beside a definition or pipeline. Builds use the pins, so that they need
+//! The file is at the root of the workspace, or beside a definition or pipeline, for which
+//! it then counts alone. Builds use the pins, so that they need
 //! no network to resolve tags; `jackal update` moves the pins. Source:
 //! docs/spec/pipeline.md, "Lock file".
 
@@ -11,6 +12,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::disk::{self, DiskError};
+use crate::ground::source::workspace_root;
 use crate::oci::{Descriptor, Digest};
 use crate::package::NamesIn;
 
@@ -23,7 +25,17 @@ const VERSION: u32 = 1;
 /// Name of the file.
 pub const LOCK_FILE: &str = "jackal.lock";
 
-/// The pins of one folder.
+/// The folder whose lock file has the pins of what is in `folder`: its own, if there is a
+/// lock file in it, else the root of the workspace.
+#[must_use]
+pub fn lock_folder(folder: &Path) -> &Path {
+    match folder.join(LOCK_FILE).exists() {
+        true => folder,
+        false => workspace_root(folder).unwrap_or(folder),
+    }
+}
+
+/// The pins of a folder, or of a workspace.
 #[derive(Debug)]
 pub struct Lockfile {
     path: PathBuf,

@@ -60,6 +60,14 @@ pub struct OwnFiles {
     pub output: PathBuf,
 }
 
+/// The root of the workspace of `folder`: the nearest folder with a workspace file, else
+/// the root of the Git repository, if there is one.
+#[must_use]
+pub(crate) fn workspace_root(folder: &Path) -> Option<&Path> {
+    let marked = |name: &str| folder.ancestors().find(|folder| folder.join(name).exists());
+    marked(WORKSPACE_FILE).or_else(|| marked(".git"))
+}
+
 /// What the sources of a definition in `root` may not leave; canonical.
 ///
 /// # Errors

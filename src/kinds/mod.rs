@@ -277,6 +277,8 @@ pub(crate) struct Around<'a> {
     pub(crate) generated: &'a Arc<run::Generated>,
     /// Outputs of other tasks that it reads by path.
     pub(crate) by_path: Vec<run::OutputNamed>,
+    /// Tasks whose outputs it reads by name.
+    pub(crate) input_tasks: Vec<run::InputTask>,
     /// The pipeline file, for messages.
     pub(crate) source: Option<&'a SourceText>,
     /// The platform of the task.

@@ -9,9 +9,10 @@ use std::pin::Pin as Pinned;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::ground::lockfile::{Dropped, Lockfile, LockfileError};
+use crate::ground::lockfile::{Dropped, Lockfile, LockfileError, lock_folder};
 use crate::ground::site::Site;
 use crate::ground::{Class, Failure};
+use crate::oci::Digest;
 use crate::text::with_causes;
 
 /// A mutable reference, and how to resolve it.
@@ -74,16 +75,24 @@ pub(crate) async fn answer<Q: Question>(
 ) -> Result<Q::Answer, Failure> {
     let name = question.name();
     // For all pins of the reference: they are resolved together.
-    let last = format!("{}\n{name}", folder.display());
-    let known = site.pins(folder, |lock| question.pinned(lock))?;
+    let last = format!("{}\n{name}", lock_folder(folder).display());
     let online = !site.options.locked && !site.options.offline;
     let too_old = |age| online && site.is_outdated(&last, age);
-    let stale = question.fresh().is_some_and(too_old);
-    if let (Some(pin), false) = (&known, stale) {
-        return Ok(pin.clone());
+    let look = || -> Result<_, Failure> {
+        let known = site.pins(folder, |lock| question.pinned(lock))?;
+        Ok((known, question.fresh().is_some_and(too_old)))
+    };
+    if let (Some(pin), false) = look()? {
+        return Ok(pin);
     }
     if let Some(failure) = site.unpinned(&name, folder) {
         return Err(failure);
+    }
+    // Tasks of several folders may ask the same question.
+    let _turn = site.fetching.turn(Digest::of(last.as_bytes())).await;
+    let (known, stale) = look()?;
+    if let (Some(pin), false) = (&known, stale) {
+        return Ok(pin.clone());
     }
     let writable = || -> Result<(), Failure> {
         let writable = site.pins(folder, |lock| lock.writable())?;

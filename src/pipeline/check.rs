@@ -3,12 +3,13 @@
 //! It never opens a file.
 
 mod file;
+mod shared;
 mod task;
 mod whole;
 
 use std::collections::BTreeMap;
 
-use super::model::{Param, ParamType, Pipeline};
+use super::model::{Param, ParamType, Pipeline, WorkspaceSettings};
 use super::reader::Reader;
 use crate::yaml::{Fields, Mistakes, Node, SourceText, Value, parse_only};
 
@@ -18,15 +19,34 @@ use crate::yaml::{Fields, Mistakes, Node, SourceText, Value, parse_only};
 ///
 /// Every mistake of the file, with its place.
 pub fn parse(source: &SourceText) -> Result<Pipeline, Mistakes> {
-    let mut reader = Reader::default();
+    parse_in(source, &WorkspaceSettings::default())
+}
+
+/// The same, for a pipeline of a workspace with these settings. What the file sets itself
+/// counts more.
+///
+/// # Errors
+///
+/// Every mistake of the file, with its place; if it requires another version of jackal,
+/// only that.
+pub fn parse_in(source: &SourceText, workspace: &WorkspaceSettings) -> Result<Pipeline, Mistakes> {
+    let mut reader = Reader {
+        defaults: workspace.defaults.clone(),
+        ..Reader::default()
+    };
     let empty = || Node::mapping(Default::default());
     let node = parse_only(source)?.unwrap_or_else(empty);
-    let pipeline = pipeline(&node, &mut reader);
+    file::requires(&node, source)?;
+    let mut pipeline = pipeline(&node, &mut reader);
+    for (name, toolchain) in &workspace.toolchains {
+        let own = pipeline.toolchains.entry(name.clone());
+        own.or_insert_with(|| toolchain.clone());
+    }
     Mistakes::none_or(pipeline, source, reader.mistakes)
 }
 
 /// Keys of later versions.
-const UNAVAILABLE: [&str; 3] = ["remote", "schedules", "include"];
+const UNAVAILABLE: [&str; 2] = ["remote", "schedules"];
 
 fn pipeline(node: &Node, r: &mut Reader) -> Pipeline {
     let mut f = Fields::new(node, "the pipeline", &mut r.mistakes);
@@ -37,14 +57,18 @@ fn pipeline(node: &Node, r: &mut Reader) -> Pipeline {
             "Write `kind: JackalPipeline`.",
         );
     }
+    let version = f.node("version").map_or(node.span, |version| version.span);
     if f.integer("version", &mut r.mistakes) != Some(1) {
         r.at(
-            node.span,
+            version,
             "the schema version is not 1",
             "Write `version: 1` at the top.",
         );
     }
     let name = f.string("name", &mut r.mistakes).unwrap_or_default();
+    // It has been checked.
+    f.node("requires");
+    let include = f.strings("include", &mut r.mistakes);
     let env = r.templates_map(&mut f, "env");
     let pass_through_env = f.strings("passThroughEnv", &mut r.mistakes);
     let mut params = BTreeMap::new();
@@ -93,6 +117,7 @@ fn pipeline(node: &Node, r: &mut Reader) -> Pipeline {
     whole::check(&tasks, f_tasks(node), r);
     Pipeline {
         name,
+        include,
         params,
         env,
         pass_through_env,

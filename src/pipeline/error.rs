@@ -42,6 +42,20 @@ pub enum ExpandError {
         /// Instances that exist.
         known: String,
     },
+    /// A reference names no task of the workspace.
+    #[error(
+        "`{key}` of the task `{instance}` names the task `{task}`, which does not exist: {near}a task of another folder is FOLDER:TASK, from the root of the workspace"
+    )]
+    NoTask {
+        /// The instance.
+        instance: String,
+        /// The key that holds it.
+        key: String,
+        /// The reference.
+        task: String,
+        /// A suggestion, or nothing.
+        near: String,
+    },
     /// A reference selects several instances where one is expected.
     #[error(
         "`{key}` of the task `{instance}` selects {count} instances with `{selector}`, expected one: add [axis=value]"
@@ -124,6 +138,7 @@ impl ExpandError {
         match self {
             Self::Expression { instance, key, .. }
             | Self::Selector { instance, key, .. }
+            | Self::NoTask { instance, key, .. }
             | Self::NoInstance { instance, key, .. }
             | Self::ManyInstances { instance, key, .. } => Some((instance, key)),
             Self::OutputPath { instance, .. }

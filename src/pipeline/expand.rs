@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 pub use instance::{Instance, RenderedOutput, RunsAfter};
 
 use super::error::ExpandError;
+use super::matrix::Row;
 use super::model::Pipeline;
 use super::render::{Rows, Spent};
 
@@ -36,54 +37,83 @@ pub struct Facts {
     pub platform: String,
 }
 
-/// Every instance of every task, by task name and then in the order of its
-/// matrix.
-///
-/// `params` are bound values, from [`Pipeline::bind_params`].
-///
-/// # Errors
-///
-/// The first instance that is invalid.
+/// A pipeline of a workspace.
+#[derive(Debug, Clone)]
+pub struct Member<'p> {
+    /// The pipeline.
+    pub pipeline: &'p Pipeline,
+    /// Begins the names of its tasks: its folder and `:`, or nothing.
+    pub prefix: String,
+    /// Bound values, from [`Pipeline::bind_params`].
+    pub params: BTreeMap<String, String>,
+    /// What the run knows besides.
+    pub facts: Facts,
+}
+
+/// Every instance of every task of each pipeline, by task name and then in the order of
+/// its matrix; or the first mistake of that pipeline. `others` are the names of tasks
+/// that are in no pipeline, and that references may name.
+#[must_use]
 pub fn expand(
-    pipeline: &Pipeline,
-    params: &BTreeMap<String, String>,
-    facts: &Facts,
-) -> Result<Vec<Instance>, ExpandError> {
-    let total: usize = pipeline.tasks.values().map(|task| task.rows.len()).sum();
-    if total > MAX_TOTAL {
-        return Err(ExpandError::TooMany {
-            what: "task instances",
-            limit: MAX_TOTAL,
-        });
-    }
-    let rows = pipeline.tasks.iter();
-    let rows: Rows<'_> = rows
-        .map(|(id, task)| (id.as_str(), task.rows.as_slice()))
-        .collect();
-    let mut instances = Vec::with_capacity(total);
-    let mut edges = 0;
+    members: &[Member<'_>],
+    others: &[String],
+) -> Vec<Result<Vec<Instance>, ExpandError>> {
     let spent = Spent::default();
-    for task in pipeline.tasks.values() {
+    let alone = [Row::new()];
+    let mut rows: Rows<'_> = (others.iter())
+        .map(|name| (name.clone(), alone.as_slice()))
+        .collect();
+    let mut total = 0_usize;
+    for member in members {
+        for (id, task) in &member.pipeline.tasks {
+            total += task.rows.len();
+            rows.insert(format!("{}{id}", member.prefix), &task.rows);
+        }
+    }
+    let mut edges = 0;
+    let make = |member| {
+        count(total, MAX_TOTAL, "task instances")?;
+        of_member(member, &rows, &spent, &mut edges)
+    };
+    let mut all: Vec<_> = members.iter().map(make).collect();
+    let made = all.iter_mut().flatten().flatten();
+    skip_dependants(&mut made.collect::<Vec<_>>());
+    // Those of skipped instances overlap with nothing.
+    for made in &mut all {
+        if let Err(error) = made.as_deref().map_or(Ok(()), check_outputs) {
+            *made = Err(error);
+        }
+    }
+    all
+}
+
+fn count(found: usize, limit: usize, what: &'static str) -> Result<(), ExpandError> {
+    match found > limit {
+        true => Err(ExpandError::TooMany { what, limit }),
+        false => Ok(()),
+    }
+}
+
+fn of_member<'p>(
+    member: &'p Member<'p>,
+    rows: &'p Rows<'p>,
+    spent: &'p Spent,
+    edges: &mut usize,
+) -> Result<Vec<Instance>, ExpandError> {
+    let mut instances = Vec::new();
+    for task in member.pipeline.tasks.values() {
         for row in &task.rows {
-            let scope = scope::Scope::new(pipeline, task, row, params, facts, &rows, &spent)?;
-            let made = scope.instance()?;
-            edges += made.depends_on.len();
-            if edges > MAX_EDGES {
-                return Err(ExpandError::TooMany {
-                    what: "edges between task instances",
-                    limit: MAX_EDGES,
-                });
-            }
+            let made = scope::Scope::new(member, task, row, rows, spent)?.instance()?;
+            *edges += made.depends_on.len();
+            count(*edges, MAX_EDGES, "edges between task instances")?;
             instances.push(made);
         }
     }
-    skip_dependants(&mut instances);
-    check_outputs(&instances)?;
     Ok(instances)
 }
 
 /// Skips the dependants of skipped instances, unless their conditions allow it.
-fn skip_dependants(instances: &mut [Instance]) {
+fn skip_dependants(instances: &mut [&mut Instance]) {
     let mut waiting: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for (index, instance) in instances.iter().enumerate() {
         for id in &instance.depends_on {
@@ -158,7 +188,14 @@ mod tests {
             ..Facts::default()
         };
         facts.env.insert("HOME".into(), "/root".into());
-        expand(&pipeline, &params, &facts).map_err(|error| {
+        let members = [Member {
+            pipeline: &pipeline,
+            prefix: String::new(),
+            params,
+            facts,
+        }];
+        let made = expand(&members, &[]).remove(0);
+        made.map_err(|error| {
             let help = error.help().unwrap_or_default();
             format!("{}: {help}", with_causes(&error))
         })

@@ -13,6 +13,17 @@ pub struct CacheLimits {
     pub max_age: Option<Duration>,
 }
 
+impl CacheLimits {
+    /// The larger of both, where both set one.
+    #[must_use]
+    pub fn most(self, other: Self) -> Self {
+        Self {
+            max_size: self.max_size.max(other.max_size),
+            max_age: self.max_age.max(other.max_age),
+        }
+    }
+}
+
 /// Whether and how a task's results are cached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caching {

@@ -24,14 +24,14 @@ mod settings;
 pub mod size;
 pub mod verb;
 
-pub use check::parse;
+pub use check::{parse, parse_in};
 pub use error::ExpandError;
 pub(crate) use expand::is_of_git;
-pub use expand::{Facts, Instance, RenderedOutput, RunsAfter, expand};
+pub use expand::{Facts, Instance, Member, RenderedOutput, RunsAfter, expand};
 pub use limits::{
     CACHES, CacheLimits, DownloadCache, Resources, Retries, RetryOn, Sandbox, Secret, SecretSource,
 };
-pub use model::{Identity, Pipeline, Toolchain};
+pub use model::{Identity, Pipeline, Toolchain, WorkspaceSettings};
 pub use params::ParamError;
 pub use place::place;
 pub use settings::Settings;

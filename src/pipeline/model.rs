@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::expression::{Expression, Template};
-use super::limits::CacheLimits;
+use super::limits::{CacheLimits, Defaults};
 use super::matrix::Row;
 use super::record::Written;
 use super::settings::Settings;
@@ -20,6 +20,8 @@ pub type TaskId = String;
 pub struct Pipeline {
     /// Part of the names of images that are built here.
     pub name: String,
+    /// Patterns of pipeline files that belong to the same graph, relative to the file.
+    pub include: Vec<String>,
     /// Typed inputs of the run.
     pub params: BTreeMap<String, Param>,
     /// Variables of every task.
@@ -43,6 +45,21 @@ pub struct Pipeline {
     pub pools: BTreeMap<String, u32>,
     /// By name.
     pub tasks: BTreeMap<TaskId, Task>,
+}
+
+/// The settings of a workspace.
+#[derive(Debug, Clone, Default)]
+pub struct WorkspaceSettings {
+    /// Patterns of what belongs to no package or pipeline of the workspace.
+    pub exclude: Vec<String>,
+    /// Patterns of pipeline files that have another name than the usual one.
+    pub include: Vec<String>,
+    /// The folder for archives, relative to the file.
+    pub output: Option<String>,
+    /// Defaults for the tasks of every pipeline.
+    pub(super) defaults: Defaults,
+    /// Toolchains for every pipeline.
+    pub(super) toolchains: BTreeMap<String, Toolchain>,
 }
 
 /// A toolchain of the pipeline. Paths are relative to the file, or to the user's home

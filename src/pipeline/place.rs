@@ -10,13 +10,15 @@ use crate::yaml::{self, Node, SourceText, Value};
 /// A nested key is written `layers.from`.
 #[must_use]
 pub fn place(source: &SourceText, instance: &str, key: &str) -> String {
-    let task = instance.split(['[', ':']).next().unwrap_or(instance);
     let first = key.split('.').next().unwrap_or(key);
     let document = yaml::parse_first(source).ok().flatten();
     let tasks = document.as_ref().and_then(|document| document.get("tasks"));
     let found = tasks.and_then(|tasks| {
-        let mut named = pairs(tasks).iter();
-        let (name, task) = named.find(|(name, _)| name.scalar() == Some(task))?;
+        let named = |wanted: &str| {
+            let mut named = pairs(tasks).iter();
+            named.find(|(name, _)| name.scalar() == Some(wanted))
+        };
+        let (name, task) = candidates(instance).find_map(named)?;
         // The verb's keys first: a task may have `tags` as well as `publish`.
         let of_verb = NAMES.iter().find_map(|verb| task.get(verb)?.get(first));
         Some(of_verb.or_else(|| task.get(first)).unwrap_or(name).span)
@@ -25,6 +27,19 @@ pub fn place(source: &SourceText, instance: &str, key: &str) -> String {
         Some(span) => format!("{}:{}:{}", source.name, span.line, span.column),
         None => source.name.clone(),
     }
+}
+
+/// What the task of an instance may be called: its name may begin with a folder, and
+/// end with one of its steps.
+fn candidates(instance: &str) -> impl Iterator<Item = &str> {
+    let name = instance.split('[').next().unwrap_or(instance);
+    let colons = || name.match_indices(':').map(|(at, _)| at);
+    let starts = std::iter::once(0).chain(colons().map(|at| at + 1));
+    starts.flat_map(move |start| {
+        let ends =
+            std::iter::once(name.len()).chain(colons().collect::<Vec<_>>().into_iter().rev());
+        ends.filter_map(move |end| name.get(start..end))
+    })
 }
 
 fn pairs(node: &Node) -> &[(Node, Node)] {
@@ -49,6 +64,7 @@ mod tests {
             ("p", "packages.x", "p.yaml:7:17"),
             ("p", "mirrors", "p.yaml:3:3"),
             ("other", "to", "p.yaml"),
+            ("a/b:p:image", "to", "p.yaml:8:11"),
         ] {
             assert_eq!(place(&source, instance, key), expected, "{instance} {key}");
         }

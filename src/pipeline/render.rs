@@ -9,9 +9,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::error::ExpandError;
 use super::expression::{Context, ExpressionError, Template};
 use super::matrix::{Row, Selector, instance_name};
+use crate::yaml::nearest;
 
-/// The matrix rows of every task: the instances that references select among.
-pub type Rows<'p> = BTreeMap<&'p str, &'p [Row]>;
+/// The matrix rows of every task of the workspace, by its name with its folder: the
+/// instances that references select among.
+pub type Rows<'p> = BTreeMap<String, &'p [Row]>;
 
 /// Maximum length of the texts in the instances of a pipeline, in bytes: 64 MiB. A
 /// matrix multiplies every text of its task, and the variables of the pipeline.
@@ -20,6 +22,10 @@ const MAX_RENDERED_BYTES: usize = 64 << 20;
 /// Maximum size of the values passed to instances, used or not, in bytes: 4 GiB,
 /// which takes some seconds.
 const MAX_CONTEXT_BYTES: usize = 4 << 30;
+
+/// What a reference to a task of the workspace's own pipeline begins with, in a pipeline
+/// of a folder below.
+const ROOT: &str = ".:";
 
 /// What the instances of a pipeline have taken so far.
 #[derive(Debug, Default)]
@@ -61,6 +67,8 @@ pub struct Renderer<'p> {
     pub id: String,
     /// The values that templates use.
     pub context: Context,
+    /// Begins the names of the tasks of its file.
+    prefix: &'p str,
     rows: &'p Rows<'p>,
     pub(super) spent: &'p Spent,
     edges: RefCell<BTreeSet<String>>,
@@ -68,11 +76,18 @@ pub struct Renderer<'p> {
 }
 
 impl<'p> Renderer<'p> {
-    /// A renderer for the instance `id`.
-    pub fn new(id: String, context: Context, rows: &'p Rows<'p>, spent: &'p Spent) -> Self {
+    /// A renderer for the instance `id` of a file whose tasks' names begin with `prefix`.
+    pub fn new(
+        id: String,
+        context: Context,
+        prefix: &'p str,
+        rows: &'p Rows<'p>,
+        spent: &'p Spent,
+    ) -> Self {
         Self {
             id,
             context,
+            prefix,
             rows,
             spent,
             edges: RefCell::default(),
@@ -154,8 +169,16 @@ impl<'p> Renderer<'p> {
             key: key.to_owned(),
             source,
         })?;
-        let task = selector.task.as_str();
-        let rows = self.rows.get(task).copied().unwrap_or_default();
+        let task = &self.task(&selector.task);
+        let Some(rows) = self.rows.get(task).copied() else {
+            let near = nearest(task, self.rows.keys().map(String::as_str));
+            return Err(ExpandError::NoTask {
+                instance: self.id.clone(),
+                key: key.to_owned(),
+                task: selector.task,
+                near: near.map_or_else(String::new, |near| format!("did you mean `{near}`? ")),
+            });
+        };
         let chosen: Vec<String> = rows
             .iter()
             .filter(|row| selector.selects(row))
@@ -176,6 +199,15 @@ impl<'p> Renderer<'p> {
             self.reads.borrow_mut().extend(chosen.iter().cloned());
         }
         Ok(chosen)
+    }
+
+    /// The full name of a task: one of the same file, or `FOLDER:TASK`.
+    fn task(&self, name: &str) -> String {
+        let own = format!("{}{name}", self.prefix);
+        match self.rows.contains_key(&own) {
+            true => own,
+            false => name.strip_prefix(ROOT).unwrap_or(name).to_owned(),
+        }
     }
 
     /// The one instance of a reference.

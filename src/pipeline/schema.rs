@@ -24,6 +24,33 @@ pub fn json_schema() -> String {
     format!("{schema:#}\n")
 }
 
+/// The JSON Schema (2020-12) of `jackal-workspace.yaml`, with a line break at its end.
+#[must_use]
+pub fn workspace_schema() -> String {
+    let schema = json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "A jackal workspace",
+        "type": ["object", "null"],
+        "properties": {
+            "kind": {"const": "JackalWorkspace", "description": "The type of the file."},
+            "version": {"const": 1, "description": "The version of this schema."},
+            "requires": requires(),
+            "exclude": texts("Patterns of files and folders in which no package or pipeline is looked for."),
+            "include": texts("Patterns of pipeline files with other names than jackal.pipeline.yaml."),
+            "output": text("The folder for archives, relative to this file. dist by default."),
+            "defaults": defaults(),
+            "toolchains": toolchains(),
+        },
+        "patternProperties": {"^x-": {}},
+        "additionalProperties": false,
+    });
+    format!("{schema:#}\n")
+}
+
+fn requires() -> Value {
+    text("The versions of jackal that can read the file, such as >=0.2.")
+}
+
 fn text(description: &str) -> Value {
     json!({"type": "string", "description": description})
 }
@@ -93,6 +120,8 @@ fn top() -> Value {
         "kind": {"const": "JackalPipeline", "description": "The type of the file."},
         "version": {"const": 1, "description": "The version of this schema."},
         "name": text("The name of the pipeline. It becomes part of the names of images built here."),
+        "requires": requires(),
+        "include": texts("Patterns of pipeline files that belong to the same graph, relative to this file."),
         "params": {
             "type": "object",
             "additionalProperties": mapping(
@@ -129,25 +158,7 @@ fn top() -> Value {
             "type": "boolean",
             "description": "Whether incremental tasks also run from what they kept under CI=true and for `publish` tasks. By default they run from scratch there.",
         },
-        "toolchains": {
-            "type": "object",
-            "additionalProperties": mapping(
-                json!({
-                    "mounts": texts("Files and folders that commands may read, at their own paths."),
-                    "identity": {
-                        "type": ["array", "object"],
-                        "items": {"type": "string"},
-                        "properties": {"run": texts("A command whose output identifies it. It runs once in each build, outside of the sandbox.")},
-                        "additionalProperties": false,
-                        "description": "Files that identify it, or a command. The content of all mounts by default.",
-                    },
-                    "path": texts("Folders for PATH, before all others."),
-                    "env": map("Variables for commands that use it."),
-                }),
-                "A toolchain: paths are relative to the file, or to the home of the user after ~/.",
-            ),
-            "description": "Toolchains that tasks name in `tools`.",
-        },
+        "toolchains": toolchains(),
         "pools": {
             "type": "object",
             "additionalProperties": described(whole_schema(1), "Maximum number of tasks that use it at the same time."),
@@ -158,6 +169,28 @@ fn top() -> Value {
             "additionalProperties": task(),
             "description": "The tasks, in any order.",
         },
+    })
+}
+
+fn toolchains() -> Value {
+    json!({
+        "type": "object",
+        "additionalProperties": mapping(
+            json!({
+                "mounts": texts("Files and folders that commands may read, at their own paths."),
+                "identity": {
+                    "type": ["array", "object"],
+                    "items": {"type": "string"},
+                    "properties": {"run": texts("A command whose output identifies it. It runs once in each build, outside of the sandbox.")},
+                    "additionalProperties": false,
+                    "description": "Files that identify it, or a command. The content of all mounts by default.",
+                },
+                "path": texts("Folders for PATH, before all others."),
+                "env": map("Variables for commands that use it."),
+            }),
+            "A toolchain: paths are relative to the file, or to the home of the user after ~/.",
+        ),
+        "description": "Toolchains that tasks name in `tools`.",
     })
 }
 

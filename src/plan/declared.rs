@@ -8,13 +8,13 @@ mod packages;
 mod paths;
 mod release;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::graph::Graph;
+use crate::graph::{Graph, GraphError};
 use crate::ground::folders::Folders;
-use crate::kinds::run::Generated;
+use crate::kinds::run::{Generated, InputTask};
 use crate::kinds::{self, Around, Work};
 use crate::oci::{Platform, host_architecture};
 use crate::package::{Definition, ImportedCommands};
@@ -24,21 +24,27 @@ use crate::plan::options::PlanOptions;
 use crate::plan::{Plan, PlanError, Step};
 use crate::yaml::SourceText;
 
-use paths::Outputs;
+pub use paths::Outputs;
 
-/// A pipeline whose instances become steps.
-pub struct Declared<'d> {
+/// A pipeline of the workspace, whose instances become steps.
+#[derive(Clone, Debug)]
+pub struct Unit {
+    /// The pipeline file, or the definition.
+    pub file: PathBuf,
     /// The folder of the pipeline file or package: paths are relative to it.
     pub folder: PathBuf,
-    pub name: &'d str,
+    pub name: String,
     /// Begins the names of its tasks, where there are several folders.
-    pub prefix: &'d str,
+    pub prefix: String,
     /// Its file, for messages.
     pub source: Option<SourceText>,
+    pub instances: Vec<Instance>,
     /// The definition of each instance that names one, by the instance.
-    pub definitions: &'d BTreeMap<String, Arc<Composed>>,
-    /// What the user chose.
-    pub options: &'d PlanOptions,
+    pub definitions: BTreeMap<String, Arc<Composed>>,
+    /// The user's choices by name, for provenance.
+    pub parameters: BTreeMap<String, String>,
+    /// The edges that paths make, from one task to another, with the path.
+    pub path_edges: BTreeMap<(String, String), PathBuf>,
 }
 
 /// A definition with nothing left to import or fill in.
@@ -56,9 +62,10 @@ pub struct Composed {
 type Named = Vec<(String, String)>;
 
 struct Planner<'d> {
-    pipeline: &'d Declared<'d>,
+    /// The pipeline whose instance becomes steps now.
+    unit: &'d Unit,
     options: &'d PlanOptions,
-    by_id: BTreeMap<&'d str, &'d Instance>,
+    by_id: BTreeMap<&'d str, (usize, &'d Instance)>,
     /// The images of each instance that has any.
     images: BTreeMap<String, Named>,
     /// The instances that build images, by the reference of the image.
@@ -72,58 +79,89 @@ struct Planner<'d> {
     plan: &'d mut Plan,
 }
 
+/// What the planner knows of each unit before it makes steps.
+struct Known<'d> {
+    by_id: BTreeMap<&'d str, (usize, &'d Instance)>,
+    local: BTreeMap<String, Vec<String>>,
+}
+
+impl<'d> Known<'d> {
+    fn of(units: &'d [Unit]) -> Result<Self, PlanError> {
+        let mut by_id: BTreeMap<&str, (usize, &Instance)> = BTreeMap::new();
+        let mut local: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for (at, unit) in units.iter().enumerate() {
+            for instance in &unit.instances {
+                if let Some((other, _)) = by_id.insert(&instance.id, (at, instance)) {
+                    return Err(PlanError::SameTask {
+                        task: instance.id.clone(),
+                        one: units[other].file.clone(),
+                        other: unit.file.clone(),
+                    });
+                }
+                if let Verb::Image(verb) = &instance.verb {
+                    let name = images::named(instance, verb, &unit.name)?;
+                    local.entry(name).or_default().push(instance.id.clone());
+                }
+            }
+        }
+        Ok(Self { by_id, local })
+    }
+}
+
 impl Plan {
-    /// Adds the steps of a pipeline's instances.
+    /// Adds the steps of all instances of `units`, which are linked and one graph.
     ///
     /// # Errors
     ///
     /// [`PlanError`]
-    pub fn declare(&mut self, instances: &[Instance], how: &Declared<'_>) -> Result<(), PlanError> {
-        let made = Outputs::of(&how.folder, instances);
-        let instances = made.linked(instances, how)?;
-        let outputs = instances.iter().flat_map(|instance| &instance.outputs);
-        let by_id: BTreeMap<&str, &Instance> =
-            instances.iter().map(|i| (i.id.as_str(), i)).collect();
-        let edges = |instance: &Instance| {
-            let on = instance.depends_on.clone().into_iter();
-            on.map(|on| (instance.id.clone(), on)).collect::<Vec<_>>()
+    pub fn declare(
+        &mut self,
+        units: &[Unit],
+        made: &Outputs,
+        options: &PlanOptions,
+    ) -> Result<(), PlanError> {
+        let Known { by_id, local } = Known::of(units)?;
+        let graph = match instance_graph(units) {
+            Err(GraphError::Cycle { path }) => return Err(paths::of_cycle(units, path)),
+            graph => graph?,
         };
-        let ids = instances.iter().map(|instance| instance.id.clone());
-        let graph = Graph::build(ids, instances.iter().flat_map(edges))?;
-        let built = instances
-            .iter()
-            .filter_map(|instance| match &instance.verb {
-                Verb::Image(verb) => Some((instance, verb)),
-                _ => None,
-            });
-        let mut local: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for (instance, verb) in built {
-            let name = images::named(instance, verb, how.name)?;
-            local.entry(name).or_default().push(instance.id.clone());
-        }
+        let generated: Vec<Arc<Generated>> = (units.iter())
+            .map(|unit| Arc::new(made.generated(&unit.folder)))
+            .collect();
+        let Some(first) = units.first() else {
+            return Ok(());
+        };
         let mut planner = Planner {
-            local,
-            pipeline: how,
-            options: how.options,
+            unit: first,
+            options,
+            by_id,
             images: BTreeMap::new(),
+            local,
             sboms: BTreeMap::new(),
             ends: BTreeMap::new(),
-            generated: Arc::new(Generated::from(
-                outputs
-                    .map(|output| output.path.clone())
-                    .collect::<BTreeSet<_>>(),
-            )),
-            outputs: &made,
-            by_id,
+            generated: Arc::default(),
+            outputs: made,
             plan: self,
         };
         for id in graph.tasks() {
-            if let Some(instance) = planner.by_id.get(id.as_str()) {
+            if let Some((at, instance)) = planner.by_id.get(id.as_str()).copied() {
+                planner.unit = &units[at];
+                planner.generated = Arc::clone(&generated[at]);
                 planner.instance(instance)?;
             }
         }
         Ok(())
     }
+}
+
+/// The instances of all units, with what each waits for.
+fn instance_graph(units: &[Unit]) -> Result<Graph<String>, GraphError> {
+    let instances = || units.iter().flat_map(|unit| &unit.instances);
+    let edges = instances().flat_map(|instance| {
+        let on = instance.depends_on.iter();
+        on.map(|on| (instance.id.clone(), on.clone()))
+    });
+    Graph::build(instances().map(|instance| instance.id.clone()), edges)
 }
 
 impl Planner<'_> {
@@ -151,17 +189,17 @@ impl Planner<'_> {
                 name: verb.name.clone(),
             })?;
         let folders = Folders {
-            made: self.outputs.made_for(instance, self.pipeline),
+            made: self.outputs.made_for(instance, self.unit),
             ..self.folders(&verb.definition, &composed)
         };
         let imported = composed.commands.get(&component.name);
         let imported = imported.copied().unwrap_or_default();
         let waits = self.before(instance);
-        let pipeline = self.pipeline;
+        let unit = self.unit;
         let order = self.ends_of(instance.order_only.iter());
         let step = |id, after, work| Step {
             order: order.clone(),
-            ..step_of(pipeline, instance, id, after, work)
+            ..step_of(unit, instance, id, after, work)
         };
         let ends = self
             .plan
@@ -173,18 +211,31 @@ impl Planner<'_> {
     /// One step, which the kind of work makes of the verb by itself.
     fn step(&mut self, instance: &Instance) -> Result<(), PlanError> {
         let around = Around {
-            folder: &self.pipeline.folder,
+            folder: &self.unit.folder,
             environment: &self.options.environment,
             path: &self.options.path,
             generated: &self.generated,
-            by_path: self.outputs.named_by(instance),
-            source: self.pipeline.source.as_ref(),
+            by_path: self.outputs.named_by(instance, self.unit),
+            input_tasks: self.read_of(instance),
+            source: self.unit.source.as_ref(),
             platform: self.platform(instance, None)?,
         };
         if let Some(work) = kinds::of_verb(instance, around) {
             self.add(instance, &instance.id, Vec::new(), work);
         }
         Ok(())
+    }
+
+    /// The tasks whose outputs an instance reads by name, with where each has its outputs
+    /// relative to the instance's folder.
+    fn read_of(&self, instance: &Instance) -> Vec<InputTask> {
+        let tasks = instance.input_tasks.iter();
+        tasks
+            .map(|task| InputTask {
+                task: task.clone(),
+                outputs: self.outputs.of_task(task, &self.unit.folder),
+            })
+            .collect()
     }
 
     /// The steps of everything that must be complete before `instance` starts.
@@ -213,7 +264,7 @@ impl Planner<'_> {
 
     /// Adds the step `id`, which waits for `after` alone.
     fn add_alone(&mut self, instance: &Instance, id: &str, after: Vec<String>, work: Work) {
-        let step = step_of(self.pipeline, instance, id.to_owned(), after, work);
+        let step = step_of(self.unit, instance, id.to_owned(), after, work);
         self.plan.add(Step {
             order: self.ends_of(instance.order_only.iter()),
             ..step
@@ -221,7 +272,7 @@ impl Planner<'_> {
     }
 
     fn composed(&self, instance: &Instance, path: &str) -> Result<Arc<Composed>, PlanError> {
-        let found = self.pipeline.definitions.get(&instance.id);
+        let found = self.unit.definitions.get(&instance.id);
         found.cloned().ok_or_else(|| PlanError::NoDefinition {
             task: instance.id.clone(),
             definition: path.to_owned(),
@@ -230,7 +281,7 @@ impl Planner<'_> {
 
     /// The folder of a definition.
     fn beside(&self, definition: &str) -> PathBuf {
-        let path = self.pipeline.folder.join(definition);
+        let path = self.unit.folder.join(definition);
         path.parent().unwrap_or(Path::new(".")).to_owned()
     }
 
@@ -256,7 +307,7 @@ impl Planner<'_> {
     }
 
     fn verb(&self, task: &str) -> Option<&Verb> {
-        self.by_id.get(task).map(|found| &found.verb)
+        self.by_id.get(task).map(|(_, found)| &found.verb)
     }
 
     /// Refuses tasks that make no package.
@@ -274,7 +325,7 @@ impl Planner<'_> {
 
 /// A step of `instance` with its settings.
 fn step_of(
-    pipeline: &Declared<'_>,
+    unit: &Unit,
     instance: &Instance,
     id: String,
     mut after: Vec<String>,
@@ -284,13 +335,21 @@ fn step_of(
     after.sort();
     after.dedup();
     Step {
-        home: pipeline.folder.clone(),
-        name: id.strip_prefix(pipeline.prefix).unwrap_or(&id).to_owned(),
+        home: unit.folder.clone(),
+        file: unit.file.clone(),
+        name: id
+            .strip_prefix(unit.prefix.as_str())
+            .unwrap_or(&id)
+            .to_owned(),
         id,
         after,
         order: Vec::new(),
         work,
-        pool: settings.pool.clone(),
+        // The pools of each file are its own.
+        pool: settings
+            .pool
+            .as_ref()
+            .map(|pool| format!("{}{pool}", unit.prefix)),
         mutex: settings.mutex.clone(),
         retries: settings.retries.clone(),
         resources: settings.resources,

@@ -71,6 +71,24 @@ pub enum PlanError {
         other: String,
         name: String,
     },
+    /// Two tasks have one name.
+    #[error(
+        "two tasks are called `{task}`: that of {} and that of {}: give one another name, or its file another folder", .one.display(), .other.display()
+    )]
+    SameTask {
+        task: String,
+        one: PathBuf,
+        other: PathBuf,
+    },
+    /// Tasks of two files write the same path.
+    #[error(
+        "the output `{output}` of `{task}` overlaps an output of `{of}`, of another file: give each output one task"
+    )]
+    OutputOverlap {
+        task: String,
+        output: String,
+        of: String,
+    },
     /// Two packages have the same archive.
     #[error(
         "`{one}` and `{other}` would both write `{}`: give one of the packages another name, version or flavor", archive.display()
@@ -165,6 +183,13 @@ pub enum PlanError {
         /// A suggestion that names a similar task, or nothing.
         near: String,
     },
+    /// A target names nothing.
+    #[error("`{target}` is no folder, file or task: {near}`jackal list` lists all tasks")]
+    NoTarget {
+        target: String,
+        /// A suggestion, or nothing.
+        near: String,
+    },
     /// A path that a task reads closes a cycle.
     #[error(
         "`{task}` reads `{path}`, which `{of}` makes, and `{of}` waits for `{task}` ({}): read \
@@ -208,7 +233,9 @@ impl PlanError {
             }
             Self::Identity { task, .. } => (task, "identity"),
             Self::ImageLeftOut { task, .. } => (task, "images"),
-            Self::ArchiveInOutput { task, .. } => (task, "outputs"),
+            Self::ArchiveInOutput { task, .. } | Self::OutputOverlap { task, .. } => {
+                (task, "outputs")
+            }
             Self::PathCycle { task, .. } => (task, "inputs"),
             Self::Set { task, .. } => (task, "set"),
             Self::Unpinned { task, .. } => (task, "network"),

@@ -9,6 +9,7 @@ mod error;
 mod implied;
 mod options;
 mod parts;
+mod select;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -24,11 +25,12 @@ use crate::pipeline::{CacheLimits, Resources, Retries, RunsAfter};
 use crate::release::Destination;
 use crate::yaml::nearest;
 
-pub use declared::{Composed, Declared};
+pub use declared::{Composed, Outputs, Unit};
 pub use error::PlanError;
 pub use implied::imply;
 pub use options::PlanOptions;
 pub use parts::make_for_skeleton;
+pub use select::{Chosen, Named, Selection};
 
 /// One unit of work in a plan.
 #[derive(Clone, Debug)]
@@ -37,6 +39,8 @@ pub struct Step {
     pub id: String,
     /// The folder of its pipeline file or package.
     pub home: PathBuf,
+    /// Its pipeline file or definition.
+    pub file: PathBuf,
     /// Its name in that folder, without the prefix that distinguishes steps of several folders.
     pub name: String,
     /// Steps that must end before it starts; their results are its inputs.
@@ -70,10 +74,20 @@ pub struct Step {
     pub may_fail: bool,
 }
 
+impl Step {
+    /// What kind of work it does.
+    #[must_use]
+    pub fn verb(&self) -> &'static str {
+        self.work.verb()
+    }
+}
+
 /// Every step of a run.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
     pub steps: BTreeMap<String, Step>,
+    /// Those that a target names; the others are there because these need them.
+    pub chosen: BTreeSet<String>,
     /// How many steps may use each pool at once.
     pub pools: BTreeMap<String, u32>,
     /// Limits on the cache that a pipeline file sets.
@@ -418,7 +432,12 @@ impl Plan {
                 });
             }
         }
-        let keep: Vec<String> = keep.into_iter().cloned().collect();
+        self.keep(keep.into_iter().cloned().collect());
+        Ok(())
+    }
+
+    /// Keeps these steps, the steps that they need, and those that clean up after them.
+    fn keep(&mut self, keep: Vec<String>) {
         let mut needed = self.ancestors(&keep);
         // Steps that clean up after a failure stay if everything that they wait for does.
         let follows = |step: &Step| {
@@ -430,7 +449,6 @@ impl Plan {
             .collect();
         needed.extend(followers);
         self.steps.retain(|id, _| needed.contains(id));
-        Ok(())
     }
 }
 

@@ -24,8 +24,6 @@ pub struct PlanOptions {
     pub sign: Option<SignWork>,
     /// Where packages of implied pipelines are published, instead of an archive.
     pub publish: Option<Destination>,
-    /// The user's choices by name, for provenance.
-    pub parameters: BTreeMap<String, String>,
     /// The architecture of packages and images that name none.
     pub architecture: Option<String>,
     /// The environment, for variables that are passed through.

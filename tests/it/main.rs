@@ -53,3 +53,4 @@ mod tls;
 mod trust;
 mod trust_traps;
 mod unpinned;
+mod workspace;

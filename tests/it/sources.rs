@@ -285,12 +285,11 @@ fn a_definition_or_a_pipeline_is_named_by_its_file() {
     let create = built(&["package", "create", "p/big.yaml", "--confirm"]);
     assert!(create.contains("-big-"), "{create}");
     assert_eq!(sandbox.run(&["dev", "lint", "p/big.yaml"]).code, Some(0));
-    assert_eq!(sandbox.build(&["p/pipeline.yaml"])[0].0, "only");
+    assert_eq!(sandbox.build(&["p/pipeline.yaml"])[0].0, "p:only");
     let graph = sandbox.run(&["graph", "p/pipeline.yaml"]);
     assert!(graph.stdout.contains("only"), "{}", graph.stderr);
     for refused in [
         &["package", "create", "p/pipeline.yaml"][..],
-        &["build", "p", "p/pipeline.yaml"],
         &["dev", "lint", "p/pipeline.yaml"],
     ] {
         let ended = sandbox.run(refused);

@@ -6,16 +6,17 @@ use std::time::Duration;
 
 use super::{Site, held};
 use crate::disk;
-use crate::ground::lockfile::{LOCK_FILE, Lockfile};
+use crate::ground::lockfile::{LOCK_FILE, Lockfile, lock_folder};
 use crate::ground::{Class, Failure};
 
 impl Site {
-    /// Reads or changes the pins beside a definition.
+    /// Reads or changes the pins of what is in `folder`.
     pub(crate) fn pins<T>(
         &self,
         folder: &Path,
         use_pins: impl FnOnce(&mut Lockfile) -> T,
     ) -> Result<T, Failure> {
+        let folder = lock_folder(folder);
         let mut locks = held(&self.locks);
         if !locks.contains_key(folder) {
             locks.insert(folder.to_owned(), Lockfile::load(folder)?);
@@ -53,6 +54,7 @@ impl Site {
 
     /// The error for a reference that must not be resolved now.
     pub(crate) fn unpinned(&self, reference: &str, folder: &Path) -> Option<Failure> {
+        let folder = lock_folder(folder);
         let lock = folder.join(LOCK_FILE);
         let why = if self.options.locked {
             "--locked"

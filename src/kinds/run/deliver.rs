@@ -3,8 +3,9 @@
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::ops::Bound;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use super::RunWork;
 use super::command::{Placing, Wanted};
@@ -12,6 +13,7 @@ use crate::action::Output;
 use crate::cas::tree::{Tree, TreeEntry, TreeKind};
 use crate::disk;
 use crate::ground::Failure;
+use crate::ground::folders::lexical;
 use crate::ground::site::Site;
 use crate::workspace::{self, Entry, Stat};
 
@@ -85,24 +87,59 @@ fn hashed(folder: &Path, path: &str) -> String {
     name.to_hex().to_string()
 }
 
-/// The outputs of every task of a pipeline.
+/// The outputs of every task of the workspace, as a pipeline sees them.
 #[derive(Debug, Default)]
 pub struct Generated {
+    /// Those in its folder, relative to it.
     pub paths: BTreeSet<String>,
+    /// Its folder.
+    folder: PathBuf,
+    /// All of them.
+    places: Arc<BTreeSet<PathBuf>>,
     /// What is left of others; found out once for all tasks.
     delivered: OnceLock<Delivered>,
 }
 
-impl From<BTreeSet<String>> for Generated {
-    fn from(paths: BTreeSet<String>) -> Self {
+impl Generated {
+    /// What of `places` a pipeline in `folder` sees.
+    pub(crate) fn of(folder: &Path, places: &Arc<BTreeSet<PathBuf>>) -> Self {
+        let from = (Bound::Included(folder), Bound::Unbounded);
+        let own = places
+            .range::<Path, _>(from)
+            .map_while(|at| at.strip_prefix(folder).ok());
         Self {
-            paths,
+            paths: own
+                .map(|path| path.to_string_lossy().into_owned())
+                .collect(),
+            folder: folder.to_owned(),
+            places: Arc::clone(places),
             delivered: OnceLock::new(),
         }
     }
-}
 
-impl Generated {
+    /// Whether a task makes `path`, which is relative to the folder of the pipeline, or a
+    /// folder that it is in.
+    pub(super) fn has(&self, path: &str) -> bool {
+        if path.starts_with("../") {
+            let full = lexical(&self.folder.join(path));
+            return full.ancestors().any(|at| self.places.contains(at));
+        }
+        within(path, |folder| self.paths.contains(folder))
+    }
+
+    /// Whether a task makes something in the folder `path`.
+    pub(super) fn is_above(&self, path: &str) -> bool {
+        if path.starts_with("..") {
+            let full = lexical(&self.folder.join(path));
+            let from = (Bound::Excluded(full.as_path()), Bound::Unbounded);
+            let next = self.places.range::<Path, _>(from).next();
+            return next.is_some_and(|at| at.starts_with(&full));
+        }
+        let below = format!("{path}/");
+        let mut made = self.paths.range(below.clone()..);
+        made.next().is_some_and(|path| path.starts_with(&below))
+    }
+
     /// What results put into `folder`, the pipeline's, at other paths.
     pub(super) fn delivered(&self, site: &Site, folder: &Path) -> &Delivered {
         let find = || Delivered::of(site, folder, &self.paths);
@@ -205,4 +242,10 @@ fn same(site: &Site, path: &Path, there: &fs::Metadata, expected: &TreeEntry) ->
     };
     site.digests(Path::new("/"), &[&entry])
         .is_ok_and(|found| found.first() == Some(digest))
+}
+
+/// Whether `path`, or a folder that it is in, is one of those.
+pub(super) fn within(path: &str, of_those: impl Fn(&str) -> bool) -> bool {
+    let above = path.match_indices('/').map(|(at, _)| &path[..at]);
+    above.chain([path]).any(of_those)
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::RunWork;
-use super::deliver::Delivered;
+use super::deliver::{Delivered, within};
 use crate::cas::tree::{self, Tree, TreeEntry};
 use crate::ground::folders::{lexical, relative_to};
 use crate::ground::inputs::Inputs;
@@ -21,8 +21,12 @@ use crate::workspace::{self, Entry, Globs, Kind, Snapshot};
 pub(super) fn read(site: &Site, work: &RunWork, results: &Results) -> Result<Inputs, Failure> {
     let mut made = BTreeMap::new();
     for task in &work.input_tasks {
-        for output in &of(results, task)?.outputs {
-            made.insert(output.name.clone(), tree::load(&site.cas, &output.digest)?);
+        for output in &of(results, &task.task)?.outputs {
+            let path = match &task.outputs {
+                Some(folder) => format!("{folder}/{}", output.name),
+                None => output.name.clone(),
+            };
+            made.insert(path, tree::load(&site.cas, &output.digest)?);
         }
     }
     let mut entries = matched(site, work)?;
@@ -36,11 +40,11 @@ pub(super) fn read(site: &Site, work: &RunWork, results: &Results) -> Result<Inp
         let outputs = &of(results, &named.task)?.outputs;
         let found = outputs.iter().find(|output| output.name == named.output);
         // An optional output may be missing.
-        let Some(found) = found.filter(|found| !made.contains_key(&found.name)) else {
+        let Some(found) = found.filter(|_| !made.contains_key(&named.path)) else {
             continue;
         };
         let tree = tree::load(&site.cas, &found.digest)?;
-        let selected = selected(&tree, &found.name, &named.globs)?;
+        let selected = selected(&tree, &named.path, &named.globs)?;
         if selected.is_empty() && !tree.entries.is_empty() {
             return Err(nothing(work, &named.globs.join("`, `"), ""));
         }
@@ -66,13 +70,22 @@ fn selected<'t>(
     name: &str,
     globs: &[String],
 ) -> Result<Vec<(String, &'t TreeEntry)>, Failure> {
-    let globs = Globs::new(globs)?;
+    // All patterns that begin in one output climb as far as its path does.
+    let (up, _) = workspace::climbed(name);
+    let same = globs.iter().filter(|glob| taken_apart(glob).0 == up);
+    let bare = same.map(|glob| match glob.starts_with('!') {
+        true => format!("!{}", taken_apart(glob).1),
+        false => taken_apart(glob).1.to_owned(),
+    });
+    let globs = Globs::new(&bare.collect::<Vec<_>>())?;
     let full = |entry: &TreeEntry| match entry.path.as_str() {
         "" => name.to_owned(),
         below => format!("{name}/{below}"),
     };
     let all = tree.entries.iter().map(|entry| (full(entry), entry));
-    Ok(all.filter(|(path, _)| globs.matches(path)).collect())
+    Ok(all
+        .filter(|(path, _)| globs.matches(workspace::climbed(path).1))
+        .collect())
 }
 
 /// A pattern taken apart.
@@ -415,18 +428,10 @@ fn left_out(work: &RunWork, entry: &Entry) -> bool {
     if entry.kind != Kind::Directory {
         return false;
     }
-    let below = format!("{}/", entry.path);
-    let mut made = work.generated.paths.range(below.clone()..);
-    made.next().is_some_and(|path| path.starts_with(&below))
+    work.generated.is_above(&entry.path)
 }
 
 /// Whether some task makes `path`, or a folder that it is in.
 fn generated(work: &RunWork, path: &str) -> bool {
-    within(path, |folder| work.generated.paths.contains(folder))
-}
-
-/// Whether `path`, or a folder that it is in, is one of those.
-fn within(path: &str, of_those: impl Fn(&str) -> bool) -> bool {
-    let above = path.match_indices('/').map(|(at, _)| &path[..at]);
-    above.chain([path]).any(of_those)
+    work.generated.has(path)
 }

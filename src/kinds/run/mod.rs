@@ -20,7 +20,7 @@ use caches::Store;
 pub(crate) use cause::MAKEFILES;
 use cause::Scene;
 use command::{DeclaredOutput, Keep, RunTask, Staging};
-pub use deliver::Generated;
+pub(crate) use deliver::Generated;
 pub(crate) use observe::observe;
 pub use observe::{Used, UsedName};
 use programs::Programs;
@@ -77,7 +77,7 @@ pub struct RunWork {
     /// Where its `inputs` are written, for messages.
     pub place: Place,
     /// Tasks whose outputs are inputs.
-    pub input_tasks: Vec<String>,
+    pub input_tasks: Vec<InputTask>,
     /// Values of inputs `param:NAME` and `env:NAME`.
     pub input_values: BTreeMap<String, String>,
     pub env: BTreeMap<String, String>,
@@ -151,8 +151,18 @@ pub struct OutputNamed {
     pub task: String,
     /// Its name among the step's outputs.
     pub output: String,
+    /// Its path relative to the command's folder.
+    pub path: String,
     /// The patterns, and those that exclude.
     pub globs: Vec<String>,
+}
+
+/// A task whose outputs are inputs.
+#[derive(Clone, Debug)]
+pub struct InputTask {
+    pub task: String,
+    /// The folder of its outputs, relative to the command's; `None`: the same.
+    pub outputs: Option<String>,
 }
 
 /// Where a key of a task is written.
@@ -209,7 +219,7 @@ impl RunWork {
                 source: around.source.cloned(),
                 instance: instance.id.clone(),
             },
-            input_tasks: instance.input_tasks.clone(),
+            input_tasks: around.input_tasks,
             input_values: instance.input_values.clone(),
             env: instance.env.clone(),
             pass_through: passed.collect(),
@@ -415,7 +425,8 @@ fn written(output: &RenderedOutput) -> String {
 /// climb; empty if they are all in the folder.
 fn place(work: &RunWork) -> String {
     let globs = work.globs.iter();
-    let up = globs.map(|glob| inputs::taken_apart(glob).0);
+    let named = (work.input_tasks.iter()).filter_map(|task| task.outputs.as_ref());
+    let up = globs.chain(named).map(|path| inputs::taken_apart(path).0);
     let up = up.max().unwrap_or(0);
     let top = work.folder.ancestors().nth(up);
     let below = top.and_then(|top| work.folder.strip_prefix(top).ok());

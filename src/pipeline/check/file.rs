@@ -1,21 +1,24 @@
 //! Reads the keys of the file that are about all of its tasks or about the cache.
 
+use semver::{Version, VersionReq};
+
 use crate::pipeline::limits::{CacheLimits, Caching, Defaults, Retries};
 use crate::pipeline::model::{Identity, Toolchain};
 use crate::pipeline::reader::Reader;
 use crate::pipeline::record::Plain;
 use crate::pipeline::settings::{Timeout, bytes, span};
-use crate::yaml::{Fields, Node, Value};
+use crate::yaml::{Fields, Mistakes, Node, SourceText, Value};
 
 /// The file's `defaults`, which are read before any task.
 pub(super) fn defaults(node: &Node, r: &mut Reader) -> Defaults {
     let mut f = Fields::new(node, "`defaults`", &mut r.mistakes);
+    // What is not set falls back to the reader's, which are those of the workspace.
     let made = Defaults {
         timeout: <Timeout as Plain>::read(&mut f, "timeout", r),
         retries: <Retries as Plain>::read(&mut f, "retries", r),
-        platform: r.one(&mut f, "platform"),
+        platform: (r.one(&mut f, "platform")).or_else(|| r.defaults.platform.clone()),
         cache: <Caching as Plain>::read(&mut f, "cache", r),
-        shell: f.string("shell", &mut r.mistakes),
+        shell: (f.string("shell", &mut r.mistakes)).or_else(|| r.defaults.shell.clone()),
     };
     f.finish(&mut r.mistakes);
     made
@@ -37,6 +40,30 @@ pub(super) fn cache(node: &Node, r: &mut Reader) -> (String, CacheLimits) {
     }
     f.finish(&mut r.mistakes);
     (salt, limits)
+}
+
+/// Refuses a file that requires another version of jackal, before it is read any further:
+/// what else is wrong with it may be a key of that version.
+pub(super) fn requires(node: &Node, source: &SourceText) -> Result<(), Mistakes> {
+    let Some(range) = node.get("requires") else {
+        return Ok(());
+    };
+    let text = range.scalar().unwrap_or_default();
+    let version = env!("CARGO_PKG_VERSION");
+    let (message, help) = match (VersionReq::parse(text), Version::parse(version)) {
+        (Ok(range), Ok(version)) if range.matches(&version) => return Ok(()),
+        (Ok(_), _) => (
+            format!("this file requires jackal {text}, and this is jackal {version}"),
+            "Install a version in this range.",
+        ),
+        (Err(_), _) => (
+            format!("`{text}` is not a range of versions"),
+            "Write `requires: '>=0.2'`.",
+        ),
+    };
+    let mut r = Reader::default();
+    r.at(range.span, message, help);
+    Mistakes::none_or((), source, r.mistakes)
 }
 
 /// One of the file's `toolchains`.

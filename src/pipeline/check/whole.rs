@@ -9,7 +9,9 @@ use crate::yaml::nearest;
 pub(super) fn check(tasks: &BTreeMap<String, Task>, written: Vec<String>, r: &mut Reader) {
     let known: BTreeSet<String> = written.into_iter().collect();
     let edges = std::mem::take(&mut r.edges);
-    for (_, to, span) in edges.iter().filter(|(_, to, _)| !known.contains(to)) {
+    // One with a folder is known only with the whole workspace.
+    let elsewhere = |to: &String| known.contains(to) || to.contains(':');
+    for (_, to, span) in edges.iter().filter(|(_, to, _)| !elsewhere(to)) {
         let near = nearest(to, known.iter().map(String::as_str));
         let help = near.map_or("Add the task.".to_owned(), |k| {
             format!("Did you mean `{k}`?")

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Facts;
 use super::instance::RunsAfter;
+use super::{Facts, Member};
 use crate::pipeline::error::ExpandError;
 use crate::pipeline::expression::{Context, Outcome, Value};
 use crate::pipeline::matrix::{Row, instance_name};
@@ -29,20 +29,26 @@ pub(super) struct Scope<'p> {
 
 impl<'p> Scope<'p> {
     pub(super) fn new(
-        pipeline: &'p Pipeline,
+        member: &'p Member<'p>,
         task: &'p Task,
         row: &Row,
-        params: &'p BTreeMap<String, String>,
-        facts: &'p Facts,
         rows: &'p Rows<'p>,
         spent: &'p Spent,
     ) -> Result<Self, ExpandError> {
+        let (pipeline, prefix) = (member.pipeline, &member.prefix);
+        let (params, facts) = (&member.params, &member.facts);
         let strict = context(pipeline, task, row, params, facts);
         spent.context(strict.bytes())?;
         let mut scope = Self {
             pipeline,
             task,
-            renderer: Renderer::new(instance_name(&task.id, row), strict.clone(), rows, spent),
+            renderer: Renderer::new(
+                format!("{prefix}{}", instance_name(&task.id, row)),
+                strict.clone(),
+                prefix,
+                rows,
+                spent,
+            ),
             runs_after: RunsAfter::SUCCESS,
             skipped: false,
             platform: None,

@@ -30,15 +30,15 @@ impl Planner<'_> {
             layers.extend(self.layers(instance, layer)?);
         }
         let work = Work::from(BuildWork {
-            folder: self.pipeline.folder.clone(),
-            made: self.outputs.made_for(instance, self.pipeline),
+            folder: self.unit.folder.clone(),
+            made: self.outputs.made_for(instance, self.unit),
             base: base.clone(),
             platform,
             layers,
             verb: verb.clone(),
         });
         self.add(instance, &instance.id, base.into_iter().collect(), work);
-        let name = named(instance, verb, self.pipeline.name)?;
+        let name = named(instance, verb, &self.unit.name)?;
         let list = vec![(name, instance.id.clone())];
         self.images.insert(instance.id.clone(), list);
         Ok(())
@@ -47,7 +47,7 @@ impl Planner<'_> {
     /// The instance that builds the image called `name` for `platform`.
     fn built_for(&self, name: &str, platform: &Platform) -> Result<Option<String>, PlanError> {
         for id in self.local.get(name).into_iter().flatten() {
-            if let Some(instance) = self.by_id.get(id.as_str())
+            if let Some((_, instance)) = self.by_id.get(id.as_str())
                 && let Verb::Image(verb) = &instance.verb
                 && self.platform(instance, verb.platform.as_deref())? == *platform
             {
@@ -84,7 +84,7 @@ impl Planner<'_> {
             LayerSource::Task(task) => task,
         };
         let of = self.by_id.get(task.as_str());
-        let outputs: &[RenderedOutput] = of.map_or(&[], |of| of.outputs.as_slice());
+        let outputs: &[RenderedOutput] = of.map_or(&[], |(_, of)| of.outputs.as_slice());
         if outputs.is_empty() {
             return Err(PlanError::NoOutputs {
                 task: instance.id.clone(),
@@ -160,7 +160,7 @@ impl Planner<'_> {
         fetched: &mut BTreeMap<String, Work>,
     ) -> Result<(), PlanError> {
         let folders = self.folders(path, composed);
-        let made = self.outputs.made_for(instance, self.pipeline);
+        let made = self.outputs.made_for(instance, self.unit);
         let components = &composed.definition.components;
         for component in components {
             for image in &component.images {
@@ -215,8 +215,8 @@ impl Planner<'_> {
             }
         };
         let work = Work::from(ImportWork {
-            folder: self.pipeline.folder.clone(),
-            made: self.outputs.made_for(instance, self.pipeline),
+            folder: self.unit.folder.clone(),
+            made: self.outputs.made_for(instance, self.unit),
             path: path.to_owned(),
             wanted,
             platform: platform.clone(),
@@ -242,7 +242,7 @@ impl Planner<'_> {
             })?,
         };
         Ok(Work::from(PullWork {
-            folder: self.pipeline.folder.clone(),
+            folder: self.unit.folder.clone(),
             reference,
             from,
             platform: platform.clone(),

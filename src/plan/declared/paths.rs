@@ -5,14 +5,14 @@
 //! before its first wildcard equals an output or lies in one.
 //! Source: docs/spec/pipeline.md, "Edges".
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Composed, Declared};
-use crate::graph::{Graph, GraphError};
-use crate::ground::folders::{Folders, MadePath, lexical};
-use crate::kinds::run::OutputNamed;
+use super::{Composed, Unit};
+use crate::graph::GraphError;
+use crate::ground::folders::{Folders, MadePath, lexical, relative_to};
+use crate::kinds::run::{Generated, OutputNamed};
 use crate::pipeline::verb::{ImageSource, ImagesFrom, LayerSource};
 use crate::pipeline::{Instance, Verb};
 use crate::plan::PlanError;
@@ -20,10 +20,14 @@ use crate::plan::declared::images::on_disk;
 use crate::plan::parts::local_paths;
 use crate::workspace::{self, fixed_part};
 
-/// The outputs of all tasks that run, by their places.
-pub(super) struct Outputs {
-    folder: PathBuf,
+/// The outputs of all tasks of the workspace that run, by their places.
+#[derive(Debug)]
+pub struct Outputs {
     by_place: BTreeMap<PathBuf, MadePath>,
+    /// The folder of each task that has any.
+    folders: BTreeMap<String, PathBuf>,
+    /// All places, for the commands.
+    places: Arc<BTreeSet<PathBuf>>,
 }
 
 /// One thing that a task reads by its path.
@@ -34,96 +38,82 @@ struct Read {
 }
 
 impl Outputs {
-    pub(super) fn of(folder: &Path, instances: &[Instance]) -> Self {
-        let mut by_place = BTreeMap::new();
-        for instance in instances.iter().filter(|instance| !instance.skipped) {
-            for output in &instance.outputs {
-                let made = MadePath {
-                    at: lexical(&folder.join(&output.path)),
-                    step: instance.id.clone(),
-                    output: output.path.clone(),
-                };
-                by_place.insert(made.at.clone(), made);
-            }
-        }
-        Self {
-            folder: folder.to_owned(),
-            by_place,
-        }
-    }
-
-    /// The instances, each with the edges that its paths make.
-    ///
     /// # Errors
     ///
-    /// [`PlanError::PathCycle`]: such an edge closes a cycle.
-    pub(super) fn linked(
-        &self,
-        instances: &[Instance],
-        how: &Declared<'_>,
-    ) -> Result<Vec<Instance>, PlanError> {
-        let mut linked = instances.to_vec();
-        for instance in &mut linked {
-            let own = |glob: &String| at_home(&self.folder, glob);
+    /// [`PlanError::OutputOverlap`]: two files declare one path, or one within the other.
+    pub fn of<'u>(units: impl Iterator<Item = &'u Unit>) -> Result<Self, PlanError> {
+        let mut by_place: BTreeMap<PathBuf, MadePath> = BTreeMap::new();
+        let mut folders = BTreeMap::new();
+        for unit in units {
+            for instance in unit.instances.iter().filter(|instance| !instance.skipped) {
+                for output in &instance.outputs {
+                    let made = MadePath {
+                        at: lexical(&unit.folder.join(&output.path)),
+                        step: instance.id.clone(),
+                        output: output.path.clone(),
+                    };
+                    folders.insert(instance.id.clone(), unit.folder.clone());
+                    if let Some(of) = overlapping(&by_place, &made.at) {
+                        return Err(PlanError::OutputOverlap {
+                            task: made.step,
+                            output: made.output,
+                            of: of.step.clone(),
+                        });
+                    }
+                    by_place.insert(made.at.clone(), made);
+                }
+            }
+        }
+        Ok(Self {
+            places: Arc::new(by_place.keys().cloned().collect()),
+            by_place,
+            folders,
+        })
+    }
+
+    /// Where tasks write, as the commands of `folder` see it.
+    pub(super) fn generated(&self, folder: &Path) -> Generated {
+        Generated::of(folder, &self.places)
+    }
+
+    /// The outputs of `task`, each with its path relative to `folder`.
+    pub(super) fn of_task(&self, task: &str, folder: &Path) -> Option<String> {
+        let own = self.folders.get(task).filter(|own| *own != folder)?;
+        Some(relative_to(folder, own))
+    }
+
+    /// Adds the edges that paths make to the instances of a unit.
+    pub fn link(&self, unit: &mut Unit) {
+        let mut instances = std::mem::take(&mut unit.instances);
+        let mut added = BTreeMap::new();
+        for instance in &mut instances {
+            let own = |glob: &String| at_home(&unit.folder, glob);
             instance.input_globs = instance.input_globs.iter().map(own).collect();
             instance.optional_globs = instance.optional_globs.iter().map(own).collect();
-        }
-        if self.by_place.is_empty() {
-            return Ok(linked);
-        }
-        let mut added: BTreeMap<(String, String), PathBuf> = BTreeMap::new();
-        for instance in &mut linked {
-            let own = instance.id.clone();
-            for made in self.read_by(instance, how) {
-                if made.step == own {
+            for made in self.read_by(instance, unit) {
+                if made.step == instance.id {
                     continue;
                 }
                 instance.order_only.remove(&made.step);
                 if !instance.depends_on.contains(&made.step) {
                     instance.depends_on.push(made.step.clone());
-                    added.insert((own.clone(), made.step.clone()), made.at.clone());
+                    let path = made.at.strip_prefix(&unit.folder).unwrap_or(&made.at);
+                    let edge = (instance.id.clone(), made.step.clone());
+                    added.insert(edge, path.to_owned());
                 }
             }
             instance.depends_on.sort();
         }
-        self.without_cycle(&linked, &added)?;
-        Ok(linked)
-    }
-
-    fn without_cycle(
-        &self,
-        instances: &[Instance],
-        added: &BTreeMap<(String, String), PathBuf>,
-    ) -> Result<(), PlanError> {
-        if added.is_empty() {
-            return Ok(());
-        }
-        let ids = instances.iter().map(|instance| instance.id.clone());
-        let edges = instances.iter().flat_map(|instance| {
-            let on = instance.depends_on.iter();
-            on.map(|on| (instance.id.clone(), on.clone()))
-        });
-        let path = match Graph::build(ids, edges) {
-            Err(GraphError::Cycle { path }) => path,
-            _ => return Ok(()),
-        };
-        let mut pairs = path
-            .windows(2)
-            .map(|pair| (pair[0].clone(), pair[1].clone()));
-        match pairs.find_map(|pair| Some((added.get(&pair)?, pair))) {
-            None => Ok(()),
-            Some((at, (task, of))) => Err(PlanError::PathCycle {
-                task,
-                of,
-                path: at.strip_prefix(&self.folder).unwrap_or(at).to_owned(),
-                cycle: path,
-            }),
-        }
+        unit.instances = instances;
+        unit.path_edges = added;
     }
 
     /// The outputs that an instance reads by their paths.
-    fn read_by(&self, instance: &Instance, how: &Declared<'_>) -> Vec<&MadePath> {
-        let reads = self.reads(instance, how);
+    fn read_by(&self, instance: &Instance, unit: &Unit) -> Vec<&MadePath> {
+        if self.by_place.is_empty() {
+            return Vec::new();
+        }
+        let reads = self.reads(instance, unit);
         let mut found: BTreeMap<&Path, &MadePath> = BTreeMap::new();
         for read in &reads {
             let above = read.at.ancestors().find_map(|at| self.by_place.get(at));
@@ -140,8 +130,8 @@ impl Outputs {
         found.into_values().collect()
     }
 
-    fn reads(&self, instance: &Instance, how: &Declared<'_>) -> Vec<Read> {
-        let here = |path: &str| lexical(&self.folder.join(path));
+    fn reads(&self, instance: &Instance, unit: &Unit) -> Vec<Read> {
+        let here = |path: &str| lexical(&unit.folder.join(path));
         let whole = |path: &str| Read {
             at: here(path),
             whole: true,
@@ -177,7 +167,7 @@ impl Outputs {
                     paths.collect()
                 }
                 ImagesFrom::Definition(path) => {
-                    self.of_components(instance, path, how, |composed| {
+                    self.of_components(instance, path, unit, |composed| {
                         let components = composed.definition.components.iter();
                         let archives = components.flat_map(|one| &one.image_archives);
                         archives.map(|archive| archive.path.as_str()).collect()
@@ -185,7 +175,7 @@ impl Outputs {
                 }
             },
             Verb::Component(verb) => {
-                self.of_components(instance, &verb.definition, how, |composed| {
+                self.of_components(instance, &verb.definition, unit, |composed| {
                     let mut components = composed.definition.components.iter();
                     let component = components.find(|component| component.name == verb.name);
                     component.map(local_paths).unwrap_or_default()
@@ -200,15 +190,15 @@ impl Outputs {
         &self,
         instance: &Instance,
         definition: &str,
-        how: &Declared<'_>,
+        unit: &Unit,
         sources: impl Fn(&Composed) -> Vec<&str>,
     ) -> Vec<Read> {
-        let Some(composed) = how.definitions.get(&instance.id) else {
+        let Some(composed) = unit.definitions.get(&instance.id) else {
             return Vec::new();
         };
-        let file = self.folder.join(definition);
+        let file = unit.folder.join(definition);
         let folders = Folders {
-            own: file.parent().unwrap_or(&self.folder).to_owned(),
+            own: file.parent().unwrap_or(&unit.folder).to_owned(),
             imported: composed.imported.clone(),
             ..Folders::default()
         };
@@ -225,11 +215,8 @@ impl Outputs {
     }
 
     /// What an instance reads of other tasks by path, for its work.
-    pub(super) fn made_for(&self, instance: &Instance, how: &Declared<'_>) -> Arc<Vec<MadePath>> {
-        if self.by_place.is_empty() {
-            return Arc::default();
-        }
-        let found = self.read_by(instance, how).into_iter();
+    pub(super) fn made_for(&self, instance: &Instance, unit: &Unit) -> Arc<Vec<MadePath>> {
+        let found = self.read_by(instance, unit).into_iter();
         Arc::new(
             found
                 .filter(|made| made.step != instance.id)
@@ -239,19 +226,17 @@ impl Outputs {
     }
 
     /// The outputs that a command reads by path, each with the patterns that name it.
-    pub(super) fn named_by(&self, instance: &Instance) -> Vec<OutputNamed> {
+    pub(super) fn named_by(&self, instance: &Instance, unit: &Unit) -> Vec<OutputNamed> {
         let mut named: BTreeMap<&Path, OutputNamed> = BTreeMap::new();
         let excluded = || {
-            instance
-                .input_globs
-                .iter()
-                .filter(|glob| glob.starts_with('!') && workspace::climbed(&glob[1..]).0 == 0)
+            let globs = instance.input_globs.iter();
+            globs.filter(|glob| glob.starts_with('!'))
         };
         for glob in &instance.input_globs {
             let Some(begin) = beginning(glob) else {
                 continue;
             };
-            let at = lexical(&self.folder.join(begin));
+            let at = lexical(&unit.folder.join(begin));
             let Some(made) = at.ancestors().find_map(|at| self.by_place.get(at)) else {
                 continue;
             };
@@ -261,12 +246,39 @@ impl Outputs {
             let entry = named.entry(&made.at).or_insert_with(|| OutputNamed {
                 task: made.step.clone(),
                 output: made.output.clone(),
+                path: relative_to(&unit.folder, &made.at),
                 globs: excluded().cloned().collect(),
             });
             entry.globs.push(glob.clone());
         }
         named.into_values().collect()
     }
+}
+
+/// A cycle, and if a path closes it, which one.
+pub(super) fn of_cycle(units: &[Unit], path: Vec<String>) -> PlanError {
+    let mut pairs = (path.windows(2)).map(|pair| (pair[0].clone(), pair[1].clone()));
+    let added = |pair: &(String, String)| units.iter().find_map(|unit| unit.path_edges.get(pair));
+    match pairs.find_map(|pair| Some((added(&pair)?, pair))) {
+        None => PlanError::Graph(GraphError::Cycle { path }),
+        Some((at, (task, of))) => PlanError::PathCycle {
+            task,
+            of,
+            path: at.clone(),
+            cycle: path,
+        },
+    }
+}
+
+/// What already lies at `at`, in it, or above it.
+fn overlapping<'m>(by_place: &'m BTreeMap<PathBuf, MadePath>, at: &Path) -> Option<&'m MadePath> {
+    let above = at.ancestors().find_map(|at| by_place.get(at));
+    above.or_else(|| {
+        let (place, made) = by_place
+            .range::<Path, _>((std::ops::Bound::Excluded(at), std::ops::Bound::Unbounded))
+            .next()?;
+        place.starts_with(at).then_some(made)
+    })
 }
 
 /// A pattern that climbs out of `folder` and comes back, written without the detour.

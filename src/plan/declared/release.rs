@@ -55,7 +55,7 @@ impl Planner<'_> {
     /// The user's choices for provenance, which is public: what is part of a login in
     /// a definition is hidden.
     fn public_parameters(&self) -> BTreeMap<String, String> {
-        let composed = self.pipeline.definitions.values();
+        let composed = self.unit.definitions.values();
         let logins: Vec<String> = composed.flat_map(|one| one.definition.logins()).collect();
         let secret = |value: &str| {
             logins.iter().any(|login| {
@@ -63,7 +63,7 @@ impl Planner<'_> {
                 whole || login == value || login.split(':').any(|part| part == value)
             })
         };
-        let parameters = self.options.parameters.iter();
+        let parameters = self.unit.parameters.iter();
         let shown = parameters.map(|(name, value)| match secret(value) {
             true => (name.clone(), "***".to_owned()),
             false => (name.clone(), value.clone()),
@@ -73,7 +73,7 @@ impl Planner<'_> {
 
     /// How a `sign` task signs, without its packages.
     fn signing(&self, instance: &Instance, verb: &Sign) -> Result<SignWork, PlanError> {
-        let beside = |path: &str| self.pipeline.folder.join(path);
+        let beside = |path: &str| self.unit.folder.join(path);
         let environment = &self.options.environment;
         let signer = match &verb.key {
             Some(key) => SignerNamed::Key {
@@ -135,7 +135,7 @@ impl Planner<'_> {
         let mirrors = verb.mirrors.iter().map(|to| ("mirrors", to));
         let to = std::iter::once(("to", &verb.to)).chain(mirrors);
         let to = to.map(|(key, to)| {
-            Destination::parse(to, &self.pipeline.folder).map_err(|source| PlanError::Destination {
+            Destination::parse(to, &self.unit.folder).map_err(|source| PlanError::Destination {
                 task: instance.id.clone(),
                 key,
                 source: Box::new(source),
@@ -152,7 +152,7 @@ impl Planner<'_> {
             .with_ancestors(&[packages.as_slice(), signatures].concat());
         after.extend(self.before(instance));
         let order = self.plan.apart_from(packages, &after);
-        let step = super::step_of(self.pipeline, instance, instance.id.clone(), after, work);
+        let step = super::step_of(self.unit, instance, instance.id.clone(), after, work);
         self.plan.add(Step {
             order,
             // What a registry holds is looked up in every run.

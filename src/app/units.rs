@@ -1,0 +1,580 @@
+//! The units of a workspace, its pipelines and packages, and the plan of those that a
+//! target needs.
+//!
+//! All pipelines are read, since any may make what another reads. Definitions are
+//! composed only where they are needed, so a mistake in one, or a registry that one
+//! imports from, stops nothing else.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::build_error::{BuildError, locate_error, place};
+use super::build_options::{BuildOptions, Target};
+use super::compose::{self, Composer};
+use super::definitions;
+use super::find::{self, Files, read_text, shown};
+use super::plans::{git_facts, output_folder, parameters, plan_options};
+use crate::pipeline::WorkspaceSettings;
+use crate::pipeline::{self, ExpandError, Facts, Instance, Member, ParamError, Pipeline, Verb};
+use crate::plan::{Chosen, Outputs, Plan, PlanError, PlanOptions, Selection, Unit, imply};
+use crate::text::with_causes;
+use crate::yaml::SourceText;
+
+/// What a plan was made from.
+pub(super) struct Planned {
+    pub plan: Plan,
+    pub places: Places,
+    /// Tasks that publish, and that nobody named.
+    pub unnamed: Vec<String>,
+    /// The folder for archives.
+    pub output: PathBuf,
+    /// Whether it is all of the workspace.
+    pub whole: bool,
+}
+
+/// Where the tasks of a plan are written.
+#[derive(Default)]
+pub(super) struct Places(Vec<Written>);
+
+struct Written {
+    file: PathBuf,
+    shown: String,
+    ids: BTreeSet<String>,
+    source: Option<SourceText>,
+}
+
+impl Places {
+    fn of(here: &Path, units: &[Unit]) -> Self {
+        let written = units.iter().map(|unit| Written {
+            file: unit.file.clone(),
+            shown: shown(here, &unit.file).display().to_string(),
+            ids: (unit.instances.iter())
+                .map(|instance| instance.id.clone())
+                .collect(),
+            source: unit.source.clone(),
+        });
+        Self(written.collect())
+    }
+
+    /// The folders of the files.
+    pub(super) fn folders(&self) -> BTreeSet<PathBuf> {
+        let files = self.0.iter();
+        files
+            .filter_map(|written| Some(written.file.parent()?.to_owned()))
+            .collect()
+    }
+
+    /// The error of a plan, with the file of the task that it is about, and the line.
+    pub(super) fn locate(&self, error: PlanError) -> BuildError {
+        let task = error.about().map(|(task, _)| task);
+        let found = match task {
+            Some(task) => (self.0.iter()).find(|written| written.ids.contains(task)),
+            None if self.0.len() == 1 => self.0.first(),
+            None => None,
+        };
+        match found {
+            Some(Written {
+                source: Some(text), ..
+            }) => locate_error(text, error),
+            Some(written) => BuildError::Plan {
+                at: written.shown.clone(),
+                source: Box::new(error),
+            },
+            None => BuildError::Unpublishable(Box::new(error)),
+        }
+    }
+
+    /// The same for what only shows when the whole plan is known: a package that has no
+    /// pipeline has no line for it.
+    pub(super) fn locate_whole(&self, error: PlanError) -> BuildError {
+        match self.0.iter().any(|written| written.source.is_some()) {
+            true => self.locate(error),
+            false => BuildError::Unpublishable(Box::new(error)),
+        }
+    }
+}
+
+/// A pipeline file of the workspace.
+struct Read {
+    file: PathBuf,
+    folder: PathBuf,
+    prefix: String,
+    text: SourceText,
+    /// What can be planned of it; an error is reported only if it is needed.
+    outcome: Result<Checked, Option<BuildError>>,
+}
+
+struct Checked {
+    pipeline: Pipeline,
+    params: BTreeMap<String, String>,
+    facts: Facts,
+}
+
+/// A unit by where it comes from.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Of {
+    /// By its index among the pipelines.
+    Pipeline(usize),
+    /// By its definition.
+    Package(PathBuf),
+}
+
+/// The plan of `options.target`.
+pub(super) fn plan(
+    options: &BuildOptions,
+    composer: &mut Composer<'_>,
+    root: &Path,
+) -> Result<Planned, BuildError> {
+    let place = &options.place;
+    let settings = find::settings(root, &place.here)?;
+    let (mut selection, files) = match &options.target {
+        Target::Package(path) => {
+            let path = find::definition(place, path)?;
+            let files = Files::of_definition(path.clone());
+            (Selection::one(Chosen::File(path)), files)
+        }
+        Target::Pipeline { file, .. } => find::pipeline(place, root, file, &settings)?,
+        Target::Words { words, .. } => find::words(place, root, words, &settings)?,
+    };
+    let chosen = plan_options(options, &output_folder(options, root, &settings));
+    let mut loader = Loader {
+        options,
+        root,
+        settings,
+        pipelines: Vec::new(),
+        files: &files,
+    };
+    loader.read_all()?;
+    let mut graph = loader.expanded(&chosen)?;
+    if let Target::Words { words, .. } = &options.target
+        && words.is_empty()
+    {
+        graph.ascend(&mut selection);
+    }
+    graph.collect(composer, &selection)?;
+    graph.plan(&selection)
+}
+
+struct Loader<'o> {
+    options: &'o BuildOptions,
+    root: &'o Path,
+    settings: WorkspaceSettings,
+    pipelines: Vec<Read>,
+    files: &'o Files,
+}
+
+impl<'o> Loader<'o> {
+    /// Reads the pipeline files, and those that they include.
+    fn read_all(&mut self) -> Result<(), BuildError> {
+        let mut open: Vec<PathBuf> = self.files.pipelines.iter().rev().cloned().collect();
+        let mut seen: BTreeSet<PathBuf> = open.iter().cloned().collect();
+        while let Some(file) = open.pop() {
+            let read = self.read(file);
+            let checked = read.outcome.as_ref();
+            let include = checked.map_or_else(|_| Vec::new(), |one| one.pipeline.include.clone());
+            for pattern in include {
+                let found = self.files.included(&read.folder, &pattern);
+                if found.is_empty() {
+                    return Err(BuildError::Include {
+                        file: read.text.name.clone(),
+                        pattern,
+                    });
+                }
+                open.extend(found.into_iter().filter(|file| seen.insert(file.clone())));
+            }
+            self.pipelines.push(read);
+        }
+        self.pipelines.sort_by(|a, b| a.file.cmp(&b.file));
+        self.all_params_known()
+    }
+
+    fn read(&self, file: PathBuf) -> Read {
+        let folder = file.parent().unwrap_or(Path::new("/")).to_owned();
+        let name = shown(&self.options.place.here, &file).to_string_lossy();
+        let (text, outcome) = match read_text(&file) {
+            Ok(text) => {
+                let text = SourceText::new(name, text);
+                let outcome = self.checked(&text, &folder).map_err(Some);
+                (text, outcome)
+            }
+            Err(error) => (SourceText::new(name, String::new()), Err(Some(error))),
+        };
+        Read {
+            prefix: self.files.prefix(self.root, &file),
+            file,
+            folder,
+            text,
+            outcome,
+        }
+    }
+
+    fn checked(&self, text: &SourceText, folder: &Path) -> Result<Checked, BuildError> {
+        let pipeline = pipeline::parse_in(text, &self.settings)?;
+        let given = self.options.target.params().into_iter().flatten();
+        let given = given.filter(|(name, _)| pipeline.params.contains_key(*name));
+        let given = given.map(|(name, value)| (name.clone(), value.clone()));
+        let params = pipeline.bind_params(&given.collect());
+        let params = params.map_err(|error| BuildError::Params(with_causes(&error)))?;
+        let architecture = self.options.variant.architecture_or_host();
+        Ok(Checked {
+            facts: Facts {
+                env: self.options.place.environment.clone(),
+                git: git_facts(self.options, folder, &text.text)?,
+                platform: format!("linux/{architecture}"),
+            },
+            pipeline,
+            params,
+        })
+    }
+
+    /// Refuses a parameter that no pipeline has.
+    fn all_params_known(&self) -> Result<(), BuildError> {
+        let checked = || {
+            let all = self.pipelines.iter();
+            all.filter_map(|read| read.outcome.as_ref().ok())
+        };
+        let Some(params) = self.options.target.params() else {
+            return Ok(());
+        };
+        for name in params.keys() {
+            if !checked().any(|one| one.pipeline.params.contains_key(name))
+                && let Some(one) = checked().next()
+            {
+                let given = [(name.clone(), String::new())].into();
+                let error = one.pipeline.bind_params(&given).err();
+                let error = error.unwrap_or_else(|| ParamError::Missing { name: name.clone() });
+                return Err(BuildError::Params(with_causes(&error)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the tasks of all pipelines, as far as they can be made.
+    fn expanded(self, chosen: &'o PlanOptions) -> Result<Graph<'o>, BuildError> {
+        let members: Vec<Member<'_>> = (self.pipelines.iter())
+            .filter_map(|read| {
+                let checked = read.outcome.as_ref().ok()?;
+                Some(Member {
+                    pipeline: &checked.pipeline,
+                    prefix: read.prefix.clone(),
+                    params: checked.params.clone(),
+                    facts: checked.facts.clone(),
+                })
+            })
+            .collect();
+        let packages = self.packages();
+        let others: Vec<String> = (packages.iter())
+            .flat_map(|(prefix, _)| ["package", "images"].map(|task| format!("{prefix}{task}")))
+            .collect();
+        let mut expanded = pipeline::expand(&members, &others).into_iter();
+        drop(members);
+        let mut graph = Graph {
+            options: self.options,
+            chosen,
+            root: self.root,
+            pipelines: Vec::new(),
+            packages: BTreeMap::new(),
+            owners: BTreeMap::new(),
+            outputs: None,
+            units: Vec::new(),
+            pools: BTreeMap::new(),
+        };
+        for (at, mut read) in self.pipelines.into_iter().enumerate() {
+            let made = match &read.outcome {
+                Ok(_) => expanded.next().unwrap_or_else(|| Ok(Vec::new())),
+                Err(_) => Ok(Vec::new()),
+            };
+            match made {
+                Ok(instances) => graph.add(at, read, instances)?,
+                Err(source) => {
+                    let at = place(&read.text, source.about());
+                    let source = Box::new(source);
+                    read.outcome = Err(Some(BuildError::Expand { at, source }));
+                    graph.pipelines.push((read, None));
+                }
+            }
+        }
+        graph.outputs = Some(graph.all_outputs()?);
+        graph.imply(packages);
+        Ok(graph)
+    }
+
+    /// The definitions, each with what begins the names of its tasks.
+    fn packages(&self) -> Vec<(String, PathBuf)> {
+        let lone = self.files.definitions.len() == 1 && self.pipelines.is_empty();
+        let all = self.files.definitions.iter();
+        all.map(|path| match lone {
+            true => (String::new(), path.clone()),
+            false => (
+                self.files.prefix_of_definition(self.root, path),
+                path.clone(),
+            ),
+        })
+        .collect()
+    }
+}
+
+/// All units of a workspace, and those that the plan needs.
+struct Graph<'o> {
+    options: &'o BuildOptions,
+    chosen: &'o PlanOptions,
+    root: &'o Path,
+    /// Each with its unit, until the plan takes it.
+    pipelines: Vec<(Read, Option<Unit>)>,
+    /// Definitions without a pipeline, by what begins the names of their tasks.
+    packages: BTreeMap<String, PathBuf>,
+    /// The pipeline of each task, by its name.
+    owners: BTreeMap<String, usize>,
+    outputs: Option<Outputs>,
+    units: Vec<Unit>,
+    pools: BTreeMap<String, u32>,
+}
+
+impl Graph<'_> {
+    fn add(&mut self, at: usize, read: Read, instances: Vec<Instance>) -> Result<(), BuildError> {
+        for instance in &instances {
+            if let Some(other) = self.owners.insert(instance.id.clone(), at) {
+                let error = PlanError::SameTask {
+                    task: instance.id.clone(),
+                    one: self.pipelines[other].0.text.name.clone().into(),
+                    other: read.text.name.clone().into(),
+                };
+                return Err(BuildError::Plan {
+                    at: place(&read.text, Some((&instance.id, ""))),
+                    source: Box::new(error),
+                });
+            }
+        }
+        let unit = read.outcome.as_ref().ok().map(|checked| {
+            let name = checked.pipeline.name.clone();
+            Unit {
+                file: read.file.clone(),
+                folder: read.folder.clone(),
+                parameters: parameters(self.options, &name),
+                name,
+                prefix: read.prefix.clone(),
+                source: Some(read.text.clone()),
+                instances,
+                definitions: BTreeMap::new(),
+                path_edges: BTreeMap::new(),
+            }
+        });
+        self.pipelines.push((read, unit));
+        Ok(())
+    }
+
+    fn all_outputs(&self) -> Result<Outputs, BuildError> {
+        let units = self.pipelines.iter().filter_map(|(_, unit)| unit.as_ref());
+        Outputs::of(units).map_err(|error| {
+            let task = error.about().map(|(task, _)| task);
+            let owner = task.and_then(|task| self.owners.get(task));
+            match owner {
+                Some(at) => locate_error(&self.pipelines[*at].0.text, error),
+                None => BuildError::Unpublishable(Box::new(error)),
+            }
+        })
+    }
+
+    /// Notes the definitions that no pipeline makes a package of.
+    fn imply(&mut self, packages: Vec<(String, PathBuf)>) {
+        let mut named = BTreeSet::new();
+        for unit in self.pipelines.iter().filter_map(|(_, unit)| unit.as_ref()) {
+            let made = unit.instances.iter();
+            named.extend(made.filter_map(|instance| match &instance.verb {
+                Verb::Package(package) => Some(find::real(&unit.folder.join(&package.definition))),
+                _ => None,
+            }));
+        }
+        let own = packages.into_iter();
+        self.packages = own
+            .filter(|(_, path)| !named.contains(&find::real(path)))
+            .collect();
+    }
+
+    /// Takes the units that the selection may name, and those that they need.
+    fn collect(
+        &mut self,
+        composer: &mut Composer<'_>,
+        selection: &Selection,
+    ) -> Result<(), BuildError> {
+        let pipelines = self.pipelines.iter().enumerate();
+        let mut open: BTreeSet<Of> = pipelines
+            .filter(|(_, (read, _))| selection.may_be_in(&read.folder, &read.file))
+            .map(|(at, _)| Of::Pipeline(at))
+            .collect();
+        for path in self.packages.values() {
+            let folder = path.parent().unwrap_or(Path::new("/"));
+            if selection.may_be_in(folder, path) {
+                open.insert(Of::Package(path.clone()));
+            }
+        }
+        for named in &selection.chosen {
+            if let Chosen::Below(folder) = &named.chosen
+                && !self.has_any(&named.chosen)
+            {
+                return Err(BuildError::NoPackage(folder.clone()));
+            }
+        }
+        let mut seen = open.clone();
+        while let Some(of) = open.pop_first() {
+            let mut unit = match &of {
+                Of::Pipeline(at) => self.pipeline(composer, *at)?,
+                Of::Package(path) => self.package(composer, path)?,
+            };
+            if let Some(outputs) = &self.outputs {
+                outputs.link(&mut unit);
+            }
+            for on in unit.instances.iter().flat_map(|one| &one.depends_on) {
+                let owner = self.owner(on);
+                open.extend(owner.filter(|of| seen.insert(of.clone())));
+            }
+            self.units.push(unit);
+        }
+        self.units.sort_by(|a, b| a.file.cmp(&b.file));
+        Ok(())
+    }
+
+    /// A folder in which nothing is built belongs to what is built above it.
+    fn ascend(&self, selection: &mut Selection) {
+        for named in &mut selection.chosen {
+            while let Chosen::Below(folder) = &named.chosen
+                && !self.has_any(&named.chosen)
+                && let Some(above) = folder.parent().filter(|above| above.starts_with(self.root))
+            {
+                named.chosen = Chosen::Below(above.to_owned());
+            }
+        }
+    }
+
+    /// Whether any unit is in what a word names.
+    fn has_any(&self, chosen: &Chosen) -> bool {
+        let mut pipelines = self.pipelines.iter();
+        let mut packages = self.packages.values();
+        pipelines.any(|(read, _)| chosen.may_be_in(&read.folder, &read.file))
+            || packages.any(|path| chosen.may_be_in(path.parent().unwrap_or(path), path))
+    }
+
+    fn owner(&self, task: &str) -> Option<Of> {
+        if let Some(at) = self.owners.get(task) {
+            return Some(Of::Pipeline(*at));
+        }
+        // A folder's name may contain a colon, a task of a package as well.
+        let ends = task.match_indices(':').map(|(at, _)| at + 1);
+        let mut prefixes = ends.filter_map(|end| self.packages.get(&task[..end]));
+        Some(Of::Package(prefixes.next()?.clone()))
+    }
+
+    fn pipeline(&mut self, composer: &mut Composer<'_>, at: usize) -> Result<Unit, BuildError> {
+        if let Some(error) = self.broken(at) {
+            return Err(error);
+        }
+        let (read, unit) = &mut self.pipelines[at];
+        let mut unit = unit
+            .take()
+            .ok_or_else(|| BuildError::NoPackage(read.file.clone()))?;
+        let definitions = definitions::of_instances(composer, &unit.folder, &unit.instances);
+        unit.definitions = definitions.map_err(|error| error.of(&read.text))?;
+        if let Ok(checked) = &read.outcome {
+            for (pool, slots) in &checked.pipeline.pools {
+                self.pools.insert(format!("{}{pool}", read.prefix), *slots);
+            }
+        }
+        Ok(unit)
+    }
+
+    /// Why the pipeline cannot be planned. If it names a task of another one that cannot
+    /// be read, that is why.
+    fn broken(&mut self, at: usize) -> Option<BuildError> {
+        let error = self.pipelines[at].0.outcome.as_mut().err()?.take()?;
+        let BuildError::Expand { source, .. } = &error else {
+            return Some(error);
+        };
+        let ExpandError::NoTask { task, .. } = &**source else {
+            return Some(error);
+        };
+        let mut others = self.pipelines.iter_mut();
+        let cause = others.find_map(|(read, _)| {
+            let names = !read.prefix.is_empty() && task.starts_with(&read.prefix);
+            read.outcome.as_mut().err().filter(|_| names)?.take()
+        });
+        Some(cause.unwrap_or(error))
+    }
+
+    fn package(&self, composer: &mut Composer<'_>, path: &Path) -> Result<Unit, BuildError> {
+        let folder = path.parent().unwrap_or(Path::new("/")).to_owned();
+        let (mut composed, _) =
+            composer.compose(path, &compose::Chosen::of(&self.options.variant))?;
+        if let Some(base) = &self.options.content.differential {
+            composed.definition.reduce(base)?;
+        }
+        let mut prefixes = self.packages.iter();
+        let prefix = prefixes.find(|(_, own)| own.as_path() == path);
+        let prefix = prefix.map_or_else(String::new, |(prefix, _)| prefix.clone());
+        let instances = imply(&prefix, &composed.definition, self.chosen);
+        let composed = Arc::new(composed);
+        let ids = instances.iter().map(|instance| instance.id.clone());
+        Ok(Unit {
+            file: path.to_owned(),
+            folder,
+            name: IMPLIED.to_owned(),
+            prefix,
+            source: None,
+            definitions: ids.map(|id| (id, Arc::clone(&composed))).collect(),
+            instances,
+            parameters: parameters(self.options, IMPLIED),
+            path_edges: BTreeMap::new(),
+        })
+    }
+
+    fn plan(self, selection: &Selection) -> Result<Planned, BuildError> {
+        let options = self.options;
+        let places = Places::of(&options.place.here, &self.units);
+        let mut plan = Plan {
+            pools: self.pools,
+            ..Plan::default()
+        };
+        let publishes = |unit: &Unit| {
+            let mut all = unit.instances.iter();
+            all.any(|one| matches!(one.verb, Verb::Publish(_)))
+        };
+        let keeps = |unit: &Unit| {
+            let mut all = unit.instances.iter();
+            all.any(|one| one.settings.incremental || !one.settings.keep.is_empty())
+        };
+        // What one pipeline trusts, another may not: all that are concerned must agree.
+        let (mut trust, mut allow) = (Vec::new(), Vec::new());
+        for (read, _) in &self.pipelines {
+            let unit = self.units.iter().find(|unit| unit.file == read.file);
+            if let (Ok(checked), Some(unit)) = (&read.outcome, unit) {
+                let pipeline = &checked.pipeline;
+                plan.cache_limits = plan.cache_limits.most(pipeline.cache_limits);
+                if publishes(unit) || keeps(unit) {
+                    trust.push(pipeline.trust_incremental);
+                }
+                if publishes(unit) {
+                    allow.push(pipeline.allow_unpinned);
+                }
+            }
+        }
+        plan.trusts_incremental = !trust.is_empty() && trust.iter().all(|trusts| *trusts);
+        plan.allows_unpinned = !allow.is_empty() && allow.iter().all(|allows| *allows);
+        if let Some(outputs) = &self.outputs {
+            let declared = plan.declare(&self.units, outputs, self.chosen);
+            declared.map_err(|error| places.locate(error))?;
+        }
+        // A destination on the command line names what it is for.
+        let publish = options.unnamed || options.output.publish.is_some();
+        let unnamed = plan.choose(selection, publish).map_err(BuildError::Task)?;
+        Ok(Planned {
+            plan,
+            places,
+            unnamed,
+            output: self.chosen.output.clone(),
+            whole: selection.is_below(self.root),
+        })
+    }
+}
+
+/// The name of an implied pipeline, for provenance.
+const IMPLIED: &str = "implied";

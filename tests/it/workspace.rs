@@ -1,0 +1,321 @@
+//! Pipelines and packages of a workspace are one graph: what a target selects, what
+//! crosses folders, and what a mistake in one file stops.
+
+use std::fs;
+
+use super::sandbox::{Sandbox, settle};
+
+/// A pipeline with these tasks.
+fn pipeline(tasks: &str) -> String {
+    format!("kind: JackalPipeline\nversion: 1\nname: p\ntasks:\n{tasks}")
+}
+
+const PACKAGE: &str = "kind: JackalPackageConfig\nmetadata: { name: NAME, version: 1.0.0, architecture: amd64 }\n\
+                       components:\n- name: c\n  files: [{ source: f, target: /f }]\n";
+
+fn package(sandbox: &Sandbox, folder: &str) {
+    let name = folder.replace('/', "-");
+    let text = PACKAGE.replace("NAME", &name);
+    sandbox.write(&format!("{folder}/jackal.yaml"), text);
+    sandbox.write(&format!("{folder}/f"), format!("{folder}\n"));
+}
+
+/// A library, a program of it that names the library's task, and one that reads the
+/// library's output by its path.
+fn workspace() -> Sandbox {
+    let sandbox = Sandbox::new();
+    sandbox.write("jackal-workspace.yaml", "");
+    sandbox.write(
+        "libs/core/jackal.pipeline.yaml",
+        pipeline("  compile: { run: [sh, -c, 'mkdir dist; cp in dist/lib'], inputs: [in], outputs: [dist/], tools: [sh, mkdir, cp] }\n"),
+    );
+    sandbox.write("libs/core/in", "core\n");
+    sandbox.write(
+        "apps/web/jackal.pipeline.yaml",
+        pipeline(
+            "  link: { run: [sh, -c, 'cat ../../libs/core/dist/lib own >out'], inputs: ['task:libs/core:compile', own], outputs: [out], tools: [sh, cat] }\n  \
+               test: { run: [sh, -c, 'cat out'], inputs: ['task:link'], tools: [sh, cat], tags: [check] }\n",
+        ),
+    );
+    sandbox.write("apps/web/own", "web\n");
+    sandbox.write(
+        "apps/cli/jackal.pipeline.yaml",
+        pipeline("  link: { run: [sh, -c, 'cat ../../libs/core/dist/lib >out'], inputs: ['../../libs/core/dist/**'], outputs: [out], tools: [sh, cat] }\n"),
+    );
+    settle();
+    sandbox
+}
+
+fn tasks(sandbox: &Sandbox, args: &[&str]) -> Vec<String> {
+    sandbox
+        .build(args)
+        .into_iter()
+        .map(|(task, _)| task)
+        .collect()
+}
+
+fn executed(sandbox: &Sandbox, args: &[&str]) -> Vec<String> {
+    let all = sandbox.build(args).into_iter();
+    let executed = all.filter(|(_, status)| status == "executed");
+    executed.map(|(task, _)| task).collect()
+}
+
+#[test]
+fn tasks_of_one_folder_read_what_those_of_another_made() {
+    let sandbox = workspace();
+    let all = [
+        "apps/cli:link",
+        "apps/web:link",
+        "apps/web:test",
+        "libs/core:compile",
+    ];
+    assert_eq!(tasks(&sandbox, &[]), all);
+    let read = |path: &str| fs::read_to_string(sandbox.src().join(path)).unwrap();
+    assert_eq!(read("apps/web/out"), "core\nweb\n");
+    assert_eq!(read("apps/cli/out"), "core\n");
+    // What lies in the workspace is not what is read.
+    settle();
+    sandbox.write("libs/core/dist/lib", "changed by hand\n");
+    fs::remove_file(sandbox.src().join("apps/cli/out")).unwrap();
+    assert_eq!(
+        executed(&sandbox, &["--clean-outputs"]),
+        Vec::<String>::new()
+    );
+    assert_eq!(read("apps/cli/out"), "core\n");
+    sandbox.write("libs/core/in", "core 2\n");
+    settle();
+    let again = [
+        "apps/cli:link",
+        "apps/web:link",
+        "apps/web:test",
+        "libs/core:compile",
+    ];
+    assert_eq!(executed(&sandbox, &["--clean-outputs"]), again);
+    assert_eq!(read("apps/cli/out"), "core 2\n");
+}
+
+#[test]
+fn targets_select_folders_files_tasks_and_tags_with_what_they_need() {
+    let sandbox = workspace();
+    for (words, expected) in [
+        (
+            &["apps/cli"][..],
+            &["apps/cli:link", "libs/core:compile"][..],
+        ),
+        (&["libs"], &["libs/core:compile"]),
+        (&["apps/web:link"], &["apps/web:link", "libs/core:compile"]),
+        (
+            &[":link"],
+            &["apps/cli:link", "apps/web:link", "libs/core:compile"],
+        ),
+        (
+            &["link", "!apps/web"],
+            &["apps/cli:link", "libs/core:compile"],
+        ),
+        (
+            &["tag:check"],
+            &["apps/web:link", "apps/web:test", "libs/core:compile"],
+        ),
+        (&["libs/core/jackal.pipeline.yaml"], &["libs/core:compile"]),
+        (
+            &["--pipeline", "apps/cli/jackal.pipeline.yaml"],
+            &["apps/cli:link", "libs/core:compile"],
+        ),
+        (&["^libs/core:compile"], &["libs/core:compile"]),
+    ] {
+        assert_eq!(tasks(&sandbox, words), expected, "{words:?}");
+    }
+    let said = sandbox.run(&["build", "lnk"]);
+    assert_eq!(said.code, Some(3), "{}", said.stderr);
+    assert!(
+        said.stderr.contains("did you mean `link`"),
+        "{}",
+        said.stderr
+    );
+    let said = sandbox.run(&["build", "apps/none"]);
+    assert!(
+        said.stderr.contains("no such file or directory"),
+        "{}",
+        said.stderr
+    );
+}
+
+#[test]
+fn a_build_in_a_folder_is_of_what_lies_below_it_into_the_output_of_the_workspace() {
+    let sandbox = workspace();
+    for folder in ["apps/a", "apps/b", "other"] {
+        package(&sandbox, folder);
+    }
+    settle();
+    let mut command = sandbox.command(&["build"]);
+    let said = super::sandbox::said(command.current_dir(sandbox.src().join("apps")));
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    let mut made: Vec<_> = fs::read_dir(sandbox.src().join("dist"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    made.sort();
+    let names =
+        ["apps-a", "apps-b"].map(|name| format!("jackal-package-{name}-amd64-1.0.0.tar.zst"));
+    assert_eq!(made, names);
+    assert!(sandbox.src().join("apps/cli/out").exists());
+    sandbox.write(
+        "jackal-workspace.yaml",
+        "output: archives\nexclude: [apps/b]\n",
+    );
+    let said = sandbox.run(&["build", "apps"]);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    let made = fs::read_dir(sandbox.src().join("archives"))
+        .unwrap()
+        .count();
+    assert_eq!(made, 1);
+}
+
+#[test]
+fn a_broken_file_stops_only_what_needs_it() {
+    let sandbox = workspace();
+    sandbox.write(
+        "broken/jackal.pipeline.yaml",
+        "kind: JackalPipeline\nversion: 2\n",
+    );
+    sandbox.write(
+        "bad/jackal.yaml",
+        "kind: JackalPackageConfig\nmetadata: {}\n",
+    );
+    assert_eq!(tasks(&sandbox, &["apps/cli"]).len(), 2);
+    for (words, part) in [
+        (&["broken"][..], "broken/jackal.pipeline.yaml:2:10"),
+        (&["bad"], "bad/jackal.yaml"),
+        (&[], "broken/jackal.pipeline.yaml:2:10"),
+    ] {
+        let said = sandbox.run(&[&["build"], words].concat());
+        assert_eq!(said.code, Some(3), "{words:?}: {}", said.stderr);
+        assert!(said.stderr.contains(part), "{words:?}: {}", said.stderr);
+    }
+    // What names a task of a broken file shows the mistake of that file.
+    sandbox.write(
+        "user/jackal.pipeline.yaml",
+        pipeline("  t: { run: [sh, -c, 'true'], inputs: ['task:broken:x'], tools: [sh] }\n"),
+    );
+    let said = sandbox.run(&["build", "user"]);
+    assert!(
+        said.stderr.contains("broken/jackal.pipeline.yaml:2:10"),
+        "{}",
+        said.stderr
+    );
+    sandbox.write(
+        "user/jackal.pipeline.yaml",
+        pipeline(
+            "  t: { run: [sh, -c, 'true'], inputs: ['task:libs/core:compil'], tools: [sh] }\n",
+        ),
+    );
+    let said = sandbox.run(&["build", "user"]);
+    let near = "did you mean `libs/core:compile`";
+    assert!(said.stderr.contains(near), "{}", said.stderr);
+    assert!(
+        said.stderr.contains("user/jackal.pipeline.yaml:5:"),
+        "{}",
+        said.stderr
+    );
+}
+
+#[test]
+fn a_pipeline_packages_a_definition_instead_of_the_implied_tasks() {
+    let sandbox = Sandbox::new();
+    sandbox.write("jackal-workspace.yaml", "");
+    package(&sandbox, "one");
+    package(&sandbox, "two");
+    let other = PACKAGE.replace("NAME", "two").replace("1.0.0", "2.0.0");
+    sandbox.write("two/jackal.yaml", other);
+    sandbox.write(
+        "one/jackal.pipeline.yaml",
+        pipeline(
+            "  part: { component: { definition: jackal.yaml, name: c } }\n  \
+               pack: { package: { definition: jackal.yaml, components: part } }\n",
+        ),
+    );
+    // The release of both is a task of the root, and runs only if it is named.
+    sandbox.write(
+        "jackal.pipeline.yaml",
+        pipeline("  release: { publish: { packages: ['one:pack', 'two:package'], to: 'oci-layout:out' } }\n"),
+    );
+    settle();
+    let said = sandbox.run(&["build"]);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    assert!(
+        said.stderr.contains("not in the plan: `release`"),
+        "{}",
+        said.stderr
+    );
+    assert!(!sandbox.src().join("out").exists());
+    let made = tasks(&sandbox, &[":release"]);
+    for task in [
+        "one:pack",
+        "one:part",
+        "release",
+        "two:component:c",
+        "two:package",
+    ] {
+        assert!(made.iter().any(|made| made == task), "{task}: {made:?}");
+    }
+    assert!(
+        !made.iter().any(|made| made.starts_with("one:component")),
+        "{made:?}"
+    );
+    assert!(sandbox.src().join("out/index.json").exists());
+}
+
+#[test]
+fn files_are_included_by_patterns_and_share_settings_of_the_workspace() {
+    let sandbox = Sandbox::new();
+    sandbox.write(
+        "jackal-workspace.yaml",
+        "include: ['ci/*.yaml']\ndefaults: { shell: sh }\nexclude: [examples]\n",
+    );
+    let script = |extra: &str| {
+        pipeline(&format!(
+            "  t: {{ run: 'echo hi >o', inputs: [], outputs: [o], tools: [sh]{extra} }}\n"
+        ))
+    };
+    sandbox.write("ci/build.yaml", script(""));
+    sandbox.write("examples/x/jackal.pipeline.yaml", script(""));
+    sandbox.write("lib/tasks.yaml", script(""));
+    sandbox.write(
+        "jackal.pipeline.yaml",
+        "kind: JackalPipeline\nversion: 1\nname: r\ninclude: ['lib/*.yaml']\ntasks: {}\n",
+    );
+    assert_eq!(tasks(&sandbox, &[]), ["ci:t", "lib:t"]);
+    sandbox.write("jackal-workspace.yaml", "requires: '>=99.0'\n");
+    let said = sandbox.run(&["build"]);
+    assert_eq!(said.code, Some(3), "{}", said.stderr);
+    assert!(
+        said.stderr.contains("jackal-workspace.yaml:1:11"),
+        "{}",
+        said.stderr
+    );
+    sandbox.write("jackal-workspace.yaml", "");
+    sandbox.write(
+        "jackal.pipeline.yaml",
+        "kind: JackalPipeline\nversion: 1\nname: r\ninclude: ['none/*.yaml']\ntasks: {}\n",
+    );
+    let said = sandbox.run(&["build"]);
+    assert!(
+        said.stderr.contains("`none/*.yaml` in `include`"),
+        "{}",
+        said.stderr
+    );
+}
+
+#[test]
+fn outputs_of_two_files_that_overlap_are_refused_with_both_tasks() {
+    let sandbox = workspace();
+    sandbox.write(
+        "jackal.pipeline.yaml",
+        pipeline("  other: { run: [sh, -c, 'true'], inputs: [], outputs: [libs/core/dist/x], tools: [sh] }\n"),
+    );
+    let said = sandbox.run(&["build"]);
+    assert_eq!(said.code, Some(3), "{}", said.stderr);
+    for part in ["`libs/core:compile`", "`other`", "jackal.pipeline.yaml:"] {
+        assert!(said.stderr.contains(part), "{part}: {}", said.stderr);
+    }
+}
