@@ -227,8 +227,10 @@ fn run(
                 .collect();
             Err(CommandError::new(
                 first.class.into(),
-                texts.join("
-error: "),
+                texts.join(
+                    "
+error: ",
+                ),
             ))
         }
     }
