@@ -47,7 +47,7 @@ impl Planner<'_> {
         let mut after = self.plan.with_ancestors(&verb.subjects);
         after.extend(self.before(instance));
         let order = self.plan.apart_from(&verb.subjects, &after);
-        let step = super::step_of(self.pipeline, instance, instance.id.clone(), after, work);
+        let step = super::step_of(self.unit, instance, instance.id.clone(), after, work);
         self.plan.add(Step { order, ..step });
         Ok(())
     }
