@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Read as _, Write as _};
+use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -43,25 +44,60 @@ pub(super) fn run(
     input: Input,
     end: fn(Pid),
 ) -> Result<Report, String> {
+    match start(argv, env, cwd, input, None)? {
+        Some(pid) => follow(pid, end),
+        None => Ok(Report::Exit(NOT_STARTED)),
+    }
+}
+
+/// Starts `argv` in `cwd`, in a group of its own, with its outputs to `streams`, or to
+/// those of this process. `None`: it cannot start, and its error output says why.
+///
+/// # Errors
+///
+/// It has no program, or cannot be connected.
+pub(super) fn start(
+    argv: &[String],
+    env: &Variables,
+    cwd: &Path,
+    input: Input,
+    streams: Option<[OwnedFd; 2]>,
+) -> Result<Option<Pid>, String> {
     let mut command = command(argv, env, cwd).ok_or("the command is empty")?;
     if input == Input::Terminal {
         control(&mut command).map_err(during("take the terminal"))?;
     }
+    let connect = |command: &mut Command| -> io::Result<()> {
+        if let Some([stdout, stderr]) = &streams {
+            command.stdout(stdout.try_clone()?);
+            command.stderr(stderr.try_clone()?);
+        }
+        Ok(())
+    };
+    connect(&mut command).map_err(during("connect the command"))?;
     let mut started = command.spawn();
     if let Err(error) = &started
         && error.raw_os_error() == Some(rustix::io::Errno::NOEXEC.raw_os_error())
     {
-        started = shell(&command, argv, env, cwd).spawn();
+        let mut shell = shell(&command, argv, env, cwd);
+        connect(&mut shell).map_err(during("connect the command"))?;
+        started = shell.spawn();
     }
-    let child = match started {
-        Ok(child) => child,
-        Err(error) => {
-            let _ = writeln!(io::stderr(), "cannot start `{}`: {error}", argv[0]);
-            return Ok(Report::Exit(NOT_STARTED));
+    match started {
+        Ok(child) => {
+            let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+            pid.map(Some)
+                .ok_or_else(|| "the command has no number".to_owned())
         }
-    };
-    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-    follow(pid.ok_or("the command has no number")?, end)
+        Err(error) => {
+            let text = format!("cannot start `{}`: {error}\n", argv[0]);
+            let _ = match &streams {
+                Some([_, stderr]) => rustix::io::write(stderr, text.as_bytes()).is_ok(),
+                None => io::stderr().write_all(text.as_bytes()).is_ok(),
+            };
+            Ok(None)
+        }
+    }
 }
 
 /// Waits for the command `pid`, a child of this process that leads a group, as [`run`]
@@ -146,7 +182,8 @@ fn found(program: &str, env: &Variables, cwd: &Path) -> PathBuf {
     places.find(executable).unwrap_or_else(|| program.into())
 }
 
-fn report(status: WaitStatus) -> Report {
+/// How a child ended.
+pub(super) fn report(status: WaitStatus) -> Report {
     match (status.exit_status(), status.terminating_signal()) {
         (Some(code), _) => Report::Exit(code),
         (None, signal) => Report::Signal(signal.unwrap_or(0)),

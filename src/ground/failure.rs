@@ -85,11 +85,13 @@ pub enum CauseKind {
     MissingOutput,
     /// What was running when the time was up.
     Running,
+    /// A service ended before the command, or was not ready.
+    Service,
 }
 
 impl CauseKind {
     /// All kinds, as the run record writes them.
-    pub const WORDS: [&str; 11] = [
+    pub const WORDS: [&str; 12] = [
         "undeclared-input",
         "undeclared-file",
         "undeclared-tool",
@@ -101,6 +103,7 @@ impl CauseKind {
         "disk-full",
         "missing-output",
         "running",
+        "service",
     ];
 }
 

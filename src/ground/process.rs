@@ -5,14 +5,15 @@
 //! way: TERM to the group, a grace period, KILL to the group. When the command ends,
 //! remaining processes of its group are killed as well.
 
+mod output;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 use tokio::net::unix::pipe;
 use tokio::process::{Child, Command};
@@ -22,17 +23,11 @@ use crate::ground::apart;
 use crate::ground::child::Input;
 use crate::ground::confine::{ConfineError, Confinement};
 use crate::ground::launch::{self, Place, Plan};
-use crate::ground::link::{MAX_REPORT_BYTES, Report, STOP};
+use crate::ground::link::{Lost, MAX_REPORT_BYTES, Report, Reports, STOP};
 use crate::ground::sandbox::Root;
+use crate::ground::services::Service;
 use crate::ground::terminal::Session;
-
-/// Maximum size of a command's log, in bytes: 16 MiB; logs of builds rarely exceed 1
-/// MiB.
-pub const MAX_LOG_BYTES: usize = 16 << 20;
-
-/// How long to wait for output of processes that left the group, after the group has
-/// been killed.
-const DRAIN: Duration = Duration::from_secs(1);
+use output::Output;
 
 /// How long a command may take to end once it was killed.
 const KILLED: Duration = Duration::from_secs(5);
@@ -58,6 +53,8 @@ pub struct Process {
     /// A file for what it uses, for which it needs `through`, and to which neither
     /// `confinement` nor `root` apply; `None`: it is not observed.
     pub observed: Option<PathBuf>,
+    /// What runs beside it, for which it needs `through`.
+    pub services: Vec<Service>,
     /// This program, through which the command starts; `None`: it starts as it is, with
     /// the terminal of the user.
     pub through: Option<PathBuf>,
@@ -91,6 +88,8 @@ pub enum Ending {
     TimedOut,
     /// The run was cancelled.
     Cancelled,
+    /// A service was not ready, and the command did not start.
+    Unready,
 }
 
 /// A command that has ended.
@@ -104,6 +103,8 @@ pub struct Finished {
     pub wall: Duration,
     /// If it was stopped, what was running then: command lines, the innermost first.
     pub running: Vec<String>,
+    /// Its services that ended before it, or were not ready.
+    pub lost: Vec<Lost>,
 }
 
 /// Why a command could not be run.
@@ -153,55 +154,6 @@ impl Drop for Group {
     }
 }
 
-/// What a command prints, while it runs.
-struct Output {
-    log: Arc<Mutex<Log>>,
-    readers: tokio::task::JoinSet<()>,
-    start: Instant,
-}
-
-impl Output {
-    fn of<R>(
-        stdout: Option<R>,
-        stderr: Option<impl AsyncRead + Unpin + Send + 'static>,
-        start: Instant,
-    ) -> Self
-    where
-        R: AsyncRead + Unpin + Send + 'static,
-    {
-        let log = Arc::new(Mutex::new(Log::default()));
-        let mut readers = tokio::task::JoinSet::new();
-        readers.spawn(read(stdout, Stream::Stdout, start, Arc::clone(&log)));
-        readers.spawn(read(stderr, Stream::Stderr, start, Arc::clone(&log)));
-        Self {
-            log,
-            readers,
-            start,
-        }
-    }
-
-    /// All of it, once the command has ended.
-    async fn finish(mut self, ending: Ending) -> Finished {
-        let drained = async { while self.readers.join_next().await.is_some() {} };
-        let _ = tokio::time::timeout(DRAIN, drained).await;
-        let log = std::mem::take(&mut *self.log.lock().unwrap_or_else(PoisonError::into_inner));
-        Finished {
-            ending,
-            log: log.pieces,
-            dropped: log.dropped,
-            wall: self.start.elapsed(),
-            running: Vec::new(),
-        }
-    }
-}
-
-#[derive(Default)]
-struct Log {
-    pieces: Vec<Piece>,
-    held: usize,
-    dropped: u64,
-}
-
 impl Process {
     /// Runs the command until it ends, times out, or `cancel` completes.
     ///
@@ -220,6 +172,9 @@ impl Process {
         self.startable().map_err(refused)?;
         if let Some(through) = &self.through {
             return self.run_through(through, start, cancel).await;
+        }
+        if !self.services.is_empty() {
+            return Err(refused(std::io::ErrorKind::Unsupported.into()));
         }
         let mut child = match self.confinement.is_none() && apart::has_usual_umask() {
             true => self.command(false).spawn().map_err(refused)?,
@@ -280,19 +235,26 @@ impl Process {
         let (ending, report) = self.watch(report, terminate, kill, cancel).await;
         // A connection that breaks brings no report.
         let report = report.and_then(Result::ok).unwrap_or_default();
-        let (running, report) = Report::parse(&report);
-        let ending = match (ending, report) {
+        let Reports {
+            running,
+            mut lost,
+            last,
+        } = Report::parse(&report);
+        lost.retain(|lost| lost.service < self.services.len());
+        let ending = match (ending, last) {
             (Some(ending), _) => ending,
             (None, Some(Report::Exit(code))) => Ending::Exited(code),
             (None, Some(Report::Signal(signal))) => Ending::Signaled(signal),
             (None, Some(Report::Refused(why))) => return Err(self.cannot_start(why)),
-            (None, None | Some(Report::Running(_))) => {
+            (None, _) if lost.iter().any(|lost| !lost.later) => Ending::Unready,
+            (None, _) => {
                 let why = "its first process ended without a report".to_owned();
                 return Err(self.cannot_start(why));
             }
         };
         Ok(Finished {
             running,
+            lost,
             ..output.finish(ending).await
         })
     }
@@ -315,6 +277,8 @@ impl Process {
             env: self.env.clone(),
             place,
             input: Input::Empty,
+            services: self.services.clone(),
+            grace: self.grace,
         }
     }
 
@@ -458,26 +422,6 @@ fn ended(status: std::process::ExitStatus) -> Ending {
     }
 }
 
-async fn read(
-    from: Option<impl AsyncRead + Unpin>,
-    stream: Stream,
-    start: Instant,
-    log: Arc<Mutex<Log>>,
-) {
-    let Some(mut from) = from else { return };
-    let mut buffer = vec![0; 16 << 10];
-    while let Ok(count @ 1..) = from.read(&mut buffer).await {
-        let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
-        let kept = count.min(MAX_LOG_BYTES - log.held);
-        log.held += kept;
-        log.dropped += (count - kept) as u64;
-        if kept > 0 {
-            let (at, bytes) = (start.elapsed(), buffer[..kept].to_vec());
-            log.pieces.push(Piece { at, stream, bytes });
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -499,6 +443,7 @@ mod tests {
             confinement,
             root: None,
             observed: None,
+            services: Vec::new(),
             through: None,
         };
         let runtime = tokio::runtime::Builder::new_current_thread();
@@ -560,6 +505,7 @@ mod tests {
                 confinement: None,
                 root: None,
                 observed: None,
+                services: Vec::new(),
                 through: None,
             };
             let command = process.command(masked).into_std().output();

@@ -21,6 +21,8 @@ pub struct Session {
     /// What is written here is typed; what is read was printed.
     pub terminal: File,
     socket: UnixStream,
+    /// The names of the services beside the command.
+    services: Vec<String>,
 }
 
 impl Session {
@@ -37,6 +39,7 @@ impl Session {
         Ok(Self {
             terminal: File::from(own),
             socket,
+            services: plan.services.iter().map(|each| each.name.clone()).collect(),
         })
     }
 
@@ -49,8 +52,17 @@ impl Session {
         let mut report = Vec::new();
         let mut from = (&mut self.socket).take(MAX_REPORT_BYTES);
         from.read_to_end(&mut report)?;
-        match Report::parse(&report).1 {
-            Some(Report::Refused(why)) => Err(io::Error::other(why)),
+        let report = Report::parse(&report);
+        match (report.last, report.lost.iter().find(|lost| !lost.later)) {
+            (Some(Report::Refused(why)), _) => Err(io::Error::other(why)),
+            (_, Some(lost)) => {
+                let names = self.services.get(lost.service);
+                let name = names.map_or("", String::as_str);
+                Err(io::Error::other(format!(
+                    "the service `{name}` {}",
+                    lost.how
+                )))
+            }
             _ => Ok(()),
         }
     }

@@ -95,6 +95,7 @@ fn copying(folder: &std::path::Path, more: &str) -> Work {
         sandbox: crate::pipeline::Sandbox::None,
         network: false,
         writable: Vec::new(),
+        services: Vec::new(),
         caches: Vec::new(),
         kept: None,
         unattended: false,

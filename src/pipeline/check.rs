@@ -243,6 +243,7 @@ mod tests {
             ("tools", "[sh]"),
             ("packages", "[libc6-dev]"),
             ("secrets", "{ T: { env: T } }"),
+            ("services", "{ s: { run: [x], ready: { tcp: 1 } } }"),
             ("outputs", "[x]"),
             ("workdir", "x"),
         ] {

@@ -70,6 +70,18 @@ pub enum ExpandError {
         /// How many.
         count: usize,
     },
+    /// A value that is wrong once it is rendered.
+    #[error("`{key}` of the task `{instance}` is `{value}`, expected {expected}")]
+    Value {
+        /// The instance.
+        instance: String,
+        /// The key that holds it.
+        key: String,
+        /// What it is.
+        value: String,
+        /// What it should be.
+        expected: &'static str,
+    },
     /// An output is a pattern.
     #[error(
         "the output `{path}` of the task `{instance}` is a pattern, expected a path: declare the folder, such as `dist/`"
@@ -140,7 +152,8 @@ impl ExpandError {
             | Self::Selector { instance, key, .. }
             | Self::NoTask { instance, key, .. }
             | Self::NoInstance { instance, key, .. }
-            | Self::ManyInstances { instance, key, .. } => Some((instance, key)),
+            | Self::ManyInstances { instance, key, .. }
+            | Self::Value { instance, key, .. } => Some((instance, key)),
             Self::OutputPath { instance, .. }
             | Self::OutputPattern { instance, .. }
             | Self::OutputOfGit { instance, .. }

@@ -5,9 +5,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::duration;
 use super::expression::Template;
 use super::reader::Reader;
 use super::record::{Key, Plain, Record, Rendering, below};
@@ -60,6 +62,23 @@ pub trait Word: Copy + Debug + PartialEq + 'static {
 
 fn string() -> Value {
     json!({"type": "string"})
+}
+
+/// The schema of a span of time.
+pub fn duration_schema() -> Value {
+    json!({"type": "string", "pattern": "^([0-9]+(d|h|ms|m|s))+$"})
+}
+
+/// The span of time at `key`.
+pub fn span(f: &mut Fields<'_>, key: &'static str, r: &mut Reader) -> Option<Duration> {
+    let node = f.node(key)?;
+    match duration::parse(node.scalar().unwrap_or_default()) {
+        Ok(span) => Some(span),
+        Err(error) => {
+            r.at(node.span, error.to_string(), "Write it as 15m.");
+            None
+        }
+    }
 }
 
 fn one_or_many() -> Value {

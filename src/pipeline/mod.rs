@@ -20,6 +20,7 @@ mod reader;
 mod record;
 mod render;
 pub mod schema;
+mod services;
 mod settings;
 pub mod size;
 pub mod verb;
@@ -34,5 +35,6 @@ pub use limits::{
 pub use model::{Identity, Pipeline, Toolchain, WorkspaceSettings};
 pub use params::ParamError;
 pub use place::place;
+pub use services::{HttpAddress, Probe, Service};
 pub use settings::Settings;
 pub use verb::Verb;

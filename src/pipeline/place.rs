@@ -10,7 +10,8 @@ use crate::yaml::{self, Node, SourceText, Value};
 /// A nested key is written `layers.from`.
 #[must_use]
 pub fn place(source: &SourceText, instance: &str, key: &str) -> String {
-    let first = key.split('.').next().unwrap_or(key);
+    let mut parts = key.split('.');
+    let first = parts.next().unwrap_or(key);
     let document = yaml::parse_first(source).ok().flatten();
     let tasks = document.as_ref().and_then(|document| document.get("tasks"));
     let found = tasks.and_then(|tasks| {
@@ -21,7 +22,14 @@ pub fn place(source: &SourceText, instance: &str, key: &str) -> String {
         let (name, task) = candidates(instance).find_map(named)?;
         // The verb's keys first: a task may have `tags` as well as `publish`.
         let of_verb = NAMES.iter().find_map(|verb| task.get(verb)?.get(first));
-        Some(of_verb.or_else(|| task.get(first)).unwrap_or(name).span)
+        let Some(mut found) = of_verb.or_else(|| task.get(first)) else {
+            return Some(name.span);
+        };
+        // As far as its mappings go.
+        while let Some(below) = parts.next().and_then(|part| found.get(part)) {
+            found = below;
+        }
+        Some(found.span)
     });
     match found {
         Some(span) => format!("{}:{}:{}", source.name, span.line, span.column),
@@ -55,13 +63,15 @@ mod tests {
 
     #[test]
     fn keys_are_found_in_tasks_and_in_their_verbs() {
-        let text = "kind: JackalPipeline\ntasks:\n  p:\n    workdir: x\n    matrix: {to: [a]}\n    publish:\n      packages: q\n      to: oci://r.io\n      tags:\n        - a b\n";
+        let text = "kind: JackalPipeline\ntasks:\n  p:\n    workdir: x\n    matrix: {to: [a]}\n    publish:\n      packages: q\n      to: oci://r.io\n      tags:\n        - a b\n    services:\n      db: { run: [x] }\n";
         let source = SourceText::new("p.yaml", text);
         for (instance, key, expected) in [
             ("p", "to", "p.yaml:8:11"),
             ("p[a=b:c]", "workdir", "p.yaml:4:14"),
             ("p", "tags", "p.yaml:10:9"),
             ("p", "packages.x", "p.yaml:7:17"),
+            ("p", "services.db.run", "p.yaml:12:18"),
+            ("p", "services.db.ready", "p.yaml:12:11"),
             ("p", "mirrors", "p.yaml:3:3"),
             ("other", "to", "p.yaml"),
             ("a/b:p:image", "to", "p.yaml:8:11"),

@@ -5,8 +5,9 @@
 
 use serde_json::{Map, Value, json};
 
+use super::kinds::duration_schema;
 use super::record::{Beside, Keys, Record, Written, described, object};
-use super::settings::{OF_COMMANDS, Settings, duration_schema, size_schema, whole_schema};
+use super::settings::{OF_COMMANDS, Settings, size_schema, whole_schema};
 use super::verb::Verb;
 
 /// The JSON Schema (2020-12) of a pipeline file, with a line break at its end.

@@ -13,14 +13,15 @@ use serde_json::{Value, json};
 use paths::{input_folders, kept_paths, reports};
 
 use super::expression::Template;
-use super::kinds::{Flag, Names, OneOf, Tasks, Text, Word};
+use super::kinds::{Flag, Names, OneOf, Tasks, Text, Word, duration_schema, span};
 use super::limits::{
     CACHES, Caching, DownloadCache, Resources, Retries, RetryOn, Sandbox, Secret, SecretSource,
 };
 use super::reader::Reader;
 use super::record::{Key, Keys, Plain, Rendering, described, object, record};
 use super::render::Renderer;
-use super::{duration, size};
+use super::services::Services;
+use super::size;
 use crate::archive::SafePath;
 use crate::yaml::{Fields, Node, Value as Yaml};
 
@@ -62,6 +63,10 @@ record! {
         /// Whether a command may use the network of this machine. Without it, a command
         /// in namespaces has only its own loopback.
         network: Flag<false> = "network",
+        /// Commands that run beside the command, such as a database for a test: each
+        /// starts once the one before is ready, and the command once all are. They are
+        /// part of the key.
+        services: Services = "services",
         /// Download caches of the command, which are not part of any key: names of tools,
         /// or folders in its home.
         caches: Caches = "caches",
@@ -99,7 +104,7 @@ record! {
 }
 
 /// Keys that apply only to commands: on a task with another verb they are mistakes.
-pub const OF_COMMANDS: [&str; 13] = [
+pub const OF_COMMANDS: [&str; 14] = [
     "caches",
     "grace",
     "incremental",
@@ -110,6 +115,7 @@ pub const OF_COMMANDS: [&str; 13] = [
     "reports",
     "sandbox",
     "secrets",
+    "services",
     "tools",
     "workdir",
     "writable",
@@ -129,11 +135,6 @@ impl Settings {
     }
 }
 
-/// The schema of a span of time.
-pub fn duration_schema() -> Value {
-    json!({"type": "string", "pattern": "^([0-9]+(d|h|ms|m|s))+$"})
-}
-
 /// The schema of a number of bytes.
 pub fn size_schema() -> Value {
     json!({
@@ -150,18 +151,6 @@ pub fn whole_schema(minimum: i64) -> Value {
 
 fn string() -> Value {
     json!({"type": "string"})
-}
-
-/// The span of time at `key`.
-pub fn span(f: &mut Fields<'_>, key: &'static str, r: &mut Reader) -> Option<Duration> {
-    let node = f.node(key)?;
-    match duration::parse(node.scalar().unwrap_or_default()) {
-        Ok(span) => Some(span),
-        Err(error) => {
-            r.at(node.span, error.to_string(), "Write it as 15m.");
-            None
-        }
-    }
 }
 
 /// The number of bytes at `key`.

@@ -10,7 +10,7 @@ use jackal::testing::{Level, best};
 use crate::sandbox::Said;
 use crate::sandbox::Sandbox;
 
-fn level() -> Level {
+pub fn level() -> Level {
     best(Some(Path::new(env!("CARGO_BIN_EXE_jackal"))))
 }
 
@@ -33,7 +33,7 @@ fn pipeline(sandbox: &Sandbox, script: &str, more: &str) {
 }
 
 /// The program in a place where user namespaces are refused.
-fn without_namespaces(sandbox: &Sandbox) -> Command {
+pub fn without_namespaces(sandbox: &Sandbox) -> Command {
     let script = "echo 0 > /proc/sys/user/max_user_namespaces && exec \"$@\"";
     let mut command = Command::new("unshare");
     command

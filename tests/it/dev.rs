@@ -265,3 +265,22 @@ fn inputs_prints_what_a_command_uses_and_does_not_declare() {
         said.stderr
     );
 }
+
+#[test]
+fn what_services_read_is_observed_with_the_command() {
+    let sandbox = Sandbox::new();
+    for name in ["conf", "data"] {
+        sandbox.write(name, "x\n");
+    }
+    sandbox.write(
+        "p.yaml",
+        "kind: JackalPipeline\nversion: 1\nname: p\ntasks:\n  a:\n    run: [cat, data]\n    \
+         inputs: []\n    tools: [sh, sleep]\n    services:\n      \
+         s: { run: [sh, -c, 'read x < conf; echo > up; exec sleep 1000'], ready: { run: [test, -s, up] } }\n",
+    );
+    let said = sandbox.run(&["dev", "inputs", "a", "--pipeline", "p.yaml"]);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    for line in ["- conf    # not declared\n", "- data    # not declared\n"] {
+        assert!(said.stdout.contains(line), "{}", said.stdout);
+    }
+}

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::sandbox::Sandbox;
 
 /// The causes of each task that failed: kind, message and help.
-fn causes(sandbox: &Sandbox, tasks: &str) -> Vec<(String, String)> {
+pub fn causes(sandbox: &Sandbox, tasks: &str) -> Vec<(String, String)> {
     let pipeline = format!("kind: JackalPipeline\nversion: 1\nname: p\ntasks:\n{tasks}");
     sandbox.write("p.yaml", pipeline);
     let home = sandbox.src().join("../user");

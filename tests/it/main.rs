@@ -43,6 +43,7 @@ mod reports;
 mod repositories;
 mod sandbox;
 mod schemas;
+mod services;
 mod shell;
 mod signing;
 mod skeleton;

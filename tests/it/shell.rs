@@ -11,6 +11,13 @@ use crate::sandbox::{Sandbox, said};
 /// What a user sees who types into the shell of `task`: each time that a text is printed
 /// after what was typed before, the keys beside it.
 fn typed(sandbox: &Sandbox, task: &str, steps: &[(&str, &str)]) -> String {
+    let (printed, success) = printed_by(sandbox, task, steps);
+    assert!(success, "{printed}");
+    printed
+}
+
+/// The same, and whether the program succeeded.
+fn printed_by(sandbox: &Sandbox, task: &str, steps: &[(&str, &str)]) -> (String, bool) {
     let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
     let own = openpt(flags).unwrap();
     grantpt(&own).unwrap();
@@ -40,8 +47,7 @@ fn typed(sandbox: &Sandbox, task: &str, steps: &[(&str, &str)]) -> String {
     }
     let status = child.wait().unwrap();
     let printed = String::from_utf8_lossy(&printed).into_owned();
-    assert!(status.success(), "{printed}");
-    printed
+    (printed, status.success())
 }
 
 #[test]
@@ -87,6 +93,28 @@ fn a_shell_has_the_inputs_variables_and_terminal_of_its_task() {
         assert!(!printed.contains("undeclared"), "{printed}");
         assert!(!printed.contains("no job control"), "{printed}");
     }
+}
+
+#[test]
+fn services_run_beside_a_shell() {
+    let sandbox = Sandbox::new();
+    sandbox.write(
+        "p.yaml",
+        "kind: JackalPipeline\nversion: 1\nname: p\ntasks:\n  \
+         a:\n    run: 'true'\n    shell: sh\n    tools: [sleep, cat]\n    inputs: []\n    services:\n      \
+         s: { run: 'echo hello; echo it-is-up > up; exec sleep 1000', ready: { run: test -s up } }\n  \
+         b:\n    run: 'true'\n    shell: sh\n    inputs: []\n    services:\n      \
+         s: { run: exit 5, ready: { run: 'false' } }\n",
+    );
+    let printed = typed(&sandbox, "a", &[("(a) $ ", "cat up; exit\r")]);
+    for text in ["s | hello\r\n", "it-is-up\r\n"] {
+        assert!(printed.contains(text), "{text}: {printed}");
+    }
+    let printed = printed_by(&sandbox, "b", &[]).0;
+    assert!(
+        printed.contains("the service `s` exited with code 5"),
+        "{printed}"
+    );
 }
 
 #[test]

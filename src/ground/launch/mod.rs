@@ -222,7 +222,7 @@ fn try_namespaces(program: &Path) -> bool {
         let mut text = Vec::new();
         let mut report = launched.socket.take(MAX_REPORT_BYTES);
         report.read_to_end(&mut text)?;
-        Ok(Report::parse(&text).1)
+        Ok(Report::parse(&text).last)
     };
     matches!(tried(), Ok(Some(Report::Exit(0))))
 }

@@ -17,9 +17,11 @@ use nix::unistd::Pid;
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter};
 use serde::{Deserialize, Serialize};
 
-use super::super::child::{self, Variables};
+use super::super::child::{self, Input};
 use super::super::folders::lexical;
 use super::super::link::{Report, during};
+use super::super::services::{Control, Streams};
+use super::plan::Plan;
 use crate::disk;
 
 /// Maximum length of a path, in bytes, as the kernel has it.
@@ -88,17 +90,12 @@ fn calls() -> BTreeMap<i64, Call> {
 }
 
 /// Runs a command and writes what it used to the file at `to`.
-pub(super) fn observe(
-    argv: &[String],
-    env: &Variables,
-    cwd: &Path,
-    to: &Path,
-) -> Result<Report, String> {
+pub(super) fn observe(plan: &Plan, cwd: &Path, to: &Path) -> Result<Report, String> {
     // It leads no session yet: it has just been started.
     let _ = rustix::process::setsid();
     let calls = calls();
     let first = match fork::fork().map_err(during("start the command"))? {
-        Fork::Child => become_traced(argv, env, cwd, &calls)?,
+        Fork::Child => become_traced(plan, cwd, &calls)?,
         Fork::Parent(pid) => Pid::from_raw(pid),
     };
     if let Some(pid) = rustix::process::Pid::from_raw(first.as_raw()) {
@@ -114,13 +111,9 @@ pub(super) fn observe(
     Ok(report)
 }
 
-/// Becomes the command, traced by the process that started this one.
-fn become_traced(
-    argv: &[String],
-    env: &Variables,
-    cwd: &Path,
-    calls: &BTreeMap<i64, Call>,
-) -> Result<Pid, String> {
+/// Becomes the command, or the process that starts it beside its services, traced by the
+/// process that started this one.
+fn become_traced(plan: &Plan, cwd: &Path, calls: &BTreeMap<i64, Call>) -> Result<Pid, String> {
     let wrong = |error: nix::Error| format!("trace the command: {error}");
     ptrace::traceme().map_err(wrong)?;
     // The tracer sets its options meanwhile.
@@ -137,6 +130,22 @@ fn become_traced(
     let program = program.and_then(BpfProgram::try_from);
     let program = program.map_err(|error| format!("filter system calls: {error}"))?;
     apply_filter(&program).map_err(|error| format!("filter system calls: {error}"))?;
+    let Plan { argv, env, .. } = plan;
+    if !plan.services.is_empty() {
+        let start = |argv: &[String], streams: Option<Streams>| {
+            child::start(argv, env, cwd, Input::Empty, streams)
+        };
+        let report = plan.beside_services(&start, || (), Control::None)?;
+        let code = match report {
+            Report::Exit(code) => code,
+            Report::Signal(signal) => 128 + signal,
+            other => {
+                other.send();
+                child::NOT_STARTED
+            }
+        };
+        std::process::exit(code);
+    }
     let Some(mut command) = child::command(argv, env, cwd) else {
         return Err("the command is empty".to_owned());
     };

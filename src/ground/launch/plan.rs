@@ -1,12 +1,15 @@
 //! What is to be started, and where.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::super::child::{Input, Variables};
 use super::super::confine::Confinement;
+use super::super::link::Report;
 use super::super::sandbox::Root;
+use super::super::services::{self, Control, Service, Start};
 
 /// A command, and what it sees.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,6 +18,40 @@ pub(crate) struct Plan {
     pub env: Variables,
     pub place: Place,
     pub input: Input,
+    /// What runs beside it.
+    pub services: Vec<Service>,
+    /// Time between TERM and KILL of a service.
+    pub grace: Duration,
+}
+
+impl Plan {
+    /// The input of the command, or of a process `beside` it.
+    pub(super) fn input_of(&self, beside: bool) -> Input {
+        match beside {
+            true => Input::Empty,
+            false => self.input,
+        }
+    }
+
+    /// Runs the command beside its services.
+    ///
+    /// # Errors
+    ///
+    /// As [`services::run`].
+    pub(super) fn beside_services(
+        &self,
+        start: Start<'_>,
+        end: fn(),
+        control: Control,
+    ) -> Result<Report, String> {
+        services::run(
+            &self.services,
+            self.grace,
+            &self.argv,
+            (start, end),
+            control,
+        )
+    }
 }
 
 /// Where a command runs.

@@ -2,28 +2,30 @@
 //! each command. A copy costs a fraction of a new start of this program.
 
 use std::ffi::OsString;
-use std::io::{self, BufRead as _, IoSliceMut};
+use std::io::{self, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use fork::Fork;
 use rustix::fs::Mode;
-use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recv, recvmsg};
 use rustix::process::{WaitOptions, wait};
 
 use super::super::apart::{self, UMASK};
+use super::super::child;
 use super::super::link::{Report, during};
 use super::super::sandbox;
+use super::super::services::{self, Control};
 use super::observe::observe;
 use super::plan::{Place, Plan, Purpose};
 use super::supervise::supervise;
 use super::{CLOSED, INSIDE, NAME, NAMESPACES};
 
 /// Maximum length of a plan, in bytes: a command line and its variables.
-const MAX_PLAN_BYTES: u64 = 64 << 20;
+const MAX_PLAN_BYTES: usize = 64 << 20;
 
 /// Starts commands as its input says, until that ends; in namespaces, if `args` say so.
 /// `program` is this program.
@@ -130,27 +132,53 @@ fn connect(streams: Streams) -> io::Result<()> {
     Ok(())
 }
 
+/// The plan at the beginning of the input. What follows it stays there: requests are
+/// waited for on the descriptor.
 fn plan() -> Result<Plan, String> {
-    let mut line = Vec::new();
-    let mut input = io::Read::take(io::stdin().lock(), MAX_PLAN_BYTES);
-    let read = input.read_until(b'\n', &mut line);
-    read.map_err(during("read the plan"))?;
+    let wrong = during("read the plan");
+    let line = first_line(rustix::stdio::stdin()).map_err(wrong)?;
     serde_json::from_slice(&line).map_err(|error| format!("read the plan: {error}"))
+}
+
+fn first_line(socket: BorrowedFd<'_>) -> io::Result<Vec<u8>> {
+    let mut line = Vec::new();
+    let mut piece = vec![0; 64 << 10];
+    while line.len() < MAX_PLAN_BYTES {
+        let (seen, _) = recv(socket, &mut piece[..], RecvFlags::PEEK)?;
+        let end = memchr::memchr(b'\n', &piece[..seen]);
+        let wanted = end.map_or(seen, |end| end + 1);
+        let (taken, _) = recv(socket, &mut piece[..wanted], RecvFlags::empty())?;
+        line.extend(&piece[..taken]);
+        if taken == 0 || end.is_some_and(|end| taken > end) {
+            return Ok(line);
+        }
+    }
+    Err(io::ErrorKind::FileTooLarge.into())
 }
 
 /// Runs the command of a plan; in namespaces, as their first process, if it is `inside`
 /// them.
 fn command(inside: bool) -> Result<Report, String> {
-    let Plan {
-        argv,
-        env,
-        place,
-        input,
-    } = plan()?;
-    match (place, inside) {
-        (Place::Within(root), true) => sandbox::init(&argv, &env, &root, input),
-        (Place::Here { cwd, rules }, false) => supervise(&argv, &env, &cwd, rules.as_ref(), input),
-        (Place::Open { cwd, seen }, false) => observe(&argv, &env, &cwd, &seen),
+    let plan = plan()?;
+    match (&plan.place, inside) {
+        (Place::Within(root), true) => sandbox::init(root, |cwd| {
+            // When this process ends, the system ends the rest.
+            let Plan {
+                argv, env, input, ..
+            } = &plan;
+            match plan.services.is_empty() {
+                true => child::run(argv, env, cwd, *input, |_| ()),
+                false => {
+                    let start = |argv: &[String], streams: Option<services::Streams>| {
+                        let input = plan.input_of(streams.is_some());
+                        child::start(argv, env, cwd, input, streams)
+                    };
+                    plan.beside_services(&start, || (), Control::Input)
+                }
+            }
+        }),
+        (Place::Here { cwd, rules }, false) => supervise(&plan, cwd, rules.as_ref()),
+        (Place::Open { cwd, seen }, false) => observe(&plan, cwd, seen),
         (Place::Within(_), false) => Err("it needs namespaces".to_owned()),
         (_, true) => Err("it needs a root".to_owned()),
     }

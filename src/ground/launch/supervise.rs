@@ -15,6 +15,8 @@ use rustix::process::{
 use super::super::child::{self, Input, Variables};
 use super::super::confine::Confinement;
 use super::super::link::{Report, during};
+use super::super::services::{Control, Streams};
+use super::plan::Plan;
 use crate::text::with_causes;
 
 /// How often what is left of a command is killed, a millisecond apart: each time, the
@@ -23,11 +25,9 @@ const MAX_ROUNDS: usize = 1000;
 
 /// Runs a command, and ends all that is left of it.
 pub(super) fn supervise(
-    argv: &[String],
-    env: &Variables,
+    plan: &Plan,
     cwd: &Path,
     rules: Option<&Confinement>,
-    input: Input,
 ) -> Result<Report, String> {
     // It leads no session yet: it has just been started. The command is to have no
     // terminal: a question to the user would stop a build.
@@ -36,21 +36,58 @@ pub(super) fn supervise(
     let _ = set_child_subreaper(Some(getpid()));
     // Its descriptors and its memory are not for the command.
     let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
-    let Some(rules) = rules else {
-        return child::run(argv, env, cwd, input, end);
+    let Plan { argv, env, .. } = plan;
+    let start = |argv: &[String], streams: Option<Streams>| {
+        let input = plan.input_of(streams.is_some());
+        match rules {
+            Some(rules) => start_confined(argv, (env, cwd), rules, input, streams).map(Some),
+            None => child::start(argv, env, cwd, input, streams),
+        }
     };
-    // The rules are for the command alone: they keep it from this process.
+    if !plan.services.is_empty() {
+        return plan.beside_services(&start, end_children, Control::Input);
+    }
+    match start(argv, None)? {
+        Some(pid) => child::follow(pid, end),
+        None => Ok(Report::Exit(child::NOT_STARTED)),
+    }
+}
+
+/// Starts a process within the rules: they are for it alone, and keep it from this
+/// process.
+fn start_confined(
+    argv: &[String],
+    (env, cwd): (&Variables, &Path),
+    rules: &Confinement,
+    input: Input,
+    streams: Option<Streams>,
+) -> Result<Pid, String> {
     match fork::fork().map_err(during("start the command"))? {
         Fork::Child => {
-            let failed = confined(argv, env, cwd, rules, input);
-            failed.send();
+            let is_command = streams.is_none();
+            let failed = match connect(streams) {
+                Ok(()) => confined(argv, env, cwd, rules, input),
+                Err(error) => Report::Refused(format!("connect the command: {error}")),
+            };
+            // The end of another process is not that of the command.
+            if is_command || matches!(failed, Report::Refused(_)) {
+                failed.send();
+            }
             std::process::exit(child::NOT_STARTED);
         }
         Fork::Parent(pid) => {
-            let pid = Pid::from_raw(pid).ok_or("the command has no number")?;
-            child::follow(pid, end)
+            Pid::from_raw(pid).ok_or_else(|| "the command has no number".to_owned())
         }
     }
+}
+
+fn connect(streams: Option<Streams>) -> std::io::Result<()> {
+    let Some([stdout, stderr]) = streams else {
+        return Ok(());
+    };
+    rustix::stdio::dup2_stdout(stdout)?;
+    rustix::stdio::dup2_stderr(stderr)?;
+    Ok(())
 }
 
 /// Becomes the command; returns only why it could not.
@@ -84,6 +121,11 @@ fn confined(
 /// Kills the group of the command, and what left it.
 fn end(command: Pid) {
     let _ = kill_process_group(command, Signal::KILL);
+    end_children();
+}
+
+/// Kills the children of this process, and those that become its own by that.
+fn end_children() {
     for _ in 0..MAX_ROUNDS {
         let left = children();
         if left.is_empty() {

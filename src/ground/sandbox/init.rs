@@ -17,7 +17,6 @@ use rustix::mount::{
 use rustix::process::DumpableBehavior;
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 
-use super::super::child::{self, Input, Variables};
 use super::super::confine;
 use super::super::link::{Report, during};
 use super::filter;
@@ -28,12 +27,10 @@ use super::root::Root;
 /// command of root, their files are its own.
 const READ_ONLY: [&str; 5] = ["sys", "sysrq-trigger", "irq", "bus", "fs"];
 
-/// Runs a command as the first process of its namespace, in `root`.
+/// Becomes the first process of its namespace, in `root`, and runs a command there.
 pub(in crate::ground) fn init(
-    argv: &[String],
-    env: &Variables,
     root: &Root,
-    input: Input,
+    command: impl FnOnce(&Path) -> Result<Report, String>,
 ) -> Result<Report, String> {
     make(root)?;
     drop_rights()?;
@@ -41,8 +38,7 @@ pub(in crate::ground) fn init(
         // Sockets without a file belong to the network, which is the machine's.
         confine::leave_sockets().map_err(|error| format!("leave sockets: {error}"))?;
     }
-    // When this process ends, the system ends the rest.
-    child::run(argv, env, &root.cwd, input, |_| ())
+    command(&root.cwd)
 }
 
 /// Makes a root without a command.

@@ -225,6 +225,7 @@ fn process(
         confinement: None,
         root: None,
         observed: None,
+        services: Vec::new(),
         through: site.options.program.clone(),
     })
 }
@@ -409,6 +410,7 @@ mod tests {
                 confinement: None,
                 root: None,
                 observed: None,
+                services: Vec::new(),
                 through: None,
             };
             let scratch = at("scratch");

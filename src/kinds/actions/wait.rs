@@ -162,6 +162,7 @@ async fn kubectl(
         confinement: None,
         root: None,
         observed: None,
+        services: Vec::new(),
         through: site.options.program.clone(),
     };
     let ran = process.run(site.stopped()).await.map_err(|_| {

@@ -154,6 +154,7 @@ impl Git {
             confinement: None,
             root: None,
             observed: None,
+            services: Vec::new(),
             through: self.through.clone(),
         };
         let finished = process.run(std::future::pending()).await?;

@@ -213,6 +213,7 @@ impl Kind for KustomizationWork {
             }),
             root: None,
             observed: None,
+            services: Vec::new(),
             through: site.options.program.clone(),
         };
         let finished = process.run(site.stopped()).await.map_err(|error| {

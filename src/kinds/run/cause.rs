@@ -6,16 +6,18 @@
 mod files;
 mod outputs;
 mod programs;
+mod services;
 mod system;
 
 use super::RunWork;
 use super::command::{Failed, RunError, RunTask};
 use crate::ground::confine::Confinement;
 use crate::ground::inputs::Inputs;
+use crate::ground::link::Lost;
 use crate::ground::process::ProcessError;
 use crate::ground::sandbox::Level;
 use crate::ground::site::Site;
-use crate::ground::{Cause, CauseKind, Failure, Reported};
+use crate::ground::{Again, Cause, CauseKind, Failure, Reported};
 use crate::junit::Report;
 pub(crate) use files::MAKEFILES;
 
@@ -58,8 +60,9 @@ impl<'s> Scene<'s> {
             error,
             stage,
             reported,
+            lost,
         } = failed;
-        let mut causes = self.causes(&error);
+        let mut causes = self.causes(&error, &lost);
         if matches!(error, RunError::Exit { .. }) {
             let report = reported.report.as_deref();
             causes.splice(0..0, report.and_then(failed_tests));
@@ -79,27 +82,55 @@ impl<'s> Scene<'s> {
     }
 
     /// What the log of a command that succeeded tells of files that it missed.
-    pub(super) fn warnings(&self, log: &str) -> Vec<String> {
+    pub(super) fn warnings(&self, log: &str, lost: &[Lost]) -> Vec<String> {
+        let lost = lost.iter();
+        let lost = lost.filter_map(|lost| services::cause(self, *lost, log));
+        let lost = lost.map(|cause| format!("{}: {}", cause.message, cause.help));
+        lost.chain(self.refused(log)).collect()
+    }
+
+    /// What the log tells of files that the sandbox refused.
+    fn refused(&self, log: &str) -> Option<String> {
         if self.level == Level::Free {
-            return Vec::new();
+            return None;
         }
-        let refused = self.rules.refused_in(&files::refusals(log));
+        let log = services::plain(self, log);
+        let refused = self.rules.refused_in(&files::refusals(&log));
         let names: Vec<String> = refused
             .iter()
             .map(|path| format!("`{}`", path.display()))
             .collect();
-        if names.is_empty() {
-            return Vec::new();
-        }
-        vec![format!(
+        (!names.is_empty()).then(|| format!(
             "the command succeeded, but its log mentions {}, which the task did not declare and cannot open: add files to `inputs`, programs to `tools`, or set `sandbox: none`",
             names.join(", ")
-        )]
+        ))
     }
 
-    fn causes(&self, error: &RunError) -> Vec<Cause> {
-        let mut found = match error {
+    fn causes(&self, error: &RunError, lost: &[Lost]) -> Vec<Cause> {
+        let log = match error {
+            RunError::Exit { log, .. }
+            | RunError::Signaled { log, .. }
+            | RunError::TimedOut { log, .. }
+            | RunError::Unready { log, .. } => log.as_str(),
+            _ => "",
+        };
+        let lost = lost.iter();
+        let lost = lost.filter_map(|lost| services::cause(self, *lost, log));
+        let mut found: Vec<Cause> = lost.collect();
+        found.extend(self.of_command(error));
+        found.truncate(MAX_CAUSES);
+        found
+    }
+
+    /// Causes that are not of its services.
+    fn of_command(&self, error: &RunError) -> Vec<Cause> {
+        let searched = |log: &str| searched(&services::plain(self, log));
+        match error {
             RunError::Exit { code, log } => self.of_exit(*code, searched(log)),
+            RunError::Unready { again, log } => match again {
+                Some(Again::Exit(code)) => self.of_exit(*code, searched(log)),
+                _ => Vec::new(),
+            },
             RunError::Signaled { signal, log } => system::killed(*signal, &searched(log))
                 .into_iter()
                 .collect(),
@@ -121,9 +152,7 @@ impl<'s> Scene<'s> {
                 files::named(self, program).into_iter().collect()
             }
             _ => Vec::new(),
-        };
-        found.truncate(MAX_CAUSES);
-        found
+        }
     }
 
     fn of_exit(&self, code: i32, log: String) -> Vec<Cause> {

@@ -25,10 +25,13 @@ use crate::cas::{Cas, CasError};
 use crate::disk::{DiskError, Enclosure, at};
 use crate::ground::confine::Confinement;
 use crate::ground::inputs::Inputs;
+use crate::ground::link::{How, Lost};
 use crate::ground::process::{Ending, Finished, Piece, Process, ProcessError, Stream};
 use crate::ground::sandbox::{self, Level, Overlay, Root};
+use crate::ground::services::Service;
 use crate::ground::{Again, Class, Failure, Reported, log, of_cas, of_io, of_tree, shown};
 use crate::kinds::run::caches::Store;
+use crate::kinds::run::services::prefixes;
 use crate::oci::Digest;
 
 pub(crate) use kept::Keep;
@@ -46,6 +49,8 @@ pub(crate) struct RunTask {
     pub argv: Vec<String>,
     /// Its environment. `HOME` and `TMPDIR` are in the stage unless they are set here.
     pub env: BTreeMap<String, String>,
+    /// What runs beside it.
+    pub services: Vec<Service>,
     /// What the stage holds, by digest.
     pub inputs: Inputs,
     pub staging: Staging,
@@ -106,6 +111,8 @@ pub struct Ran {
     pub log_text: String,
     /// What its tests reported.
     pub reported: Reported,
+    /// Services that ended before it.
+    pub(crate) lost: Vec<Lost>,
 }
 
 /// Why a command has no result.
@@ -131,6 +138,13 @@ pub enum RunError {
     /// The run was cancelled.
     #[error("command was cancelled")]
     Cancelled { log: String },
+    /// A service was not ready.
+    #[error("the command did not start")]
+    Unready {
+        /// The condition for a retry.
+        again: Option<Again>,
+        log: String,
+    },
     /// An output is missing after success.
     #[error("output `{path}` is missing after the command")]
     Missing { path: String },
@@ -220,6 +234,8 @@ pub(crate) struct Failed {
     pub(crate) stage: Option<PathBuf>,
     /// What its tests reported, if it ran.
     pub(crate) reported: Reported,
+    /// Services that ended before it, or were not ready.
+    pub(crate) lost: Vec<Lost>,
 }
 
 impl From<RunError> for Failed {
@@ -228,6 +244,7 @@ impl From<RunError> for Failed {
             error,
             stage: None,
             reported: Reported::default(),
+            lost: Vec::new(),
         }
     }
 }
@@ -340,6 +357,7 @@ impl Staged {
             confinement,
             root,
             observed: None,
+            services: task.services,
             through: task.through,
         };
         Ok(Self {
@@ -357,6 +375,8 @@ impl Staged {
 
     /// Stores what the command made, and leaves its folder.
     fn conclude(self, cas: &Cas, finished: Result<Finished, ProcessError>) -> Result<Ran, Failed> {
+        let lost = finished.as_ref().map(|finished| finished.lost.clone());
+        let lost = lost.unwrap_or_default();
         let removed = private::remove(&self.private, &self.room.path());
         let reported = match &finished {
             Ok(finished) if finished.ending != Ending::Cancelled && !self.reports.is_empty() => {
@@ -386,12 +406,19 @@ impl Staged {
             error,
             stage,
             reported,
+            lost,
         })
+    }
+
+    /// What begins lines of services in the log.
+    fn prefixes(&self) -> Vec<String> {
+        let services = self.process.services.iter();
+        prefixes(services.map(|service| service.name.as_str()))
     }
 
     /// Stores the outputs of a command that ended well.
     fn collect(&self, cas: &Cas, finished: &Finished) -> Result<Ran, RunError> {
-        let mut log = mask::pieces(finished, &self.secrets);
+        let mut log = mask::pieces(finished, &self.secrets, &self.prefixes());
         let text = log::text;
         match finished.ending {
             Ending::Exited(0) => {}
@@ -412,12 +439,26 @@ impl Staged {
                 });
             }
             Ending::Cancelled => return Err(RunError::Cancelled { log: text(&log) }),
+            Ending::Unready => {
+                let how = finished.lost.iter().find(|lost| !lost.later);
+                let again = how.and_then(|lost| match lost.how {
+                    How::Exit(code) => Some(Again::Exit(code)),
+                    How::Signal(signal) => Some(Again::Exit(128 + signal)),
+                    How::Late => Some(Again::Timeout),
+                    How::Stopped | How::Taken => None,
+                });
+                let log = text(&log);
+                return Err(RunError::Unready { again, log });
+            }
         }
         let is_report = reports::matcher(&self.reports);
         let keeps = |path: &str| self.room.keeps(path) || is_report(path);
         let dropped = stage::dropped(&self.layout, &self.inputs, &self.outputs, &keeps);
         log.extend(note_of(&dropped, finished.wall));
-        let kept = collect(cas, &self.layout, &self.outputs, &log);
+        let kept = collect(cas, &self.layout, &self.outputs, &log).map(|ran| Ran {
+            lost: finished.lost.clone(),
+            ..ran
+        });
         kept.map_err(|error| {
             RunError::Unkept(Box::new(Unkept {
                 error,
@@ -524,6 +565,7 @@ fn collect(
         log: kept,
         log_text: log::text(log),
         reported: Reported::default(),
+        lost: Vec::new(),
     })
 }
 
@@ -537,6 +579,7 @@ impl From<RunError> for Failure {
                 (Class::Task, Some(Again::Exit(128 + signal)), log)
             }
             RunError::Cancelled { log } => (Class::Cancelled, None, log),
+            RunError::Unready { again, log } => (Class::Task, again, log),
             RunError::Unkept(unkept) => (whole.class, None, unkept.log),
             _ => return whole,
         };

@@ -9,6 +9,7 @@ mod inputs;
 mod observe;
 mod programs;
 mod secrets;
+mod services;
 mod shell;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -108,6 +109,8 @@ pub struct RunWork {
     pub network: bool,
     /// Inputs that it may rename.
     pub writable: Vec<String>,
+    /// What runs beside it.
+    pub services: Vec<pipeline::Service>,
     /// Stores of downloads that it uses.
     pub caches: Vec<DownloadCache>,
     /// What is kept for its next run; `None`: nothing.
@@ -237,6 +240,7 @@ impl RunWork {
             sandbox: settings.sandbox,
             network: settings.network,
             writable: settings.writable.clone(),
+            services: settings.services.clone(),
             caches: settings.caches.clone(),
             kept: KeptPaths::of(settings),
             unattended: environment.get("CI").is_some_and(|ci| ci == "true"),
@@ -288,6 +292,7 @@ impl Kind for RunWork {
                 machine: machine(),
             };
             settings.write("", &mut action.settings);
+            services::enter(&work.services, &mut action.settings);
             // Only there can the command see what its own folder is called.
             let beside = place(&work);
             if !beside.is_empty() {
@@ -334,7 +339,7 @@ impl Kind for RunWork {
             Ok(ran) => ran,
             Err(failed) => return Err(scene.failure(failed)),
         };
-        let mut warnings = scene.warnings(&ran.log_text);
+        let mut warnings = scene.warnings(&ran.log_text, &ran.lost);
         warnings.extend(self.about_reports(&ran.reported));
         let missing = ran.reported.missing.iter();
         let place = self.place.of("reports");
@@ -439,16 +444,6 @@ fn place(work: &RunWork) -> String {
 /// The command with what it needs to run.
 fn task(site: &Site, work: &RunWork, prepared: &Prepared) -> Result<RunTask, Failure> {
     let programs = Programs::of(site, work)?;
-    let mut argv = work.verb.argv.clone();
-    if let Some(shell) = &work.verb.shell {
-        let mut words: Vec<String> = shell.split_whitespace().map(str::to_owned).collect();
-        words.push("-c".to_owned());
-        words.extend(argv);
-        argv = words;
-    }
-    if let Some(path) = argv.first().and_then(|first| programs.path_of(first)) {
-        argv[0] = path;
-    }
     let mut env = work.pass_through.clone();
     env.extend(work.env.clone());
     let level = level(site, work)?;
@@ -456,8 +451,9 @@ fn task(site: &Site, work: &RunWork, prepared: &Prepared) -> Result<RunTask, Fai
     env.extend(secrets.variables);
     programs.set_variables(&mut env);
     Ok(RunTask {
-        argv,
+        argv: services::words(&work.verb, &programs),
         env,
+        services: services::started(&work.services, &programs),
         inputs: prepared.inputs.clone(),
         staging: Staging {
             task: kept_name(work, "base"),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::command::mask;
 use super::programs::Programs;
-use super::{RUN_FORMAT, RunWork, inputs, task, written};
+use super::{RUN_FORMAT, RunWork, inputs, services, task, written};
 use crate::action::Action;
 use crate::disk;
 use crate::ground::confine::is_of_system;
@@ -86,6 +86,8 @@ pub(crate) async fn observe(site: &Site, work: &RunWork) -> Result<Used, Failure
     }
     let top = bound(&work.folder, &site.own_files().cache)?;
     let before = state(site, &top);
+    let names = task.services.iter().map(|service| service.name.as_str());
+    let prefixes = services::prefixes(names);
     let process = Process {
         argv: task.argv,
         env,
@@ -95,6 +97,7 @@ pub(crate) async fn observe(site: &Site, work: &RunWork) -> Result<Used, Failure
         confinement: None,
         root: None,
         observed: Some(seen.clone()),
+        services: task.services,
         through: Some(through),
     };
     let finished = process.run(site.stopped()).await;
@@ -104,6 +107,11 @@ pub(crate) async fn observe(site: &Site, work: &RunWork) -> Result<Used, Failure
         Ending::Exited(code) => Some(format!("it exited with code {code}")),
         Ending::Signaled(signal) => Some(format!("signal {signal} killed it")),
         Ending::TimedOut => Some("it timed out".to_owned()),
+        Ending::Unready => {
+            let lost = finished.lost.iter().find(|lost| !lost.later);
+            let named = lost.and_then(|lost| Some((work.services.get(lost.service)?, lost.how)));
+            named.map(|(service, how)| format!("the service `{}` {how}", service.name))
+        }
         Ending::Cancelled => return Err(Failure::new(Class::Cancelled, "stopped")),
     };
     let text = blocking(move || {
@@ -128,7 +136,7 @@ pub(crate) async fn observe(site: &Site, work: &RunWork) -> Result<Used, Failure
         unused,
         outputs: checkout.outputs(),
         tools: checkout.tools(site, &seen)?,
-        log: log::text(&mask::pieces(&finished, &task.secrets)),
+        log: log::text(&mask::pieces(&finished, &task.secrets, &prefixes)),
         failed,
     })
 }

@@ -10,7 +10,8 @@ use crate::action::Action;
 use crate::ground::site::Site;
 use crate::ground::tools::{self, Declared, Search, Tool};
 use crate::ground::{Class, Failure};
-use crate::pipeline::{Identity, Toolchain};
+use crate::pipeline::verb::Run;
+use crate::pipeline::{Identity, Probe, Service, Toolchain};
 
 /// What a package of the system is called among the tools of an action.
 const PACKAGE: &str = "package:";
@@ -203,21 +204,31 @@ impl Programs {
     }
 }
 
-/// Declared tools, the program itself, and the shell.
+/// The commands that services start, with those of their probes.
+fn commands(services: &[Service]) -> impl Iterator<Item = &Run> {
+    services.iter().flat_map(|service| {
+        let probe = match &service.probe {
+            Probe::Run(command) => Some(command),
+            Probe::Tcp(_) | Probe::Http(_) => None,
+        };
+        [Some(&service.command), probe].into_iter().flatten()
+    })
+}
+
+/// Declared tools, and the programs and shells of the command and of what runs beside it.
 pub(super) fn names(work: &RunWork) -> BTreeSet<String> {
     let mut names: BTreeSet<String> = work.tools.iter().cloned().collect();
-    match (&work.verb.shell, work.verb.argv.first()) {
-        (Some(shell), _) => {
-            names.extend(shell.split_whitespace().next().map(str::to_owned));
+    for command in std::iter::once(&work.verb).chain(commands(&work.services)) {
+        match (&command.shell, command.argv.first()) {
+            (Some(shell), _) => {
+                names.extend(shell.split_whitespace().next().map(str::to_owned));
+            }
+            // A program with a slash is a file of the workspace: an input, not a tool.
+            (None, Some(program)) if !program.contains('/') || program.starts_with('/') => {
+                names.insert(program.clone());
+            }
+            _ => {}
         }
-        // A program with a slash is a file of the workspace: an input, not a tool.
-        (None, Some(program)) if !program.contains('/') => {
-            names.insert(program.clone());
-        }
-        (None, Some(program)) if program.starts_with('/') => {
-            names.insert(program.clone());
-        }
-        _ => {}
     }
     names
 }

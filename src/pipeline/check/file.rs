@@ -2,11 +2,12 @@
 
 use semver::{Version, VersionReq};
 
+use crate::pipeline::kinds::span;
 use crate::pipeline::limits::{CacheLimits, Caching, Defaults, Retries};
 use crate::pipeline::model::{Identity, Toolchain};
 use crate::pipeline::reader::Reader;
 use crate::pipeline::record::Plain;
-use crate::pipeline::settings::{Timeout, bytes, span};
+use crate::pipeline::settings::{Timeout, bytes};
 use crate::yaml::{Fields, Mistakes, Node, SourceText, Value};
 
 /// The file's `defaults`, which are read before any task.

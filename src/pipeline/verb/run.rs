@@ -5,7 +5,9 @@ use serde_json::{Value as Json, json};
 
 use crate::pipeline::kinds::Text;
 use crate::pipeline::reader::Reader;
-use crate::pipeline::record::{Beside, Record, Rendered, Rendering, State, Written, described};
+use crate::pipeline::record::{
+    Beside, Record, Rendered, Rendering, State, Written, below, described,
+};
 use crate::pipeline::render::Renderer;
 use crate::yaml::{Fields, Node, Value};
 
@@ -99,9 +101,9 @@ impl Record for Run<Written> {
         }
     }
 
-    fn render(&self, _: &str, by: &Renderer<'_>) -> Rendering<Run> {
+    fn render(&self, above: &str, by: &Renderer<'_>) -> Rendering<Run> {
         Ok(Run {
-            argv: by.list("run", &self.argv)?,
+            argv: by.list(&below(above, "run"), &self.argv)?,
             shell: self.shell.clone(),
         })
     }

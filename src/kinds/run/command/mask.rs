@@ -28,13 +28,18 @@ const MIN_WRAPPED_BYTES: usize = 12;
 /// Shortest line of a multi-line secret that is masked on its own, in bytes.
 const MIN_LINE_BYTES: usize = 6;
 
-/// The log in order of arrival, with `secrets` masked.
-pub(crate) fn pieces(finished: &Finished, secrets: &[String]) -> Vec<Piece> {
+/// The log in order of arrival, with `secrets` masked. Lines of services have one of the
+/// `prefixes`, without which their text is looked at as well.
+pub(crate) fn pieces(finished: &Finished, secrets: &[String], prefixes: &[String]) -> Vec<Piece> {
     let secrets = needles(secrets);
     let whole = |stream| {
         let pieces = finished.log.iter().filter(|piece| piece.stream == stream);
         let bytes: Vec<u8> = pieces.flat_map(|piece| &piece.bytes).copied().collect();
-        found(&bytes, &secrets, finished.dropped > 0)
+        let mut ranges = found(&bytes, &secrets, finished.dropped > 0);
+        for prefix in prefixes {
+            ranges.extend(behind(prefix, &bytes, &secrets));
+        }
+        merged(ranges)
     };
     let mut hidden = if secrets.is_empty() {
         [Vec::new(), Vec::new()]
@@ -221,12 +226,35 @@ fn found(bytes: &[u8], needles: &[Vec<u8>], cut: bool) -> Vec<(usize, usize)> {
             ranges.push((place(from), place(to - 1) + 1));
         }
     }
+    merged(ranges)
+}
+
+fn merged(mut ranges: Vec<(usize, usize)>) -> Vec<(usize, usize)> {
     ranges.sort_unstable();
     let mut merged = Vec::new();
     for range in ranges {
         extend(&mut merged, range);
     }
     merged
+}
+
+/// Where `needles` are in the lines that begin with `prefix`, without it.
+fn behind(prefix: &str, bytes: &[u8], needles: &[Vec<u8>]) -> Vec<(usize, usize)> {
+    let (mut text, mut places, mut start) = (Vec::new(), Vec::new(), 0);
+    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+        if line.starts_with(prefix.as_bytes()) {
+            text.extend(&line[prefix.len()..]);
+            places.extend(start + prefix.len()..start + line.len());
+        }
+        start += line.len();
+    }
+    let ranges = found(&text, needles, false).into_iter();
+    let pieces = ranges.flat_map(|(from, to)| {
+        // A line of its own each.
+        let lines = places[from..to].chunk_by(|one, next| one + 1 == *next);
+        lines.map(|line| (line[0], line[line.len() - 1] + 1))
+    });
+    pieces.collect()
 }
 
 /// Where `needles` are, with what `cut` off at the end.
@@ -277,13 +305,15 @@ mod tests {
         };
         let finished = Finished {
             ending: Ending::Exited(0),
+            lost: Vec::new(),
             log: pieces.iter().map(piece).collect(),
             dropped,
             wall: Duration::ZERO,
             running: Vec::new(),
         };
         let secrets: Vec<String> = secrets.iter().map(|s| (*s).to_owned()).collect();
-        log::text(&super::pieces(&finished, &secrets))
+        let prefixes = ["db | ".to_owned()];
+        log::text(&super::pieces(&finished, &secrets, &prefixes))
     }
 
     #[test]
@@ -375,6 +405,14 @@ mod tests {
             masked(&[(Stream::Stdout, "a YWI b 6162")], 0, &["ab"]),
             "a YWI b 6162"
         );
+    }
+
+    #[test]
+    fn a_wrapped_secret_is_masked_between_the_names_of_a_service() {
+        let text = "db | YWxh\nother\ndb | ZGRpbjpv\ndb | cGVuc2VzYW1l\ndb | left\n";
+        let found = masked(&[(Stream::Stdout, text)], 0, &["aladdin:opensesame"]);
+        let expected = "db | ***other\ndb | ***db | ***db | left\n";
+        assert_eq!(found.replace("***\n", "***"), expected);
     }
 
     #[test]
