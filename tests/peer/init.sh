@@ -4,25 +4,27 @@
 #
 #   tests/peer/init.sh JACKAL [PROJECT...]
 #
-# A project is rust, go, web, py, c, cpp, java or chart; all of them by default. Needs the
-# programs of each: cargo, go, node and npm, python3, make and cc, cmake, ninja and c++, mvn
-# and java; and their package indexes. A missing program is a failure.
+# A project is rust, vendored, go, web, py, c, cpp, java, gradle or chart; all of them by
+# default. Needs the programs of each: cargo, go, node and npm, python3, make and cc, cmake,
+# ninja and c++, mvn and java, gradle; and their package indexes. A missing program is a
+# failure.
 here=$(dirname "$(realpath "$0")")
 . "$here/lib.sh"
 jackal=$(realpath "$1")
 shift
 projects=("$@")
-[ $# -gt 0 ] || projects=(rust go web py c cpp java chart)
+[ $# -gt 0 ] || projects=(rust vendored go web py c cpp java gradle chart)
 need python3
 for project in "${projects[@]}"; do
   case $project in
-    rust) need cargo cc ;;
+    rust | vendored) need cargo cc ;;
     go) need go ;;
     web) need node npm ;;
     py) need python3 ;;
     c) need make cc ;;
     cpp) need cmake ninja c++ ;;
     java) need mvn java ;;
+    gradle) need gradle java ;;
   esac
 done
 user_home=$HOME
@@ -30,14 +32,13 @@ begin
 # Toolchains are where their managers put them.
 export HOME=$user_home
 export JACKAL_CACHE=$work/cache
-python3 "$here/monorepo.py" all
+locks=
 for project in "${projects[@]}"; do
   case $project in
-    rust) (cd all/rust && cargo generate-lockfile -q) ;;
-    go) (cd all/go && go mod tidy) ;;
-    web) (cd all/web && npm install --package-lock-only) ;;
-  esac > lock.log 2>&1 || { cat lock.log; fail "no lock file for $project"; }
+    rust | vendored | go | web) locks=$locks,$project ;;
+  esac
 done
+python3 "$here/monorepo.py" all ${locks:+"--lock=${locks#,}"}
 rm all/jackal.yaml all/jackal.pipeline.yaml
 sleep 0.1
 for project in "${projects[@]}"; do

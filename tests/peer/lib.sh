@@ -2,12 +2,16 @@
 # stopped at the end, and counted checks.
 set -euo pipefail
 
-# need PROGRAM...: fails if a program is missing.
+# need PROGRAM...: fails if programs are missing, with what the script's head says of them.
 need() {
-  local peer
+  local peer missing=
   for peer in "$@"; do
-    command -v "$peer" > /dev/null || { echo "missing program: $peer"; exit 1; }
+    command -v "$peer" > /dev/null || missing="$missing $peer"
   done
+  [ -z "$missing" ] && return
+  echo "missing programs:$missing"
+  awk 'NR > 1 && !/^#/ { exit } NR > 1 { print substr($0, 3) }' "$0"
+  exit 1
 }
 
 # Changes to a new folder with its own home, cache and state.

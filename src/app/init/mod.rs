@@ -199,18 +199,20 @@ mod tests {
 
     #[test]
     fn a_makefile_beside_another_project_is_left_alone_unless_it_is_named() {
-        let dir = folder(&[
-            ("makefile", "prog: prog.c\n\tcc -o prog prog.c\n"),
-            ("go.mod", "module example.com/svc\n\ngo 1.22\n"),
-            ("main.go", "package main\n"),
-        ]);
-        let found = init(dir.path(), &[]).unwrap().found;
-        assert_eq!(found, [("go", String::new())]);
-        fs::remove_file(dir.path().join(PIPELINE)).unwrap();
-        let found = init(dir.path(), &["make".to_owned()]).unwrap().found;
-        assert_eq!(found, [("make", String::new())]);
-        let text = fs::read_to_string(dir.path().join(PIPELINE)).unwrap();
-        assert!(text.contains("outputs: [prog]"), "{text}");
+        for makefile in ["GNUmakefile", "makefile", "Makefile"] {
+            let dir = folder(&[
+                (makefile, "prog: prog.c\n\tcc -o prog prog.c\n"),
+                ("go.mod", "module example.com/svc\n\ngo 1.22\n"),
+                ("main.go", "package main\n"),
+            ]);
+            let found = init(dir.path(), &[]).unwrap().found;
+            assert_eq!(found, [("go", String::new())], "{makefile}");
+            fs::remove_file(dir.path().join(PIPELINE)).unwrap();
+            let found = init(dir.path(), &["make".to_owned()]).unwrap().found;
+            assert_eq!(found, [("make", String::new())], "{makefile}");
+            let text = fs::read_to_string(dir.path().join(PIPELINE)).unwrap();
+            assert!(text.contains("outputs: [prog]"), "{text}");
+        }
     }
 
     #[test]
