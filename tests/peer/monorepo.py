@@ -328,6 +328,7 @@ params:
   release: { type: bool, default: false }
   to: { type: string, default: 'oci://registry.example.com/suite' }
 passThroughEnv: [SSL_CERT_FILE, PIP_CERT, NODE_EXTRA_CA_CERTS]
+allowUnpinned: true
 tasks:
   rust:
     run: [cargo, build, --release, --locked]
