@@ -35,6 +35,14 @@ impl Settings {
         self.0.push((name.into(), value.to_string()));
     }
 
+    /// Replaces the value of the setting called `name`, if there is one.
+    pub fn replace(&mut self, name: &str, value: impl Display) {
+        let mut all = self.0.iter_mut();
+        if let Some((_, old)) = all.find(|(key, _)| key == name) {
+            *old = value.to_string();
+        }
+    }
+
     /// The first value of the setting called `name`.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {

@@ -1,5 +1,7 @@
 //! `jackal dev tools`: what tools resolve to, and why.
 
+use std::path::PathBuf;
+
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -15,6 +17,9 @@ use crate::app::{self, ResolvedTool};
 pub(super) struct DevToolsArgs {
     /// Tools as in `tools` of a task [default: well-known ones that are installed]
     names: Vec<String>,
+    /// Pipeline file with `toolchains` [default: those in this folder]
+    #[arg(long, value_name = "FILE")]
+    pipeline: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -24,7 +29,12 @@ pub(super) struct DevToolsArgs {
 
 pub(super) fn run(args: DevToolsArgs) -> Result<(), CommandError> {
     let place = args.place.into_place()?;
-    let found = app::dev_tools(&place, &program_folders(), &args.names)?;
+    let found = app::dev_tools(
+        &place,
+        &program_folders(),
+        &args.names,
+        args.pipeline.as_deref(),
+    )?;
     let (mut tools, mut errors) = (Vec::new(), Vec::new());
     for each in found {
         match each {

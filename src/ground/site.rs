@@ -5,6 +5,8 @@ mod cache;
 mod history;
 mod pins;
 
+pub(crate) use cache::Remembered;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};

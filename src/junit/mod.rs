@@ -280,7 +280,7 @@ impl Report {
         }
     }
 
-    /// What of a failed attempt the report of a later one is to tell.
+    /// The failures of an attempt, bounded, for the report of a later one.
     #[must_use]
     pub fn carried(&self) -> Self {
         let mut suites: Vec<Suite> = Vec::new();
@@ -331,7 +331,7 @@ impl Report {
 /// Suite, class and name of a case.
 type CaseName<'r> = (&'r str, &'r str, &'r str);
 
-/// The failure of an earlier attempt, as a case with the outcome `now` tells it.
+/// The failure of an earlier attempt, as a verdict of a case that ended as `now`.
 fn again(before: &Verdict, now: Outcome) -> Verdict {
     let kind = match (before.kind, now.is_bad()) {
         (VerdictKind::Error, false) => VerdictKind::FlakyError,

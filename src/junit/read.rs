@@ -224,7 +224,7 @@ impl Reading<'_> {
     fn close(&mut self, ended: Open) {
         match (ended, self.open.last_mut()) {
             (Open::Suite(suite), _) => {
-                // Of suites that only hold others, nothing is to be told.
+                // Suites that only hold others have nothing of their own.
                 let is_empty = suite.cases.is_empty() && suite.out.is_empty();
                 if !is_empty || !suite.err.is_empty() || self.open.is_empty() {
                     self.suites.push(suite);

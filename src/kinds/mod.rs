@@ -34,7 +34,8 @@ use crate::cas::tree::Tree;
 use crate::ground::form::OutputForm;
 use crate::ground::inputs::Inputs;
 use crate::ground::marks::{Mark, Marks};
-use crate::ground::site::{Made, Performed, Site};
+use crate::ground::sandbox::Level;
+use crate::ground::site::{Made, Performed, Remembered, Site};
 use crate::ground::{Class, Failure, Readers};
 use crate::oci::{Descriptor, Platform};
 use crate::pipeline::{Instance, Verb};
@@ -69,6 +70,9 @@ pub(crate) struct Prepared {
     pub(crate) form: OutputForm,
     /// The marks of its result.
     pub(crate) marks: Marks,
+    /// Levels of the sandbox above its own, the highest first: what was made there
+    /// counts as well.
+    pub(crate) levels_above: Vec<Level>,
     /// Why its result is never cached: the key does not cover everything that it
     /// reads.
     pub(crate) uncached: Option<&'static str>,
@@ -91,8 +95,39 @@ impl Prepared {
             manifest: None,
             form: OutputForm::Blobs,
             marks: Marks::default(),
+            levels_above: Vec::new(),
             uncached: None,
         }
+    }
+}
+
+/// The setting that says at which level of the sandbox a command runs.
+pub(crate) const LEVEL: &str = "sandbox";
+
+impl Prepared {
+    /// The cached result with its action: one that was made at a higher level of the
+    /// sandbox, or else at its own.
+    pub(crate) fn remembered(&self, site: &Site) -> Result<Option<(Action, Remembered)>, Failure> {
+        // `clean` distrusts only the action itself.
+        let is_clean = site.options.clean && self.marks.has(Mark::Incremental);
+        let above = self.levels_above.iter().filter(|_| !is_clean);
+        let above = above.map(|level| {
+            let mut action = self.action.clone();
+            action.settings.replace(LEVEL, level);
+            action
+        });
+        for action in above.chain([self.action.clone()]) {
+            if let Some(known) = site.remembered(&action.key(), self.form)? {
+                return Ok(Some((action, known)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The level of the sandbox at which its result is made.
+    pub(crate) fn level(&self) -> Option<&str> {
+        let is_command = self.action.kind == "run";
+        self.action.settings.get(LEVEL).filter(|_| is_command)
     }
 }
 

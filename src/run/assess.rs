@@ -107,20 +107,20 @@ async fn judge(
     results: &Results,
 ) -> Result<(Verdict, Option<Done>), Failure> {
     let task = task_of(site, step, results);
-    let prepared = task.prepare().await?;
-    let key = prepared.action.key();
+    let mut prepared = task.prepare().await?;
     let (shared, own) = (Arc::clone(site), step.clone());
-    let (form, unchanged) = (prepared.form, unchanged(step, &prepared));
-    let action = prepared.action.clone();
+    let (query, unchanged) = (prepared.clone(), unchanged(step, &prepared));
     let found = blocking(move || {
-        Ok(match shared.remembered(&key, form)? {
-            Some(known) => Ok(known.result),
-            None => Err(shared.reason(&own.home, &own.name, unchanged, &action)),
+        Ok(match query.remembered(&shared)? {
+            Some((action, known)) => Ok((action, known.result)),
+            None => Err(shared.reason(&own.home, &own.name, unchanged, &query.action)),
         })
     })
     .await?;
     Ok(match found {
-        Ok(result) => {
+        Ok((action, result)) => {
+            let key = action.key();
+            prepared.action = action;
             let performed = Performed {
                 result,
                 cached: true,
@@ -132,6 +132,9 @@ async fn judge(
             let done = task.done(prepared, performed, key);
             (Verdict::Cached(key), Some(done))
         }
-        Err(reason) => (Verdict::Runs { key, reason }, None),
+        Err(reason) => {
+            let key = prepared.action.key();
+            (Verdict::Runs { key, reason }, None)
+        }
     })
 }

@@ -142,20 +142,19 @@ async fn attempt(
     started: &(impl Fn(&str) + Sync),
 ) -> Result<(Done, Status), Failure> {
     let task = task_of(site, step, results);
-    let prepared = task.prepare().await?;
-    let key = prepared.action.key();
-    record.action_key = Some(key.to_string());
+    let mut prepared = task.prepare().await?;
     record.incremental = prepared.marks.has(Mark::Incremental);
     record.unpinned = prepared.marks.has(Mark::Unpinned);
     let (shared, own) = (Arc::clone(site), Arc::clone(step));
     let (form, remembers) = (prepared.form, task.remembers(&prepared));
+    let query = prepared.clone();
     let readers = task.readers(&prepared);
     let marks = prepared.marks;
     let known = blocking(move || {
         if !remembers {
             return Ok(None);
         }
-        let Some(known) = shared.remembered(&key, form)? else {
+        let Some((action, known)) = query.remembered(&shared)? else {
             return Ok(None);
         };
         let placed = place(
@@ -166,11 +165,17 @@ async fn attempt(
             readers,
             marks,
         )?;
-        Ok(Some((known.result, known.report, placed)))
+        Ok(Some((action, known.result, known.report, placed)))
     })
     .await?;
+    if let Some((action, ..)) = &known {
+        prepared.action = action.clone();
+    }
+    let key = prepared.action.key();
+    record.action_key = Some(key.to_string());
+    record.level = prepared.level().map(str::to_owned);
     let (performed, placed) = match known {
-        Some((result, report, placed)) => {
+        Some((_, result, report, placed)) => {
             let performed = Performed {
                 log: site.replayed(&result),
                 result,

@@ -56,6 +56,9 @@ pub struct TaskRecord {
     /// Hex of its action key; absent if it was never known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub action_key: Option<String>,
+    /// The level of the sandbox at which its result was made, if it runs a command.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub level: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub outputs: Vec<OutputRecord>,
     /// Delivered archives, and places that packages were published to.
@@ -222,6 +225,7 @@ impl TaskRecord {
             retried: Vec::new(),
             causes: Vec::new(),
             action_key: None,
+            level: None,
             outputs: Vec::new(),
             files: Vec::new(),
             tests: None,
@@ -294,6 +298,7 @@ impl RunRecord {
             ],
             json!({
                 "task": text, "verb": text, "reason": text, "actionKey": text, "log": text,
+                "level": {"enum": ["namespaces", "landlock", "none"]},
                 "status": {"enum": ["executed", "cached", "skipped", "failed"]},
                 "causes": {"type": "array", "items": cause},
                 "outputs": {"type": "array", "items": output},

@@ -284,3 +284,32 @@ fn what_services_read_is_observed_with_the_command() {
         assert!(said.stdout.contains(line), "{}", said.stdout);
     }
 }
+
+#[test]
+fn dev_tools_knows_the_toolchains_of_pipelines() {
+    let sandbox = Sandbox::new();
+    sandbox.write("sdk/bin/sdkc", "#!/bin/sh\n");
+    sandbox.write("sdk/VERSION", "1\n");
+    let toolchains = "toolchains: { sdk: { mounts: [sdk], path: [sdk/bin], env: { SDK: x }, identity: [sdk/VERSION] } }";
+    let text = format!("kind: JackalPipeline\nversion: 1\nname: p\n{toolchains}\ntasks: {{}}\n");
+    sandbox.write("p.yaml", &text);
+    sandbox.write(
+        "below/q.yaml",
+        text.replace("sdk:", "other:").replace("[sdk", "[../sdk"),
+    );
+    let said = sandbox.run(&["dev", "tools", "sdk"]);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    for part in ["in `toolchains` of the pipeline", "/sdk/VERSION", "SDK=x"] {
+        assert!(said.stdout.contains(part), "{}", said.stdout);
+    }
+    let said = sandbox.run(&["dev", "tools"]);
+    assert!(
+        said.stdout.contains("\nsdk\n") || said.stdout.starts_with("sdk\n"),
+        "{}",
+        said.stdout
+    );
+    let said = sandbox.run(&["dev", "tools", "other", "--pipeline", "below/q.yaml"]);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    let said = sandbox.run(&["dev", "tools", "other"]);
+    assert_eq!(said.code, Some(3), "{}", said.stderr);
+}

@@ -25,6 +25,7 @@ mod init;
 mod kept;
 mod kustomizations;
 mod layouts;
+mod levels;
 mod lint;
 mod lock;
 mod messages;

@@ -508,7 +508,8 @@ fn a_secret_may_be_a_file_that_the_command_sees_and_nothing_keeps() {
         assert_eq!(said.code, Some(0), "{}", said.stderr);
         said.stderr
     };
-    for more in ["", "sandbox: none", "keep: ['~/.config']"] {
+    // The lower level first: it would use the result of the higher one.
+    for more in ["sandbox: none", "", "keep: ['~/.config']"] {
         let stderr = pipeline(more);
         assert!(stderr.contains("| ***\n  | 0\n"), "{stderr}");
         let n = std::fs::read_to_string(sandbox.src().join("n")).unwrap();

@@ -29,6 +29,14 @@ pub enum Level {
     Free,
 }
 
+impl Level {
+    /// Those that enforce more, the strongest first.
+    pub(crate) fn above(self) -> impl Iterator<Item = Self> {
+        let all = [Self::Namespaces, Self::Landlock, Self::Free];
+        all.into_iter().filter(move |level| *level < self)
+    }
+}
+
 impl fmt::Display for Level {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

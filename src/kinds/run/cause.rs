@@ -10,7 +10,7 @@ mod services;
 mod system;
 
 use super::RunWork;
-use super::command::{Failed, RunError, RunTask};
+use super::command::{Failed, Remains, RunError, RunTask};
 use crate::ground::confine::Confinement;
 use crate::ground::inputs::Inputs;
 use crate::ground::link::Lost;
@@ -56,12 +56,12 @@ impl<'s> Scene<'s> {
 
     /// The failure of a command, with its causes.
     pub(super) fn failure(&self, failed: Failed) -> Failure {
-        let Failed {
-            error,
+        let Failed { error, remains } = failed;
+        let Remains {
             stage,
             reported,
             lost,
-        } = failed;
+        } = *remains;
         let mut causes = self.causes(&error, &lost);
         if matches!(error, RunError::Exit { .. }) {
             let report = reported.report.as_deref();

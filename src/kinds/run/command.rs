@@ -230,6 +230,12 @@ fn named(path: &str) -> Result<SafePath, RunError> {
 /// A command that has no result.
 pub(crate) struct Failed {
     pub(crate) error: RunError,
+    pub(crate) remains: Box<Remains>,
+}
+
+/// What there is besides the error.
+#[derive(Default)]
+pub(crate) struct Remains {
     /// Where its folder is kept.
     pub(crate) stage: Option<PathBuf>,
     /// What its tests reported, if it ran.
@@ -242,9 +248,7 @@ impl From<RunError> for Failed {
     fn from(error: RunError) -> Self {
         Self {
             error,
-            stage: None,
-            reported: Reported::default(),
-            lost: Vec::new(),
+            remains: Box::default(),
         }
     }
 }
@@ -404,9 +408,11 @@ impl Staged {
         };
         Err(Failed {
             error,
-            stage,
-            reported,
-            lost,
+            remains: Box::new(Remains {
+                stage,
+                reported,
+                lost,
+            }),
         })
     }
 

@@ -25,6 +25,7 @@ pub(crate) use deliver::Generated;
 pub(crate) use observe::observe;
 pub use observe::{Used, UsedName};
 use programs::Programs;
+pub(crate) use programs::toolchains_in;
 pub use secrets::SecretValue;
 use secrets::Secrets;
 pub use shell::OpenShell;
@@ -282,11 +283,12 @@ impl Kind for RunWork {
             let secrets = secrets.map(|(name, secret)| secret.in_key(name));
             action.pass_through.extend(secrets);
             action.outputs = work.outputs.iter().map(written).collect();
+            let level = level(&site, &work)?;
             let settings = RunSettings {
                 shell: work.verb.shell.clone().unwrap_or_default(),
                 workdir: work.workdir.clone(),
                 // It determines which files the command could read.
-                sandbox: level(&site, &work)?.to_string(),
+                sandbox: level.to_string(),
                 network: work.network,
                 // A caller can start this program as if on another one.
                 machine: machine(),
@@ -311,8 +313,10 @@ impl Kind for RunWork {
                 action.settings.put(name.clone(), value);
             }
             programs::enter(&site, &work, &mut action)?;
+            let above = level.above().filter(|_| work.kept.is_none());
             Ok(Prepared {
                 form: OutputForm::Trees,
+                levels_above: above.collect(),
                 marks: Marks::with(Mark::Incremental, work.kept.is_some())
                     | Marks::with(Mark::Unpinned, work.network),
                 ..Prepared::of(action, inputs::read(&site, &work, &results)?)

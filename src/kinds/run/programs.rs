@@ -123,6 +123,16 @@ pub(super) fn toolchains(
     resolved.collect()
 }
 
+/// All toolchains of a pipeline, with the paths of this machine.
+pub(crate) fn toolchains_in(
+    declared: &BTreeMap<String, Toolchain>,
+    folder: &Path,
+    home: &str,
+) -> BTreeMap<String, Declared> {
+    let names: Vec<String> = declared.keys().cloned().collect();
+    toolchains(declared, &names, folder, home)
+}
+
 impl Programs {
     /// Whether a program is declared under this name.
     pub(super) fn has(&self, name: &str) -> bool {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::Query;
 use super::layouts::names;
-use super::selectors::{self, Read, above, text};
+use super::selectors::{self, Read, ReadFolders, above, text};
 use super::version::{components, is_met};
 use crate::ground::{Class, Failure};
 
@@ -26,7 +26,14 @@ struct Manager {
     files: &'static [(&'static str, Read)],
     /// Files that select one where no other does, below the home.
     defaults: &'static [(&'static str, Read)],
+    /// A file below its own folder that selects versions for folders.
+    overrides: Option<(&'static str, ReadFolders)>,
+    /// The folder of names for versions, below its own; empty: it has none.
+    aliases: &'static str,
 }
+
+/// Maximum number of names for names for a version.
+const MAX_ALIASES: usize = 10;
 
 /// What stands for all versions of a program.
 enum Shims {
@@ -59,6 +66,8 @@ const TABLE: &[Manager] = &[
             ("rust-toolchain.toml", selectors::rust_toolchain),
         ],
         defaults: &[("settings.toml", selectors::rustup_settings)],
+        overrides: Some(("settings.toml", selectors::rustup_overrides)),
+        aliases: "",
     },
     Manager {
         name: "pyenv",
@@ -68,6 +77,8 @@ const TABLE: &[Manager] = &[
         variable: "PYENV_VERSION",
         files: PYTHON,
         defaults: &[("version", selectors::plain)],
+        overrides: None,
+        aliases: "",
     },
     Manager {
         name: "uv",
@@ -77,6 +88,8 @@ const TABLE: &[Manager] = &[
         variable: "UV_PYTHON",
         files: PYTHON,
         defaults: &[],
+        overrides: None,
+        aliases: "",
     },
     Manager {
         name: "nvm",
@@ -86,6 +99,8 @@ const TABLE: &[Manager] = &[
         variable: "",
         files: NODE,
         defaults: &[],
+        overrides: None,
+        aliases: "alias",
     },
     Manager {
         name: "fnm",
@@ -95,6 +110,8 @@ const TABLE: &[Manager] = &[
         variable: "",
         files: NODE,
         defaults: &[],
+        overrides: None,
+        aliases: "",
     },
     Manager {
         name: "volta",
@@ -104,6 +121,8 @@ const TABLE: &[Manager] = &[
         variable: "",
         files: &[("package.json", selectors::volta)],
         defaults: &[("tools/user/platform.json", selectors::volta_platform)],
+        overrides: None,
+        aliases: "",
     },
     Manager {
         name: "asdf",
@@ -113,6 +132,8 @@ const TABLE: &[Manager] = &[
         variable: "ASDF_{TOOL}_VERSION",
         files: &[(".tool-versions", selectors::tool_versions)],
         defaults: &[("../.tool-versions", selectors::tool_versions)],
+        overrides: None,
+        aliases: "",
     },
     Manager {
         name: "mise",
@@ -127,6 +148,8 @@ const TABLE: &[Manager] = &[
             (".tool-versions", selectors::tool_versions),
         ],
         defaults: &[("../../../.config/mise/config.toml", selectors::mise)],
+        overrides: None,
+        aliases: "",
     },
     Manager {
         name: "goenv",
@@ -136,6 +159,8 @@ const TABLE: &[Manager] = &[
         variable: "GOENV_VERSION",
         files: &[(".go-version", selectors::plain)],
         defaults: &[("version", selectors::plain)],
+        overrides: None,
+        aliases: "",
     },
     Manager {
         name: "rbenv",
@@ -145,6 +170,8 @@ const TABLE: &[Manager] = &[
         variable: "RBENV_VERSION",
         files: &[(".ruby-version", selectors::plain)],
         defaults: &[("version", selectors::plain)],
+        overrides: None,
+        aliases: "",
     },
     Manager {
         name: "SDKMAN",
@@ -154,6 +181,8 @@ const TABLE: &[Manager] = &[
         variable: "",
         files: &[(".sdkmanrc", selectors::sdkmanrc)],
         defaults: &[],
+        overrides: None,
+        aliases: "",
     },
 ];
 
@@ -325,12 +354,30 @@ impl Manager {
         });
         let near = near.filter(|(_, wanted)| !wanted.is_empty());
         let nearest = near.max_by_key(|(file, _)| file.components().count());
+        let depth = nearest.as_ref().and_then(|(file, _)| file.parent());
+        let depth = depth.map_or(0, |folder| folder.components().count());
+        if let Some((file, folder, version)) = self.overridden(home, query)
+            && folder.components().count() >= depth
+        {
+            // A choice of this machine: the workspace does not ask for it.
+            let reason = Reason {
+                by: format!(
+                    "the override for {} in {}",
+                    folder.display(),
+                    file.display()
+                ),
+                selected: None,
+            };
+            return (vec![version], reason);
+        }
         if let Some((file, wanted)) = nearest {
             let reason = Reason {
                 by: file.display().to_string(),
                 selected: Some(wanted.join(" ")),
             };
-            return (wanted, reason);
+            let wanted = wanted.into_iter();
+            let wanted = wanted.map(|wanted| self.unaliased(home, wanted, installed));
+            return (wanted.collect(), reason);
         }
         let defaults = self.defaults.iter().find_map(|(name, read)| {
             let file = home.join(name);
@@ -346,6 +393,46 @@ impl Manager {
                 (wanted, reason)
             }
             None => (Vec::new(), Reason::default()),
+        }
+    }
+
+    /// The version that is selected for the folder of the command or the nearest one above
+    /// it, with the file that says so.
+    fn overridden(&self, home: &Path, query: &Query<'_>) -> Option<(PathBuf, PathBuf, String)> {
+        let (name, read) = self.overrides?;
+        let file = home.join(name);
+        let overrides = read(&text(&file)?);
+        let folder = std::fs::canonicalize(query.folder);
+        let folder = folder.unwrap_or_else(|_| query.folder.to_owned());
+        let all = overrides.into_iter();
+        let around = all.filter(|(path, _)| folder.starts_with(path));
+        let (path, version) = around.max_by_key(|(path, _)| path.components().count())?;
+        Some((file, path, version))
+    }
+
+    /// What a name of the manager stands for; anything else as it is.
+    fn unaliased(&self, home: &Path, wanted: String, installed: &[Installed]) -> String {
+        if self.aliases.is_empty() {
+            return wanted;
+        }
+        let mut name = wanted;
+        for _ in 0..MAX_ALIASES {
+            let mut parts = name.split('/');
+            if parts.any(|part| matches!(part, "" | "." | "..")) {
+                break;
+            }
+            let found = text(&home.join(self.aliases).join(&name));
+            let next = found.as_deref().and_then(|text| text.lines().next());
+            match next.map(str::trim).filter(|next| !next.is_empty()) {
+                Some(next) => name = next.to_owned(),
+                None => break,
+            }
+        }
+        // nvm knows these two without a file.
+        let newest = installed.iter().max_by_key(|one| components(&one.version));
+        match newest.filter(|_| matches!(name.as_str(), "node" | "stable")) {
+            Some(newest) => newest.version.clone(),
+            None => name,
         }
     }
 

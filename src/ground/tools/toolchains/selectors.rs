@@ -16,6 +16,9 @@ const MAX_BYTES: u64 = 1 << 20;
 /// Reads which versions of a tool a file selects, the preferred one first.
 pub(super) type Read = fn(text: &str, tool: &str) -> Vec<String>;
 
+/// Reads which versions a file selects for folders.
+pub(super) type ReadFolders = fn(text: &str) -> Vec<(PathBuf, String)>;
+
 /// One version a line.
 pub(super) fn plain(text: &str, _: &str) -> Vec<String> {
     let lines = text.lines().map(str::trim);
@@ -70,6 +73,16 @@ pub(super) fn rust_toolchain(text: &str, tool: &str) -> Vec<String> {
 /// `settings.toml` of rustup.
 pub(super) fn rustup_settings(text: &str, _: &str) -> Vec<String> {
     texts(toml(text).get("default_toolchain"))
+}
+
+/// What `rustup override set` writes to `settings.toml`.
+pub(super) fn rustup_overrides(text: &str) -> Vec<(PathBuf, String)> {
+    let settings = toml(text);
+    let overrides = settings.get("overrides").and_then(Value::as_object);
+    let one = |(folder, version): (&String, &Value)| {
+        Some((PathBuf::from(folder), version.as_str()?.to_owned()))
+    };
+    overrides.into_iter().flatten().filter_map(one).collect()
 }
 
 /// `.tool-versions`: a tool and its versions a line.

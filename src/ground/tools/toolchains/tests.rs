@@ -129,6 +129,74 @@ fn rustup_selects_by_variable_then_file_then_default() {
 }
 
 #[test]
+fn rustup_override_counts_for_its_folder_unless_a_file_is_nearer() {
+    let machine = Machine::new(&[
+        ("home/.cargo/bin/rustup", "rustup"),
+        ("home/.cargo/bin/cargo", "-> rustup"),
+        ("home/.rustup/toolchains/mine/bin/cargo", ""),
+        ("home/.rustup/toolchains/other/bin/cargo", ""),
+        ("home/.rustup/toolchains/usual/bin/cargo", ""),
+        ("work/rust-toolchain", "other\n"),
+    ]);
+    let settings = |folder: &str| {
+        format!(
+            "default_toolchain = \"usual\"\n[overrides]\n\"/elsewhere\" = \"usual\"\n{:?} = \"mine\"\n",
+            machine.at(folder)
+        )
+    };
+    let shim = "home/.cargo/bin/cargo";
+    let of = |name: &str| format!(".rustup/toolchains/{name}/bin/cargo");
+    machine.put("home/.rustup/settings.toml", &settings("work"));
+    assert_eq!(machine.found(shim, None), of("mine"));
+    let Ok(Managed::Found(found)) = machine.ask(shim, None) else {
+        panic!("nothing was found");
+    };
+    assert!(
+        found.reasons[0].contains("the override for"),
+        "{:?}",
+        found.reasons
+    );
+    machine.put("home/.rustup/settings.toml", &settings("work/other"));
+    assert_eq!(machine.found(shim, None), of("other"));
+    machine.put("work/sub/rust-toolchain", "usual\n");
+    machine.put("home/.rustup/settings.toml", &settings("work"));
+    assert_eq!(machine.found(shim, None), of("usual"), "the file is nearer");
+}
+
+#[test]
+fn names_of_nvm_stand_for_versions() {
+    let machine = Machine::new(&[
+        ("home/.nvm/versions/node/v18.1.0/bin/node", ""),
+        ("home/.nvm/versions/node/v20.2.0/bin/node", ""),
+        ("home/.nvm/versions/node/v21.0.0/bin/node", ""),
+        ("home/.nvm/alias/default", "lts/*\n"),
+        ("home/.nvm/alias/lts/*", "lts/iron\n"),
+        ("home/.nvm/alias/lts/iron", "v20.2.0\n"),
+        ("home/.nvm/alias/round", "round\n"),
+    ]);
+    for (wanted, version) in [
+        ("lts/*", "v20.2.0"),
+        ("default", "v20.2.0"),
+        ("lts/iron", "v20.2.0"),
+        ("18", "v18.1.0"),
+        ("node", "v21.0.0"),
+    ] {
+        machine.put("work/.nvmrc", wanted);
+        let found = machine.found("home/.nvm/versions/node/v18.1.0/bin/node", None);
+        assert_eq!(
+            found,
+            format!(".nvm/versions/node/{version}/bin/node"),
+            "{wanted}"
+        );
+    }
+    for wanted in ["round", "../../secret", "lts/none"] {
+        machine.put("work/.nvmrc", wanted);
+        let found = machine.found("home/.nvm/versions/node/v18.1.0/bin/node", None);
+        assert!(found.contains("nvm, which has no "), "{found}");
+    }
+}
+
+#[test]
 fn pyenv_selects_by_file_or_leaves_it_to_the_system() {
     let machine = Machine::new(&[
         ("home/.pyenv/shims/python3", "#!/usr/bin/env bash\n"),
