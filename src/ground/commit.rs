@@ -6,9 +6,10 @@
 //! it is not read. Nothing of the checkout is written.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::disk::{self, TemporaryFolder, scratch_folder};
@@ -17,7 +18,9 @@ use crate::workspace::{Checkout, Tag};
 /// Why Git could not report these facts.
 #[derive(Debug, thiserror::Error)]
 pub enum CommitError {
-    #[error("cannot run git, which `git.tag`, `git.commitTime` and `git.dirty` require")]
+    #[error(
+        "cannot run git, which `git: true`, `git.tag`, `git.commitTime` and `git.dirty` require"
+    )]
     Run(#[source] io::Error),
     #[error("git {command} failed in `{root}`: {message}")]
     Failed {
@@ -45,13 +48,7 @@ pub(crate) fn commit_facts(
         root: checkout.root.clone(),
         message: "the commit has no time".to_owned(),
     })?;
-    let status = [
-        "status",
-        "--porcelain",
-        "--untracked-files=no",
-        "--ignore-submodules=dirty",
-    ];
-    let dirty = !git.ask(&status, None)?.trim().is_empty();
+    let dirty = !git.status()?.is_empty();
     let tag = git.tag(checkout.tags(), sha)?.unwrap_or_default();
     Ok([
         ("commitTime", time.to_string()),
@@ -69,14 +66,18 @@ fn commit_time(commit: &str) -> Option<i64> {
     line.rsplit(' ').nth(1)?.parse().ok()
 }
 
-struct Git<'c> {
+/// Git in a folder of its own.
+pub(super) struct Git<'c> {
     checkout: &'c Checkout,
     path: &'c str,
     folder: TemporaryFolder,
+    /// Where objects are written.
+    objects: PathBuf,
 }
 
 impl<'c> Git<'c> {
-    fn beside(checkout: &'c Checkout, sha: &str, path: &'c str) -> io::Result<Self> {
+    /// With the objects of the checkout and a copy of its index.
+    pub(super) fn beside(checkout: &'c Checkout, sha: &str, path: &'c str) -> io::Result<Self> {
         let folder = scratch_folder()?;
         let own = folder.path();
         for name in ["objects", "refs"] {
@@ -103,10 +104,57 @@ impl<'c> Git<'c> {
             checkout,
             path,
             folder,
+            objects: checkout.common.join("objects"),
         })
     }
 
-    fn ask(&self, arguments: &[&str], input: Option<File>) -> Result<String, CommitError> {
+    /// With objects of its own beside those of the checkout, and without an index.
+    pub(super) fn apart(checkout: &'c Checkout, sha: &str, path: &'c str) -> io::Result<Self> {
+        let mut git = Self::beside(checkout, sha, path)?;
+        let own = git.folder.path();
+        disk::remove(&own.join("index"))?;
+        let objects = own.join("objects");
+        fs::create_dir(objects.join("info"))?;
+        let mut others = disk::create(&objects.join("info/alternates"))?;
+        others.write_all(git.objects.as_os_str().as_encoded_bytes())?;
+        others.write_all(b"\n")?;
+        git.objects = objects;
+        Ok(git)
+    }
+
+    /// Its own folder.
+    pub(super) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The tracked paths that differ from the commit, as `git status --porcelain -z`
+    /// lists them.
+    pub(super) fn status(&self) -> Result<Vec<u8>, CommitError> {
+        let arguments = [
+            "status",
+            "--porcelain",
+            "-z",
+            "--no-renames",
+            "--untracked-files=no",
+            "--ignore-submodules=dirty",
+        ];
+        self.bytes(&arguments, None)
+    }
+
+    pub(super) fn ask(
+        &self,
+        arguments: &[&str],
+        input: Option<File>,
+    ) -> Result<String, CommitError> {
+        let output = self.bytes(arguments, input)?;
+        Ok(String::from_utf8_lossy(&output).into_owned())
+    }
+
+    pub(super) fn bytes(
+        &self,
+        arguments: &[impl AsRef<OsStr>],
+        input: Option<File>,
+    ) -> Result<Vec<u8>, CommitError> {
         let own = self.folder.path();
         let mut command = Command::new("git");
         command
@@ -118,7 +166,7 @@ impl<'c> Git<'c> {
             .env("LC_ALL", "C")
             .env("GIT_DIR", own)
             .env("GIT_WORK_TREE", &self.checkout.root)
-            .env("GIT_OBJECT_DIRECTORY", self.checkout.common.join("objects"))
+            .env("GIT_OBJECT_DIRECTORY", &self.objects)
             .env("GIT_CONFIG_NOSYSTEM", "1")
             .env("GIT_CONFIG_GLOBAL", "/dev/null")
             .env("GIT_NO_LAZY_FETCH", "1")
@@ -127,12 +175,12 @@ impl<'c> Git<'c> {
         let ended = command.output().map_err(CommitError::Run)?;
         if !ended.status.success() {
             return Err(CommitError::Failed {
-                command: arguments[0].to_owned(),
+                command: arguments[0].as_ref().to_string_lossy().into_owned(),
                 root: self.checkout.root.clone(),
                 message: String::from_utf8_lossy(&ended.stderr).trim().to_owned(),
             });
         }
-        Ok(String::from_utf8_lossy(&ended.stdout).into_owned())
+        Ok(ended.stdout)
     }
 
     /// The tag of the commit; of several, the highest version, or else the last name.

@@ -20,6 +20,7 @@ pub(crate) mod marks;
 pub(crate) mod process;
 pub(crate) mod published;
 mod readers;
+pub(crate) mod repository;
 mod running;
 pub mod sandbox;
 pub(crate) mod services;

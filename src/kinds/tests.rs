@@ -94,6 +94,7 @@ fn copying(folder: &std::path::Path, more: &str) -> Work {
         grace: std::time::Duration::from_secs(1),
         sandbox: crate::pipeline::Sandbox::None,
         network: false,
+        git: false,
         writable: Vec::new(),
         services: Vec::new(),
         caches: Vec::new(),

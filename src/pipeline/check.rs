@@ -238,6 +238,7 @@ mod tests {
             ("incremental", "true"),
             ("keep", "[x]"),
             ("caches", "[go]"),
+            ("git", "true"),
             ("writable", "[x]"),
             ("network", "true"),
             ("tools", "[sh]"),

@@ -67,6 +67,10 @@ record! {
         /// starts once the one before is ready, and the command once all are. They are
         /// part of the key.
         services: Services = "services",
+        /// Whether a command sees a small Git repository, which has the commit, its branch,
+        /// its tags, and which tracked files differ from it. All of these are part of the
+        /// key.
+        git: Flag<false> = "git",
         /// Download caches of the command, which are not part of any key: names of tools,
         /// or folders in its home.
         caches: Caches = "caches",
@@ -104,8 +108,9 @@ record! {
 }
 
 /// Keys that apply only to commands: on a task with another verb they are mistakes.
-pub const OF_COMMANDS: [&str; 14] = [
+pub const OF_COMMANDS: [&str; 15] = [
     "caches",
+    "git",
     "grace",
     "incremental",
     "keep",

@@ -42,6 +42,7 @@ mod publish;
 mod pull;
 mod reports;
 mod repositories;
+mod repository;
 mod sandbox;
 mod schemas;
 mod services;

@@ -162,6 +162,16 @@ impl<'s> Scene<'s> {
         found.extend(system::disk_full(&log, self.site.cas.root()));
         found.extend(programs::causes(self, &log));
         found.extend(files::causes(self, &log));
+        if !self.work.git && log.contains(WITHOUT_REPOSITORY) {
+            found.push(Cause {
+                kind: CauseKind::UndeclaredInput,
+                message: "it sees no Git repository".to_owned(),
+                help: format!(
+                    "add `git: true` to the task{} if it asks Git for its commit",
+                    self.work.place.at("git")
+                ),
+            });
+        }
         let offline = self.level == Level::Namespaces && !self.work.network;
         if offline && misses_network(&log) {
             found.push(Cause {
@@ -236,6 +246,9 @@ const WITHOUT_NETWORK: [&str; 9] = [
     "no such host",
     "unable to resolve",
 ];
+
+/// What Git prints outside of a repository.
+const WITHOUT_REPOSITORY: &str = "not a git repository";
 
 fn misses_network(log: &str) -> bool {
     let log = log.to_lowercase();

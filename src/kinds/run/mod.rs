@@ -5,6 +5,7 @@ mod caches;
 mod cause;
 mod command;
 mod deliver;
+mod git;
 mod inputs;
 mod observe;
 mod programs;
@@ -108,6 +109,8 @@ pub struct RunWork {
     pub sandbox: Sandbox,
     /// Whether it may use the network of this machine.
     pub network: bool,
+    /// Whether it sees a repository of Git.
+    pub git: bool,
     /// Inputs that it may rename.
     pub writable: Vec<String>,
     /// What runs beside it.
@@ -240,6 +243,7 @@ impl RunWork {
             grace: settings.grace,
             sandbox: settings.sandbox,
             network: settings.network,
+            git: settings.git,
             writable: settings.writable.clone(),
             services: settings.services.clone(),
             caches: settings.caches.clone(),
@@ -314,12 +318,16 @@ impl Kind for RunWork {
             }
             programs::enter(&site, &work, &mut action)?;
             let above = level.above().filter(|_| work.kept.is_none());
+            let mut inputs = inputs::read(&site, &work, &results)?;
+            if work.git {
+                git::add(&site, &work, &mut inputs)?;
+            }
             Ok(Prepared {
                 form: OutputForm::Trees,
                 levels_above: above.collect(),
                 marks: Marks::with(Mark::Incremental, work.kept.is_some())
                     | Marks::with(Mark::Unpinned, work.network),
-                ..Prepared::of(action, inputs::read(&site, &work, &results)?)
+                ..Prepared::of(action, inputs)
             })
         })
         .await
@@ -431,12 +439,12 @@ fn written(output: &RenderedOutput) -> String {
 }
 
 /// The names of the command's folder and of those above it, as far up as its inputs
-/// climb; empty if they are all in the folder.
+/// climb, its repository included; empty if they are all in the folder.
 fn place(work: &RunWork) -> String {
     let globs = work.globs.iter();
     let named = (work.input_tasks.iter()).filter_map(|task| task.outputs.as_ref());
     let up = globs.chain(named).map(|path| inputs::taken_apart(path).0);
-    let up = up.max().unwrap_or(0);
+    let up = up.chain(git::above(work)).max().unwrap_or(0);
     let top = work.folder.ancestors().nth(up);
     let below = top.and_then(|top| work.folder.strip_prefix(top).ok());
     below
@@ -454,6 +462,9 @@ fn task(site: &Site, work: &RunWork, prepared: &Prepared) -> Result<RunTask, Fai
     let secrets = Secrets::of(work, level)?;
     env.extend(secrets.variables);
     programs.set_variables(&mut env);
+    if work.git {
+        git::set_variables(&mut env);
+    }
     Ok(RunTask {
         argv: services::words(&work.verb, &programs),
         env,
