@@ -127,10 +127,10 @@ impl<'s> Scene<'s> {
         let searched = |log: &str| searched(&services::plain(self, log));
         match error {
             RunError::Exit { code, log } => self.of_exit(*code, searched(log)),
-            RunError::Unready { again, log } => match again {
-                Some(Again::Exit(code)) => self.of_exit(*code, searched(log)),
-                _ => Vec::new(),
-            },
+            RunError::Unready {
+                again: Some(Again::Exit(code)),
+                log,
+            } => self.of_exit(*code, searched(log)),
             RunError::Signaled { signal, log } => system::killed(*signal, &searched(log))
                 .into_iter()
                 .collect(),
