@@ -15,39 +15,63 @@ use super::encode::{FieldSink, Value};
 /// One field of an action's key, as text.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Explained {
+struct Explained {
     /// Name of the field: `env`, `input.file`, ...
-    pub field: String,
+    field: String,
     /// Which entry of the field: a variable's name, a path; empty for single fields.
-    pub label: String,
-    pub value: String,
+    label: String,
+    value: String,
 }
 
 impl Action {
-    /// Lists every field that the key covers, in the key's order.
+    /// Lists every field that the key covers, in the key's order: as JSON, one entry a
+    /// line, so that equal lines need not be parsed.
     #[must_use]
-    pub fn explain(&self) -> Vec<Explained> {
-        let mut sink = TextSink(Vec::new());
+    pub fn explain(&self) -> Vec<u8> {
+        let mut sink = LineSink(b"[".to_vec());
         self.visit(&mut sink);
+        sink.0.extend(b"\n]\n");
         sink.0
     }
 }
 
-struct TextSink(Vec<Explained>);
+/// An entry that is written and not kept.
+#[derive(Serialize)]
+struct Line<'l> {
+    field: &'l str,
+    label: &'l str,
+    value: &'l str,
+}
 
-impl FieldSink for TextSink {
+struct LineSink(Vec<u8>);
+
+impl FieldSink for LineSink {
     fn put(&mut self, field: &'static str, label: &str, value: Value<'_>) {
+        let owned;
         let value = match value {
-            Value::Text(text) => text.to_owned(),
-            Value::Digest(digest) => digest.to_string(),
-            Value::Number(number) => number.to_string(),
-            Value::Flag(flag) => flag.to_string(),
+            Value::Text(text) => text,
+            Value::Flag(flag) => match flag {
+                true => "true",
+                false => "false",
+            },
+            Value::Digest(digest) => {
+                owned = digest.to_string();
+                &owned
+            }
+            Value::Number(number) => {
+                owned = number.to_string();
+                &owned
+            }
         };
-        self.0.push(Explained {
-            field: field.to_owned(),
-            label: label.to_owned(),
+        let begin: &[u8] = if self.0.len() == 1 { b"\n" } else { b",\n" };
+        self.0.extend(begin);
+        let line = Line {
+            field,
+            label,
             value,
-        });
+        };
+        // Texts are always written.
+        let _ = serde_json::to_writer(&mut self.0, &line);
     }
 }
 
@@ -137,13 +161,45 @@ impl fmt::Display for DirtyReason {
     }
 }
 
-/// Compares two explanations. The result is empty if and only if their entries are
-/// equal.
+/// Compares two explanations; `None`: the older one is damaged. The result is empty if
+/// and only if their entries are equal.
 ///
 /// Reasons are sorted: files first, then variables, tools, the command, upstream
 /// outputs and the rest, each by name.
 #[must_use]
-pub fn diff(old: &[Explained], new: &[Explained]) -> Vec<DirtyReason> {
+pub fn diff(old: &[u8], new: &[u8]) -> Option<Vec<DirtyReason>> {
+    let parse = |text: &[u8]| serde_json::from_slice::<Vec<Explained>>(text).ok();
+    let whole = || Some(compare(&parse(old)?, &parse(new)?));
+    let lines = |text| <[u8]>::split_inclusive(text, |byte| *byte == b'\n').collect::<Vec<_>>();
+    let (before, after) = (lines(old), lines(new));
+    let pairs = before.iter().zip(&after);
+    let start = pairs.take_while(|(one, other)| one == other).count();
+    let (before, after) = (&before[start..], &after[start..]);
+    let pairs = before.iter().rev().zip(after.iter().rev());
+    let end = pairs.take_while(|(one, other)| one == other).count();
+    let middle = |lines: &[&[u8]]| -> Option<Vec<Explained>> {
+        let lines = lines[..lines.len() - end].iter();
+        let lines = lines.map(|line| line.trim_ascii_end().strip_suffix(b",").unwrap_or(line));
+        let lines = lines.filter(|line| !matches!(line.trim_ascii(), b"" | b"[" | b"]"));
+        lines
+            .map(|line| serde_json::from_slice(line).ok())
+            .collect()
+    };
+    let (Some(before), Some(after)) = (middle(before), middle(after)) else {
+        return whole();
+    };
+    let reasons = compare(&before, &after);
+    // More of an entry may be in the lines that are equal.
+    match reasons
+        .iter()
+        .all(|reason| reason.change == Change::Changed)
+    {
+        true => Some(reasons),
+        false => whole(),
+    }
+}
+
+fn compare(old: &[Explained], new: &[Explained]) -> Vec<DirtyReason> {
     let (old, new) = (grouped(old), grouped(new));
     let subjects: BTreeSet<_> = old.keys().chain(new.keys()).copied().collect();
     let reason = |place: (Subject, &str)| {
@@ -189,6 +245,10 @@ mod tests {
         tree.into()
     }
 
+    fn reasons(old: &Action, new: &Action) -> Vec<DirtyReason> {
+        diff(&old.explain(), &new.explain()).unwrap()
+    }
+
     fn file(executable: bool) -> InputNode {
         InputNode::File(InputFile {
             executable,
@@ -197,9 +257,52 @@ mod tests {
     }
 
     #[test]
+    fn equal_lines_are_passed_over_without_another_result() {
+        let names: Vec<String> = (0..9).map(|at| format!("src/{at}")).collect();
+        let whole: Vec<(&str, InputNode)> = names
+            .iter()
+            .map(|name| (name.as_str(), file(false)))
+            .collect();
+        let mut base = Action::new("run", 1);
+        base.inputs = with(&whole);
+        base.argv = vec!["cc".into(), "a\nb".into()];
+        let changed = |change: &dyn Fn(&mut Action)| {
+            let mut action = base.clone();
+            change(&mut action);
+            action
+        };
+        let mut one_changed = whole.clone();
+        one_changed[4].1 = file(true);
+        let actions = [
+            base.clone(),
+            changed(&|action| action.inputs = with(&one_changed)),
+            changed(&|action| action.inputs = with(&whole[1..])),
+            changed(&|action| action.inputs = with(&whole[..5])),
+            changed(&|action| action.argv.push("c".into())),
+            changed(&|action| action.argv.clear()),
+            changed(&|action| drop(action.env.insert("A".into(), "b".into()))),
+        ];
+        let entries = |action: &Action| -> Vec<Explained> {
+            serde_json::from_slice(&action.explain()).unwrap()
+        };
+        for old in &actions {
+            for new in &actions {
+                let expected = compare(&entries(old), &entries(new));
+                assert_eq!(reasons(old, new), expected);
+                // As an earlier version wrote it.
+                let before = serde_json::to_vec(&entries(old)).unwrap();
+                assert_eq!(diff(&before, &new.explain()).unwrap(), expected);
+            }
+        }
+        let lines = base.explain();
+        assert_eq!(diff(b"[{", &lines), None);
+        assert_eq!(diff(&lines[..lines.len() / 2], &lines), None);
+    }
+
+    #[test]
     fn equal_actions_give_no_reason() {
         let action = Action::new("run", 1);
-        assert_eq!(diff(&action.explain(), &action.explain()), []);
+        assert_eq!(reasons(&action, &action), []);
     }
 
     #[test]
@@ -213,7 +316,7 @@ mod tests {
         new.env.insert("FOO".into(), "two".into());
         new.argv.push("-O2".into());
         new.tools.insert("cc".into(), Digest::of(b"cc"));
-        let reasons: Vec<_> = diff(&old.explain(), &new.explain())
+        let reasons: Vec<_> = reasons(&old, &new)
             .iter()
             .map(ToString::to_string)
             .collect();
@@ -234,7 +337,7 @@ mod tests {
         old.inputs = with(&[("x", file(false))]);
         let mut new = Action::new("run", 1);
         new.inputs = with(&[("x", InputNode::Link("y".into()))]);
-        let reasons = diff(&old.explain(), &new.explain());
+        let reasons = reasons(&old, &new);
         assert_eq!(reasons.len(), 1);
         assert_eq!(reasons[0].change, Change::Changed);
     }
@@ -247,6 +350,6 @@ mod tests {
             old.settings.put("s", one);
             new.settings.put("s", other);
         }
-        assert_eq!(diff(&old.explain(), &new.explain()).len(), 1);
+        assert_eq!(reasons(&old, &new).len(), 1);
     }
 }

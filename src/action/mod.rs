@@ -21,7 +21,7 @@ use std::sync::Arc;
 use crate::oci::{Digest, Platform};
 
 pub use encode::ActionKey;
-pub use explain::{Explained, diff};
+pub use explain::diff;
 pub use inputs::{InputDirectory, InputError, InputFile, InputNode, InputTree};
 pub use result::{ActionResult, Output};
 pub use settings::{Fields, Settings, SettingsError};

@@ -7,7 +7,7 @@
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::disk::{self, at};
 use crate::oci::Digest;
@@ -37,6 +37,25 @@ impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
+}
+
+/// When a result must be on the disk. One that is lost, or damaged, is a miss.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flush {
+    /// Before it is used.
+    Now,
+    /// When the system writes it, some seconds later: what it names costs less to make
+    /// again than to wait for.
+    Later,
+}
+
+/// How a result got its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Placed {
+    Linked,
+    Renamed,
+    /// There is one already.
+    Known,
 }
 
 impl Cas {
@@ -77,8 +96,9 @@ impl Cas {
         key: &Key,
         value: &[u8],
         needs: &[(Digest, u64)],
+        flush: Flush,
     ) -> Result<bool, CasError> {
-        self.write_result(key, value, needs, false)
+        self.write_result(key, value, needs, flush, false)
     }
 
     /// Records `value` under `key`, replacing an existing result (`--force`).
@@ -91,8 +111,10 @@ impl Cas {
         key: &Key,
         value: &[u8],
         needs: &[(Digest, u64)],
+        flush: Flush,
     ) -> Result<(), CasError> {
-        self.write_result(key, value, needs, true).map(|_| ())
+        self.write_result(key, value, needs, flush, true)
+            .map(|_| ())
     }
 
     fn write_result(
@@ -100,6 +122,7 @@ impl Cas {
         key: &Key,
         value: &[u8],
         needs: &[(Digest, u64)],
+        flush: Flush,
         replace: bool,
     ) -> Result<bool, CasError> {
         if value.len() as u64 > MAX_RESULT {
@@ -114,41 +137,63 @@ impl Cas {
             return Ok(false);
         }
         let target = self.result_path(key);
-        let results = self.results();
-        let dir = target.parent().unwrap_or(&results);
-        if !dir.exists() {
-            fs::create_dir_all(dir).map_err(at(dir))?;
-            sync_dir(&results)?;
-        }
+        let mut bytes = header(key, value);
+        bytes.extend_from_slice(value);
         let temp = self.temp_path()?;
         let written = disk::create_private(&temp).and_then(|mut file| {
-            file.write_all(&header(key, value))?;
-            file.write_all(value)?;
-            file.sync_all()
+            file.write_all(&bytes)?;
+            match flush {
+                Flush::Now => file.sync_all(),
+                Flush::Later => Ok(()),
+            }
         });
         let written = written.map_err(|error| CasError::from(at(&temp)(error)));
-        let placed = written.and_then(|()| {
-            if !replace {
-                // A link never replaces a file: of two writers, the first one wins.
-                match fs::hard_link(&temp, &target) {
-                    Ok(()) => return Ok(true),
-                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                        if self.result(key)?.is_some() {
-                            return Ok(false);
-                        }
-                    }
-                    // The file system has no hard links: use a rename.
-                    Err(_) => {}
-                }
-            }
-            fs::rename(&temp, &target).map_err(at(&target))?;
-            Ok(true)
-        });
-        // It was renamed or never created.
-        let _ = fs::remove_file(&temp);
+        let placed = written.and_then(|()| self.place_result(key, &temp, &target, replace));
+        if !matches!(placed, Ok(Placed::Renamed)) {
+            let _ = fs::remove_file(&temp);
+        }
         let placed = placed?;
-        sync_dir(dir)?;
-        Ok(placed)
+        if flush == Flush::Now {
+            let results = self.results();
+            sync_dir(target.parent().unwrap_or(&results))?;
+            sync_dir(&results)?;
+        }
+        Ok(placed != Placed::Known)
+    }
+
+    /// Gives the unfinished file `temp` its name.
+    fn place_result(
+        &self,
+        key: &Key,
+        temp: &Path,
+        target: &Path,
+        replace: bool,
+    ) -> Result<Placed, CasError> {
+        let results = self.results();
+        let dir = target.parent().unwrap_or(&results);
+        // Most times, the folder is there.
+        let in_folder = |place: &dyn Fn() -> io::Result<()>| match place() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                fs::create_dir_all(dir)?;
+                place()
+            }
+            done => done,
+        };
+        if !replace {
+            // A link never replaces a file: of two writers, the first one wins.
+            match in_folder(&|| fs::hard_link(temp, target)) {
+                Ok(()) => return Ok(Placed::Linked),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    if self.result(key)?.is_some() {
+                        return Ok(Placed::Known);
+                    }
+                }
+                // The file system has no hard links: use a rename.
+                Err(_) => {}
+            }
+        }
+        in_folder(&|| fs::rename(temp, target)).map_err(at(target))?;
+        Ok(Placed::Renamed)
     }
 
     fn results(&self) -> PathBuf {
@@ -183,10 +228,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let cas = Cas::open(dir.path()).unwrap();
         assert_eq!(cas.result(&KEY).unwrap(), None);
-        assert!(cas.put_result(&KEY, b"one", &[]).unwrap());
-        assert!(!cas.put_result(&KEY, b"two", &[]).unwrap());
+        assert!(cas.put_result(&KEY, b"one", &[], Flush::Now).unwrap());
+        assert!(!cas.put_result(&KEY, b"two", &[], Flush::Later).unwrap());
         assert_eq!(cas.result(&KEY).unwrap().unwrap(), b"one");
-        cas.replace_result(&KEY, b"two", &[]).unwrap();
+        cas.replace_result(&KEY, b"two", &[], Flush::Later).unwrap();
         assert_eq!(cas.result(&KEY).unwrap().unwrap(), b"two");
     }
 
@@ -196,27 +241,27 @@ mod tests {
         let cas = Cas::open(dir.path()).unwrap();
         let needs = [(Digest::of(b"abc"), 3)];
         assert!(matches!(
-            cas.put_result(&KEY, b"one", &needs),
+            cas.put_result(&KEY, b"one", &needs, Flush::Later),
             Err(CasError::Missing(_))
         ));
         let mut ingest = cas.ingest().unwrap();
         ingest.write_all(b"abc").unwrap();
         ingest.commit().unwrap();
-        assert!(cas.put_result(&KEY, b"one", &needs).unwrap());
+        assert!(cas.put_result(&KEY, b"one", &needs, Flush::Later).unwrap());
     }
 
     #[test]
     fn a_damaged_result_is_a_miss_and_is_written_again() {
         let dir = tempfile::tempdir().unwrap();
         let cas = Cas::open(dir.path()).unwrap();
-        cas.put_result(&KEY, b"one", &[]).unwrap();
+        cas.put_result(&KEY, b"one", &[], Flush::Now).unwrap();
         let path = cas.result_path(&KEY);
         let sound = fs::read(&path).unwrap();
         for length in 0..sound.len() {
             fs::write(&path, &sound[..length]).unwrap();
             assert_eq!(cas.result(&KEY).unwrap(), None);
         }
-        assert!(cas.put_result(&KEY, b"one", &[]).unwrap());
+        assert!(cas.put_result(&KEY, b"one", &[], Flush::Now).unwrap());
         assert_eq!(cas.result(&KEY).unwrap().unwrap(), b"one");
     }
 }

@@ -75,7 +75,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
-    use crate::cas::{Cas, CasError, Key};
+    use crate::cas::{Cas, CasError, Flush, Key};
     use crate::oci::Digest;
 
     const KEY: Key = Key([7; 32]);
@@ -89,7 +89,8 @@ mod tests {
         let mut ingest = cas.ingest().unwrap();
         ingest.write_all(b"abc").unwrap();
         let (digest, size) = ingest.commit().unwrap();
-        cas.put_result(&KEY, b"result", &[(digest, size)]).unwrap();
+        cas.put_result(&KEY, b"result", &[(digest, size)], Flush::Now)
+            .unwrap();
         digest
     }
 

@@ -13,10 +13,11 @@ mod kept;
 mod prune;
 mod sink;
 mod stage;
+mod stages;
 mod store;
 pub mod tree;
 
-pub use action_cache::Key;
+pub use action_cache::{Flush, Key};
 pub use base::Base;
 pub use check::Checked;
 pub use folder::CacheFolder;

@@ -20,6 +20,7 @@ use crate::oci::{Descriptor, Digest, Hasher};
 
 use super::access;
 use super::folder::{Access, CacheFolder};
+use super::stage::Stage;
 use crate::action::Output;
 use crate::text::with_causes;
 
@@ -157,6 +158,8 @@ pub struct Cas {
     pub(super) wanted: Mutex<HashSet<Digest>>,
     /// A shared lock, held by every process that has the store open.
     pub(super) users: File,
+    /// Working folders that were given back.
+    pub(super) stages: Mutex<Vec<Stage>>,
     access: Access,
 }
 
@@ -193,6 +196,7 @@ impl Cas {
             verified: Mutex::default(),
             accessed: Mutex::default(),
             wanted: Mutex::default(),
+            stages: Mutex::default(),
             users,
             access,
         };
@@ -261,6 +265,28 @@ impl Cas {
     #[must_use]
     pub fn path_of(&self, digest: &Digest) -> PathBuf {
         self.blob_path(digest)
+    }
+
+    /// Replaces the content of the file `path` below the store, as `disk::write_hint` does.
+    ///
+    /// # Errors
+    ///
+    /// The old file then stays as it was.
+    pub(crate) fn write_hint(&self, path: &Path, bytes: &[u8]) -> Result<(), CasError> {
+        // The folder of this process protects it: no lock of its own is needed.
+        let temp = self.temp_path()?;
+        let written = disk::create_private(&temp).and_then(|mut file| file.write_all(bytes));
+        let placed = written.and_then(|()| match fs::rename(&temp, path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                fs::create_dir_all(path.parent().unwrap_or(&self.root))?;
+                fs::rename(&temp, path)
+            }
+            renamed => renamed,
+        });
+        if placed.is_err() {
+            let _ = fs::remove_file(&temp);
+        }
+        Ok(placed.map_err(at(path))?)
     }
 
     /// The lock between processes; released when the file is dropped.

@@ -277,7 +277,11 @@ pub fn remove(path: &Path) -> io::Result<()> {
 /// Removes what is in the folder `top`. Folders in it move to its top before their own
 /// turn, so that neither the stack nor paths grow with their depth. Everything is reached
 /// from descriptors: a process that is still there must not lead this one elsewhere.
-fn empty(top: &Path) -> io::Result<()> {
+///
+/// # Errors
+///
+/// Something in it cannot be removed.
+pub fn empty(top: &Path) -> io::Result<()> {
     let top = rustix::fs::open(top, AT_PLACE, Mode::empty())?;
     let mut moved: u64 = 0;
     let mut folders = vec![None];
@@ -338,8 +342,12 @@ const AT_PLACE: OFlags = OFlags::PATH
 
 /// Lets its owner change what is in the folder.
 fn open_up(folder: &OwnedFd) -> io::Result<()> {
+    const ALL: u32 = 0o700;
+    if rustix::fs::fstat(folder)?.st_mode & ALL == ALL {
+        return Ok(());
+    }
     let path = format!("/proc/self/fd/{}", folder.as_raw_fd());
-    fs::set_permissions(path, Permissions::from_mode(0o700))
+    fs::set_permissions(path, Permissions::from_mode(ALL))
 }
 
 #[cfg(test)]

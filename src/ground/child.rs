@@ -2,12 +2,15 @@
 //! what is left of it.
 
 use std::collections::BTreeMap;
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use nix::sys::signal::SigSet;
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, getpid, kill_process_group, wait};
 use serde::{Deserialize, Serialize};
 
@@ -100,22 +103,84 @@ pub(super) fn start(
     }
 }
 
+/// The signal CHLD, kept from this process while it waits for the end of children.
+struct Ends(SignalFd);
+
+impl Ends {
+    fn awaited() -> nix::Result<Self> {
+        let mask = Self::mask();
+        mask.thread_block()?;
+        let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
+        Ok(Self(SignalFd::with_flags(&mask, flags)?))
+    }
+
+    fn mask() -> SigSet {
+        let mut mask = SigSet::empty();
+        mask.add(nix::sys::signal::Signal::SIGCHLD);
+        mask
+    }
+}
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        // The next command would start with it.
+        let _ = Self::mask().thread_unblock();
+    }
+}
+
 /// Waits for the command `pid`, a child of this process that leads a group, as [`run`]
-/// does.
+/// does. This process ends when the program that asked for the command is gone.
 ///
 /// # Errors
 ///
 /// It cannot be waited for.
 pub(super) fn follow(pid: Pid, end: fn(Pid)) -> Result<Report, String> {
-    end_with_input(pid, end);
+    let ends = Ends::awaited().map_err(|error| during("wait for the command")(error.into()))?;
+    let input = rustix::stdio::stdin();
     loop {
-        match wait(WaitOptions::empty()) {
-            Ok(Some((ended, status))) if ended == pid => {
+        if let Some(status) = reaped(pid).map_err(during("wait for the command"))? {
+            end(pid);
+            return Ok(report(status));
+        }
+        let asked = PollFd::from_borrowed_fd(input, PollFlags::IN);
+        let mut both = [asked, PollFd::new(&ends.0, PollFlags::IN)];
+        // An interrupted call is made again.
+        let _ = poll(&mut both, None);
+        while let Ok(Some(_)) = ends.0.read_signal() {}
+        if both[0].revents().is_empty() {
+            continue;
+        }
+        let mut byte = [0];
+        match rustix::io::read(input, &mut byte) {
+            Ok(1) if byte[0] == STOP => stop(pid),
+            Ok(1) | Err(rustix::io::Errno::INTR) => {}
+            Ok(_) | Err(_) => {
                 end(pid);
-                return Ok(report(status));
+                std::process::exit(1);
             }
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(during("wait for the command")(error.into())),
+        }
+    }
+}
+
+/// How `pid` ended, if it has; collects all other processes that have ended.
+fn reaped(pid: Pid) -> io::Result<Option<WaitStatus>> {
+    loop {
+        match wait(WaitOptions::NOHANG) {
+            Ok(Some((ended, status))) if ended == pid => return Ok(Some(status)),
+            Ok(Some(_)) | Err(rustix::io::Errno::INTR) => {}
+            Ok(None) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Whether this process still has children, once those that have ended are collected.
+pub(super) fn has_children() -> bool {
+    loop {
+        match wait(WaitOptions::NOHANG) {
+            Ok(Some(_)) | Err(rustix::io::Errno::INTR) => {}
+            Ok(None) => return true,
+            Err(_) => return false,
         }
     }
 }
@@ -190,14 +255,18 @@ pub(super) fn report(status: WaitStatus) -> Report {
     }
 }
 
-/// Reports what is running and forwards the request to stop to the command; returns at
-/// the end of the input.
+/// Forwards requests to stop to the command; returns at the end of the input.
 fn listen(command: Pid) {
     let mut byte = [0];
-    while let Ok(1) = io::stdin().lock().read(&mut byte) {
+    while let Ok(1) = rustix::io::read(rustix::stdio::stdin(), &mut byte) {
         if byte[0] == STOP {
-            Report::Running(running::below(getpid())).send();
-            let _ = kill_process_group(command, Signal::TERM);
+            stop(command);
         }
     }
+}
+
+/// Reports what is running, and asks the command to end.
+fn stop(command: Pid) {
+    Report::Running(running::below(getpid())).send();
+    let _ = kill_process_group(command, Signal::TERM);
 }

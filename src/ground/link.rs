@@ -87,6 +87,11 @@ impl Report {
         let _ = rustix::io::write(rustix::stdio::stdin(), &line);
     }
 
+    /// Whether `text` ends with the last report about a command.
+    pub(crate) fn is_last(text: &[u8]) -> bool {
+        text.ends_with(b"\n") && Self::parse(text).last.is_some()
+    }
+
     /// What was reported, with the last report of an end; of a command that was not
     /// started, that.
     pub(crate) fn parse(text: &[u8]) -> Reports {

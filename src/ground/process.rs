@@ -183,11 +183,12 @@ impl Process {
         let id = child.id().and_then(|id| i32::try_from(id).ok());
         let group = Group(id.and_then(Pid::from_raw));
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-        let output = Output::of(stdout, stderr, start);
+        let mut output = Output::of(stdout, stderr, start);
         let terminate = async || group.signal(Signal::TERM);
         let kill = async || group.signal(Signal::KILL);
         let wait = child.wait();
-        let (ending, status) = self.watch(wait, terminate, kill, cancel).await;
+        let watch = self.watch(wait, terminate, kill, cancel);
+        let (ending, status) = output.during(watch).await;
         drop(group);
         let status = status.transpose().map_err(ProcessError::Wait)?;
         let ending = ending.or(status.map(ended)).unwrap_or(Ending::Cancelled);
@@ -207,12 +208,12 @@ impl Process {
             source,
         };
         let plan = self.plan();
-        let launched = launch::launch(through, &plan.place).map_err(refused)?;
+        let launched = launch::launch(through, &plan).map_err(refused)?;
         launched.socket.set_nonblocking(true).map_err(refused)?;
         let socket = UnixStream::from_std(launched.socket).map_err(refused)?;
         let stdout = pipe::Receiver::from_owned_fd(launched.stdout.into()).map_err(refused)?;
         let stderr = pipe::Receiver::from_owned_fd(launched.stderr.into()).map_err(refused)?;
-        let output = Output::of(Some(stdout), Some(stderr), start);
+        let mut output = Output::of(Some(stdout), Some(stderr), start);
         let mut line = serde_json::to_vec(&plan).map_err(|error| refused(error.into()))?;
         line.push(b'\n');
         // Dropping it, on any path, ends the command.
@@ -224,22 +225,33 @@ impl Process {
                 let _ = to.write_all(bytes).await;
             }
         };
-        send(&line).await;
+        output.during(send(&line)).await;
+        let remains = launched.remains;
         let report = async {
             let mut report = Vec::new();
             let mut from = from.take(MAX_REPORT_BYTES);
-            from.read_to_end(&mut report).await.map(|_| report)
+            while !(remains && Report::is_last(&report)) && from.read_buf(&mut report).await? > 0 {}
+            Ok::<_, std::io::Error>((report, from.into_inner()))
         };
         let terminate = async || send(&[STOP]).await;
         let kill = async || drop(to.lock().await.take());
-        let (ending, report) = self.watch(report, terminate, kill, cancel).await;
+        let watch = self.watch(report, terminate, kill, cancel);
+        let (ending, report) = output.during(watch).await;
         // A connection that breaks brings no report.
-        let report = report.and_then(Result::ok).unwrap_or_default();
+        let (report, from) = report.and_then(Result::ok).unzip();
         let Reports {
             running,
             mut lost,
             last,
-        } = Report::parse(&report);
+        } = Report::parse(&report.unwrap_or_default());
+        if let (true, None, Some(Report::Exit(_) | Report::Signal(_))) = (remains, ending, &last)
+            && let (Some(from), Some(to)) = (from, to.into_inner())
+            && let Ok(socket) = from.reunite(to)
+            && let Ok(socket) = socket.into_std()
+            && socket.set_nonblocking(false).is_ok()
+        {
+            launch::keep(through, socket);
+        }
         lost.retain(|lost| lost.service < self.services.len());
         let ending = match (ending, last) {
             (Some(ending), _) => ending,

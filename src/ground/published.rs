@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tokio::sync::Semaphore;
 
 use crate::action::{Action, ActionResult};
-use crate::cas::{Cas, Key};
+use crate::cas::{Cas, Flush, Key};
 use crate::ground::form::OutputForm;
 use crate::ground::threads::blocking;
 use crate::oci::{Descriptor, Reference};
@@ -102,7 +102,7 @@ impl Published {
         let needs: Vec<_> = outputs.iter().map(|o| (o.digest, o.size)).collect();
         let (cas, bytes) = (Arc::clone(cas), result.encode());
         let name = Key(*key.as_bytes());
-        let kept = blocking(move || Ok(cas.put_result(&name, &bytes, &needs)?)).await;
+        let kept = blocking(move || Ok(cas.put_result(&name, &bytes, &needs, Flush::Now)?)).await;
         kept.ok().map(|_| (result, fetched))
     }
 }

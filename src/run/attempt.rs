@@ -150,12 +150,16 @@ async fn attempt(
     let query = prepared.clone();
     let readers = task.readers(&prepared);
     let marks = prepared.marks;
+    let (unchanged, action) = (unchanged(step, &prepared), prepared.action.clone());
+    // Each piece of blocking work wakes another thread, so there are few.
     let known = blocking(move || {
-        if !remembers {
-            return Ok(None);
-        }
-        let Some((action, known)) = query.remembered(&shared)? else {
-            return Ok(None);
+        let known = match remembers {
+            true => query.remembered(&shared)?,
+            false => None,
+        };
+        let Some((action, known)) = known else {
+            let reason = shared.reason(&own.home, &own.name, unchanged, &action);
+            return Ok(Err(reason));
         };
         let placed = place(
             &shared,
@@ -165,17 +169,17 @@ async fn attempt(
             readers,
             marks,
         )?;
-        Ok(Some((action, known.result, known.report, placed)))
+        Ok(Ok((action, known.result, known.report, placed)))
     })
     .await?;
-    if let Some((action, ..)) = &known {
+    if let Ok((action, ..)) = &known {
         prepared.action = action.clone();
     }
     let key = prepared.action.key();
     record.action_key = Some(key.to_string());
     record.level = prepared.level().map(str::to_owned);
     let (performed, placed) = match known {
-        Some((_, result, report, placed)) => {
+        Ok((_, result, report, placed)) => {
             let performed = Performed {
                 log: site.replayed(&result),
                 result,
@@ -186,22 +190,28 @@ async fn attempt(
             };
             (performed, placed)
         }
-        None => {
-            let made = make(&task, step, &prepared, record, started).await;
+        Err(reason) => {
+            record.reason = reason;
+            started(&record.reason);
+            let made = make(&task, step, &prepared, record).await;
             if let Err(failure) = &made
                 && !matches!(failure.class, Class::Cancelled | Class::Verification)
             {
-                record_action(site, step, &prepared, failure.message.clone()).await?;
+                record_failure(site, step, &prepared, failure.message.clone()).await?;
             }
             let performed = made?;
             let (shared, own) = (Arc::clone(site), Arc::clone(step));
-            let outputs = performed.result.outputs.clone();
+            let (outputs, cached) = (performed.result.outputs.clone(), performed.cached);
+            let action = prepared.action.clone();
             let placed = blocking(move || {
                 let trees = shared.trees(form, &outputs)?;
-                place(&shared, &own, &outputs, &trees, readers, marks)
+                let placed = place(&shared, &own, &outputs, &trees, readers, marks)?;
+                if !cached {
+                    shared.record_action(&own.home, &own.name, &action, "");
+                }
+                Ok(placed)
             });
-            let placed = placed.await?;
-            (performed, placed)
+            (performed, placed.await?)
         }
     };
     record.files = placed.files;
@@ -213,7 +223,6 @@ async fn attempt(
     record.bytes_fetched = performed.fetched;
     if !performed.cached {
         record.bytes_made = record.outputs.iter().map(|output| output.size).sum();
-        record_action(site, step, &prepared, String::new()).await?;
     } else {
         record.reason.clear();
         record.attempts = 0;
@@ -227,7 +236,7 @@ async fn attempt(
 }
 
 /// Records the action of a step and the message of its failure, for later explanations.
-async fn record_action(
+async fn record_failure(
     site: &Arc<Site>,
     step: &Arc<Step>,
     prepared: &Prepared,
@@ -247,13 +256,7 @@ async fn make(
     step: &Arc<Step>,
     prepared: &Prepared,
     record: &mut TaskRecord,
-    started: &(impl Fn(&str) + Sync),
 ) -> Result<Performed, Failure> {
-    let (shared, own) = (Arc::clone(task.cx.site), Arc::clone(step));
-    let (unchanged, action) = (unchanged(step, prepared), prepared.action.clone());
-    let reason = move || Ok(shared.reason(&own.home, &own.name, unchanged, &action));
-    record.reason = blocking(reason).await?;
-    started(&record.reason);
     let mut earlier: Vec<Report> = Vec::new();
     loop {
         record.attempts += 1;

@@ -40,6 +40,7 @@ mod pipelines;
 mod plans;
 mod publish;
 mod pull;
+mod remains;
 mod reports;
 mod repositories;
 mod repository;

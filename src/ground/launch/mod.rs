@@ -12,12 +12,12 @@ mod supervise;
 use std::collections::BTreeMap;
 use std::io::{self, IoSlice, PipeReader, Read as _};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::net::{
@@ -27,7 +27,7 @@ use rustix::net::{
 
 use super::confine;
 use super::link::{MAX_REPORT_BYTES, Report};
-use super::sandbox::Level;
+use super::sandbox::{Level, Root};
 pub(crate) use observe::Seen;
 use plan::Purpose;
 pub(crate) use plan::{Place, Plan};
@@ -42,38 +42,89 @@ const CLOSED: &str = "closed";
 /// Says that it has left them.
 const INSIDE: &str = "inside";
 
-/// A process that is to become a command, once it has received a [`Plan`].
+/// Bytes of what roots share that are sent at a time: far less than a socket holds.
+const PIECE_BYTES: usize = 32 << 10;
+
+/// Maximum number of launchers with something that roots share: for each, a process
+/// waits.
+const MAX_SHARED: usize = 32;
+
+/// A process that is to become a command, or to start it, once it has received a
+/// [`Plan`].
 pub(super) struct Launched {
     pub socket: UnixStream,
     pub stdout: PipeReader,
     pub stderr: PipeReader,
+    /// Whether it takes another command when this one has ended: see [`keep`].
+    pub remains: bool,
 }
 
-/// The launchers of this process, by program and whether they are in namespaces.
-type Launchers = BTreeMap<(PathBuf, bool), Launcher>;
+/// The processes of this program that start commands.
+struct Running {
+    launchers: BTreeMap<Serves, Launcher>,
+    /// Processes that wait for a command without a sandbox, by program.
+    idle: Vec<(PathBuf, UnixStream)>,
+}
+
+/// What a launcher is for, with the path of the program.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Serves {
+    /// Commands without namespaces.
+    Machine(PathBuf),
+    /// Launchers in namespaces.
+    Namespaces(PathBuf),
+    /// Commands whose roots share what has this digest.
+    Shared(PathBuf, [u8; 32]),
+}
 
 /// A launcher; it ends when the connection is closed.
 struct Launcher {
     connection: OwnedFd,
-    child: Child,
+    /// `None`: it is the child of another launcher.
+    child: Option<Child>,
 }
 
 /// How long the launchers may take to end, once nothing runs.
 const END: Duration = Duration::from_millis(500);
 
-static LAUNCHERS: Mutex<Launchers> = Mutex::new(BTreeMap::new());
+static RUNNING: Mutex<Running> = Mutex::new(Running {
+    launchers: BTreeMap::new(),
+    idle: Vec::new(),
+});
 
-/// A process of the launcher for a command in `place`.
+fn running() -> MutexGuard<'static, Running> {
+    RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A process of the launcher for the command of `plan`.
 ///
 /// # Errors
 ///
 /// The launcher cannot be started, or has ended.
-pub(super) fn launch(program: &Path, place: &Place) -> io::Result<Launched> {
-    let (namespaces, purpose) = needed(place);
-    start(program, namespaces, purpose)
+pub(super) fn launch(program: &Path, plan: &Plan) -> io::Result<Launched> {
+    let place = &plan.place;
+    let (stdout, output) = io::pipe()?;
+    let (stderr, error) = io::pipe()?;
+    let outputs = [output.as_fd(), error.as_fd()];
+    let remains = matches!(place, Place::Here { rules: None, .. }) && plan.services.is_empty();
+    let socket = match remains {
+        true => worker(program, &outputs)?,
+        false => start(program, place, Purpose::Command, &outputs)?,
+    };
+    Ok(Launched {
+        socket,
+        stdout,
+        stderr,
+        remains,
+    })
 }
 
-/// The same for a command whose output is `terminal`.
+/// Keeps a process that [`remains`](Launched::remains) for another command.
+pub(super) fn keep(program: &Path, socket: UnixStream) {
+    running().idle.push((program.to_owned(), socket));
+}
+
+/// A process for a command whose output is `terminal`, as [`launch`] has it.
 ///
 /// # Errors
 ///
@@ -83,88 +134,178 @@ pub(super) fn launch_on(
     program: &Path,
     place: &Place,
 ) -> io::Result<UnixStream> {
+    let outputs = [terminal.as_fd(), terminal.as_fd()];
+    start(program, place, Purpose::Command, &outputs)
+}
+
+fn start(
+    program: &Path,
+    place: &Place,
+    purpose: Purpose,
+    [output, error]: &[BorrowedFd<'_>; 2],
+) -> io::Result<UnixStream> {
     let (socket, input) = UnixStream::pair()?;
-    let (namespaces, purpose) = needed(place);
-    let terminal = terminal.as_fd();
-    request(
-        program,
-        namespaces,
-        purpose,
-        &[input.as_fd(), terminal, terminal],
-    )?;
+    let streams = [input.as_fd(), *output, *error];
+    let mut running = running();
+    match place {
+        Place::Within(root) => running.request_within(program, root, purpose, &streams)?,
+        Place::Here { .. } | Place::Open { .. } => {
+            running.request(&Serves::Machine(program.to_owned()), purpose, &streams)?;
+        }
+    }
     Ok(socket)
 }
 
-/// Whether a command in `place` needs namespaces, and what for.
-fn needed(place: &Place) -> (bool, Purpose) {
-    match place {
-        Place::Within(root) if root.network => (true, Purpose::Connected),
-        Place::Within(_) => (true, Purpose::Command),
-        Place::Here { .. } | Place::Open { .. } => (false, Purpose::Command),
-    }
-}
-
-fn start(program: &Path, namespaces: bool, purpose: Purpose) -> io::Result<Launched> {
-    let (socket, input) = UnixStream::pair()?;
-    let (stdout, output) = io::pipe()?;
-    let (stderr, error) = io::pipe()?;
-    let streams = [input.as_fd(), output.as_fd(), error.as_fd()];
-    request(program, namespaces, purpose, &streams)?;
-    Ok(Launched {
-        socket,
-        stdout,
-        stderr,
-    })
-}
-
-/// Has the launcher start a process that is connected to `streams`.
-fn request(
-    program: &Path,
-    namespaces: bool,
-    purpose: Purpose,
-    streams: &[BorrowedFd<'_>; 3],
-) -> io::Result<()> {
-    let mut launchers = LAUNCHERS.lock().unwrap_or_else(PoisonError::into_inner);
-    let key = (program.to_owned(), namespaces);
-    // One that was killed is replaced, once.
-    let mut again = true;
+/// A process that has received `outputs` for a command without a sandbox.
+fn worker(program: &Path, outputs: &[BorrowedFd<'_>; 2]) -> io::Result<UnixStream> {
     loop {
-        let launcher = match launchers.get(&key) {
-            Some(launcher) => launcher,
-            None => launchers
-                .entry(key.clone())
-                .or_insert(begin(program, namespaces)?),
+        let idle = {
+            let mut running = running();
+            let place = running.idle.iter().rposition(|(own, _)| own == program);
+            place.map(|place| running.idle.swap_remove(place).1)
         };
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
-        let mut passed = SendAncillaryBuffer::new(&mut space);
-        passed.push(SendAncillaryMessage::ScmRights(streams));
-        let byte = [purpose.byte()];
-        let message = [IoSlice::new(&byte)];
-        match sendmsg(
-            &launcher.connection,
-            &message,
-            &mut passed,
-            SendFlags::NOSIGNAL,
-        ) {
-            Ok(_) => return Ok(()),
-            Err(rustix::io::Errno::PIPE | rustix::io::Errno::CONNRESET) if again => {
-                again = false;
-                launchers.remove(&key);
+        let (socket, is_new) = match idle {
+            Some(socket) => (socket, false),
+            None => {
+                let (socket, input) = UnixStream::pair()?;
+                let null = std::fs::File::options().write(true).open("/dev/null")?;
+                let streams = [input.as_fd(), null.as_fd(), null.as_fd()];
+                let serves = Serves::Machine(program.to_owned());
+                running().request(&serves, Purpose::Worker, &streams)?;
+                (socket, true)
             }
-            Err(error) => return Err(error.into()),
+        };
+        match send(&socket, Purpose::Command.byte(), outputs) {
+            Ok(()) => return Ok(socket),
+            // It was killed meanwhile.
+            Err(_) if !is_new => {}
+            Err(error) => return Err(error),
         }
     }
+}
+
+impl Running {
+    /// Has the launcher for roots with the same part start a process for one in `root`.
+    fn request_within(
+        &mut self,
+        program: &Path,
+        root: &Root,
+        purpose: Purpose,
+        streams: &[BorrowedFd<'_>; 3],
+    ) -> io::Result<()> {
+        let serves = Serves::Shared(program.to_owned(), root.shared.digest());
+        if let Some(launcher) = self.launchers.get(&serves) {
+            match send(&launcher.connection, purpose.byte(), streams) {
+                Err(error) if is_ended(&error) => {}
+                sent => return sent,
+            }
+        }
+        let is_shared = |serves: &Serves| matches!(serves, Serves::Shared(..));
+        if self
+            .launchers
+            .keys()
+            .filter(|serves| is_shared(serves))
+            .count()
+            >= MAX_SHARED
+        {
+            // Each ends when its last command has ended.
+            self.launchers.retain(|serves, _| !is_shared(serves));
+        }
+        let (own, other) = connection()?;
+        let ends = [other.as_fd(); 3];
+        self.request(
+            &Serves::Namespaces(program.to_owned()),
+            Purpose::Shared,
+            &ends,
+        )?;
+        drop(other);
+        let text = serde_json::to_vec(&(&root.at, &root.shared))?;
+        let flags = SendFlags::NOSIGNAL;
+        rustix::net::send(&own, &(text.len() as u64).to_le_bytes(), flags)?;
+        for piece in text.chunks(PIECE_BYTES) {
+            rustix::net::send(&own, piece, flags)?;
+        }
+        send(&own, purpose.byte(), streams)?;
+        let launcher = Launcher {
+            connection: own,
+            child: None,
+        };
+        self.launchers.insert(serves, launcher);
+        Ok(())
+    }
+
+    /// Has the launcher start a process that is connected to `streams`.
+    fn request(
+        &mut self,
+        serves: &Serves,
+        purpose: Purpose,
+        streams: &[BorrowedFd<'_>; 3],
+    ) -> io::Result<()> {
+        // One that was killed is replaced, once.
+        let mut again = true;
+        loop {
+            let launcher = match self.launchers.get(serves) {
+                Some(launcher) => launcher,
+                None => {
+                    let begun = begin(serves)?;
+                    self.launchers.entry(serves.clone()).or_insert(begun)
+                }
+            };
+            match send(&launcher.connection, purpose.byte(), streams) {
+                Err(error) if again && is_ended(&error) => {
+                    again = false;
+                    self.launchers.remove(serves);
+                }
+                sent => return sent,
+            }
+        }
+    }
+}
+
+fn is_ended(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset};
+    matches!(error.kind(), BrokenPipe | ConnectionReset)
+}
+
+/// Sends a byte with open files.
+fn send(to: impl AsFd, byte: u8, files: &[BorrowedFd<'_>]) -> io::Result<()> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
+    let mut passed = SendAncillaryBuffer::new(&mut space);
+    passed.push(SendAncillaryMessage::ScmRights(files));
+    let byte = [byte];
+    let message = [IoSlice::new(&byte)];
+    sendmsg(to, &message, &mut passed, SendFlags::NOSIGNAL)?;
+    Ok(())
+}
+
+fn connection() -> io::Result<(OwnedFd, OwnedFd)> {
+    let flags = SocketFlags::CLOEXEC;
+    Ok(socketpair(
+        AddressFamily::UNIX,
+        SocketType::SEQPACKET,
+        flags,
+        None,
+    )?)
 }
 
 /// Ends the launchers and waits for them, so that what commands cost counts as this
 /// program's.
 pub fn finish() {
-    let launchers = std::mem::take(&mut *LAUNCHERS.lock().unwrap_or_else(PoisonError::into_inner));
+    let (launchers, idle) = {
+        let mut running = running();
+        let idle = std::mem::take(&mut running.idle);
+        (std::mem::take(&mut running.launchers), idle)
+    };
+    drop(idle);
     let end = Instant::now() + END;
-    for mut launcher in launchers.into_values() {
-        drop(launcher.connection);
+    // Those that are children of others end before them.
+    let children: Vec<Child> = launchers
+        .into_values()
+        .filter_map(|launcher| launcher.child)
+        .collect();
+    for mut child in children {
         // One whose command does not end even by a signal is left behind.
-        while let Ok(None) = launcher.child.try_wait()
+        while let Ok(None) = child.try_wait()
             && Instant::now() < end
         {
             std::thread::sleep(Duration::from_micros(200));
@@ -172,13 +313,12 @@ pub fn finish() {
     }
 }
 
-fn begin(program: &Path, namespaces: bool) -> io::Result<Launcher> {
-    let (own, other) = socketpair(
-        AddressFamily::UNIX,
-        SocketType::SEQPACKET,
-        SocketFlags::CLOEXEC,
-        None,
-    )?;
+fn begin(serves: &Serves) -> io::Result<Launcher> {
+    let (program, namespaces) = match serves {
+        Serves::Machine(program) => (program, false),
+        Serves::Namespaces(program) | Serves::Shared(program, _) => (program, true),
+    };
+    let (own, other) = connection()?;
     let mut command = Command::new(program);
     command
         .arg0(NAME)
@@ -193,7 +333,7 @@ fn begin(program: &Path, namespaces: bool) -> io::Result<Launcher> {
         .process_group(0);
     Ok(Launcher {
         connection: own,
-        child: command.spawn()?,
+        child: Some(command.spawn()?),
     })
 }
 
@@ -218,9 +358,12 @@ pub fn best(program: Option<&Path>) -> Level {
 
 fn try_namespaces(program: &Path) -> bool {
     let tried = || -> io::Result<Option<Report>> {
-        let launched = start(program, true, Purpose::Trial)?;
+        let null = std::fs::File::options().write(true).open("/dev/null")?;
+        let outputs = [null.as_fd(), null.as_fd()];
+        let place = Place::Within(Root::trial());
+        let socket = start(program, &place, Purpose::Trial, &outputs)?;
         let mut text = Vec::new();
-        let mut report = launched.socket.take(MAX_REPORT_BYTES);
+        let mut report = socket.take(MAX_REPORT_BYTES);
         report.read_to_end(&mut text)?;
         Ok(Report::parse(&text).last)
     };

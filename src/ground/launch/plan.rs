@@ -77,19 +77,22 @@ pub(crate) enum Place {
 pub(crate) enum Purpose {
     /// A command with a plan.
     Command,
-    /// The same, with the network of this machine.
-    Connected,
+    /// Commands without a sandbox, one after another.
+    Worker,
+    /// A launcher of commands that share a part of their roots.
+    Shared,
     /// To find out whether a root can be made.
     Trial,
 }
 
 impl Purpose {
-    const ALL: [Self; 3] = [Self::Command, Self::Connected, Self::Trial];
+    const ALL: [Self; 4] = [Self::Command, Self::Worker, Self::Shared, Self::Trial];
 
     pub(super) fn byte(self) -> u8 {
         match self {
             Self::Command => b'c',
-            Self::Connected => b'n',
+            Self::Worker => b'w',
+            Self::Shared => b's',
             Self::Trial => b't',
         }
     }

@@ -6,7 +6,7 @@ use std::io::{self, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use fork::Fork;
@@ -17,12 +17,12 @@ use rustix::process::{WaitOptions, wait};
 use super::super::apart::{self, UMASK};
 use super::super::child;
 use super::super::link::{Report, during};
-use super::super::sandbox;
-use super::super::services::{self, Control};
+use super::super::sandbox::{self, Root, Shared, Template};
+use super::super::services::{Control, Streams};
 use super::observe::observe;
 use super::plan::{Place, Plan, Purpose};
-use super::supervise::supervise;
-use super::{CLOSED, INSIDE, NAME, NAMESPACES};
+use super::supervise::{self, supervise};
+use super::{CLOSED, INSIDE, NAME, NAMESPACES, PIECE_BYTES};
 
 /// Maximum length of a plan, in bytes: a command line and its variables.
 const MAX_PLAN_BYTES: usize = 64 << 20;
@@ -53,14 +53,22 @@ pub fn launcher(program: &Path, args: &[OsString]) -> ExitCode {
         });
         refused = Some(left.map_or_else(|why| why, during("start again")));
     }
-    serve(stage == INSIDE, refused.as_deref())
+    serve(&Serves::Launchers, refused.as_deref())
 }
 
 /// The connections of a process that is to be started: its input, output and error
 /// output.
-type Streams = [OwnedFd; 3];
+type Ends = [OwnedFd; 3];
 
-fn serve(inside: bool, refused: Option<&str>) -> ExitCode {
+/// What a launcher starts.
+enum Serves {
+    /// Commands on this machine, or launchers of commands in namespaces.
+    Launchers,
+    /// Commands in namespaces with this part of a root, or the reason why not.
+    Commands(Result<Template, String>),
+}
+
+fn serve(serves: &Serves, refused: Option<&str>) -> ExitCode {
     loop {
         // Those that have ended since.
         while let Ok(Some(_)) = wait(WaitOptions::NOHANG) {}
@@ -69,25 +77,14 @@ fn serve(inside: bool, refused: Option<&str>) -> ExitCode {
             Ok(None) => break,
             Err(_) => return ExitCode::FAILURE,
         };
+        let refused = match (refused, serves) {
+            (Some(why), _) => Some(why.to_owned()),
+            (None, Serves::Commands(Ok(template))) => template.next().err(),
+            (None, Serves::Commands(Err(why))) => Some(why.clone()),
+            (None, Serves::Launchers) => None,
+        };
         match fork::fork() {
-            Ok(Fork::Child) => {
-                let connected = connect(streams);
-                let done = match (connected, refused) {
-                    (Err(error), _) => Err(during("connect the command")(error)),
-                    (_, Some(why)) => Err(why.to_owned()),
-                    _ if inside => {
-                        sandbox::within(purpose == Purpose::Connected, || match purpose {
-                            Purpose::Trial => sandbox::try_root().map(|()| Report::Exit(0)),
-                            Purpose::Command | Purpose::Connected => command(true),
-                        })
-                    }
-                    _ => command(false).map(Some),
-                };
-                if let Some(report) = done.unwrap_or_else(|why| Some(Report::Refused(why))) {
-                    report.send();
-                }
-                return ExitCode::SUCCESS;
-            }
+            Ok(Fork::Child) => return copied(purpose, streams, serves, refused),
             // The caller finds the connection closed.
             Ok(Fork::Parent(_)) | Err(_) => {}
         }
@@ -97,8 +94,69 @@ fn serve(inside: bool, refused: Option<&str>) -> ExitCode {
     ExitCode::SUCCESS
 }
 
+/// Does what a copy of a launcher is for.
+fn copied(purpose: Purpose, streams: Ends, serves: &Serves, refused: Option<String>) -> ExitCode {
+    if let Err(error) = connect(streams) {
+        Report::Refused(during("connect the command")(error)).send();
+        return ExitCode::SUCCESS;
+    }
+    if purpose == Purpose::Shared {
+        return shared(refused);
+    }
+    if purpose == Purpose::Worker && refused.is_none() {
+        return work();
+    }
+    let done = match (refused, serves) {
+        (Some(why), _) => Err(why),
+        (None, Serves::Launchers) => on_this_machine(),
+        (None, Serves::Commands(Ok(template))) => within(template, purpose),
+        (None, Serves::Commands(Err(why))) => Err(why.clone()),
+    };
+    done.unwrap_or_else(Report::Refused).send();
+    ExitCode::SUCCESS
+}
+
+/// Becomes a launcher of commands that share a part of their roots, unless it was
+/// `refused`.
+fn shared(refused: Option<String>) -> ExitCode {
+    let received = receive_shared();
+    let made = refused.map_or(received, Err).and_then(|(at, shared)| {
+        sandbox::apart(|| serve(&Serves::Commands(Template::make(&at, &shared)), None))
+    });
+    // It says why to those that want commands.
+    made.unwrap_or_else(|why| serve(&Serves::Launchers, Some(&why)))
+}
+
+/// The folder on which a part of roots is made, and that part.
+fn receive_shared() -> Result<(PathBuf, Shared), String> {
+    let read = |error: io::Error| during("read what roots share")(error);
+    let mut length = [0; 8];
+    rustix::io::read(rustix::stdio::stdin(), &mut length).map_err(|error| read(error.into()))?;
+    let length = u64::from_le_bytes(length).min(MAX_PLAN_BYTES as u64);
+    let mut text = Vec::new();
+    let mut piece = vec![0; PIECE_BYTES];
+    while (text.len() as u64) < length {
+        match rustix::io::read(rustix::stdio::stdin(), &mut piece) {
+            Ok(0) => return Err(read(io::ErrorKind::UnexpectedEof.into())),
+            Ok(count) => text.extend_from_slice(&piece[..count]),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(read(error.into())),
+        }
+    }
+    serde_json::from_slice(&text).map_err(|error| read(error.into()))
+}
+
 /// The next request; `None`: the program that makes them has ended.
-fn receive() -> io::Result<Option<(Purpose, Streams)>> {
+fn receive() -> io::Result<Option<(Purpose, Ends)>> {
+    let Some((byte, streams)) = receive_files::<3>()? else {
+        return Ok(None);
+    };
+    let purpose = Purpose::of(byte).ok_or(io::ErrorKind::InvalidData)?;
+    Ok(Some((purpose, streams)))
+}
+
+/// A byte, and the files that came with it; `None`: the input has ended.
+fn receive_files<const COUNT: usize>() -> io::Result<Option<(u8, [OwnedFd; COUNT])>> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
     let mut passed = RecvAncillaryBuffer::new(&mut space);
     let mut byte = [0];
@@ -111,20 +169,18 @@ fn receive() -> io::Result<Option<(Purpose, Streams)>> {
     if received.bytes == 0 {
         return Ok(None);
     }
-    let mut streams = Vec::new();
+    let mut files = Vec::new();
     for message in passed.drain() {
-        if let RecvAncillaryMessage::ScmRights(files) = message {
-            streams.extend(files);
+        if let RecvAncillaryMessage::ScmRights(received) = message {
+            files.extend(received);
         }
     }
-    let purpose = Purpose::of(byte[0]);
-    let request = purpose.zip(streams.try_into().ok());
-    request
-        .map(Some)
-        .ok_or_else(|| io::ErrorKind::InvalidData.into())
+    let files = files.try_into();
+    let files = files.map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
+    Ok(Some((byte[0], files)))
 }
 
-fn connect(streams: Streams) -> io::Result<()> {
+fn connect(streams: Ends) -> io::Result<()> {
     let [input, output, error] = streams;
     rustix::stdio::dup2_stdin(input)?;
     rustix::stdio::dup2_stdout(output)?;
@@ -156,30 +212,57 @@ fn first_line(socket: BorrowedFd<'_>) -> io::Result<Vec<u8>> {
     Err(io::ErrorKind::FileTooLarge.into())
 }
 
-/// Runs the command of a plan; in namespaces, as their first process, if it is `inside`
-/// them.
-fn command(inside: bool) -> Result<Report, String> {
+/// Runs the command of a plan without namespaces.
+fn on_this_machine() -> Result<Report, String> {
     let plan = plan()?;
-    match (&plan.place, inside) {
-        (Place::Within(root), true) => sandbox::init(root, |cwd| {
-            // When this process ends, the system ends the rest.
-            let Plan {
-                argv, env, input, ..
-            } = &plan;
-            match plan.services.is_empty() {
-                true => child::run(argv, env, cwd, *input, |_| ()),
-                false => {
-                    let start = |argv: &[String], streams: Option<services::Streams>| {
-                        let input = plan.input_of(streams.is_some());
-                        child::start(argv, env, cwd, input, streams)
-                    };
-                    plan.beside_services(&start, || (), Control::Input)
-                }
+    match &plan.place {
+        Place::Here { cwd, rules } => supervise(&plan, cwd, rules.as_ref()),
+        Place::Open { cwd, seen } => observe(&plan, cwd, seen),
+        Place::Within(_) => Err("it needs namespaces".to_owned()),
+    }
+}
+
+/// Runs the command of a plan as the first process of its namespaces; of a trial, nothing.
+fn within(template: &Template, purpose: Purpose) -> Result<Report, String> {
+    if purpose == Purpose::Trial {
+        template.enter(&Root::trial())?;
+        return Ok(Report::Exit(0));
+    }
+    let plan = plan()?;
+    let Place::Within(root) = &plan.place else {
+        return Err("it needs a root".to_owned());
+    };
+    template.enter(root)?;
+    let Plan {
+        argv, env, input, ..
+    } = &plan;
+    if plan.services.is_empty() {
+        return child::run(argv, env, &root.cwd, *input, |_| sandbox::end());
+    }
+    let start = |argv: &[String], streams: Option<Streams>| {
+        let input = plan.input_of(streams.is_some());
+        child::start(argv, env, &root.cwd, input, streams)
+    };
+    plan.beside_services(&start, sandbox::end, Control::Input)
+}
+
+/// Runs commands without a sandbox, each after the end of the one before.
+fn work() -> ExitCode {
+    supervise::prepare();
+    loop {
+        let streams = match receive_files::<2>() {
+            Ok(Some((_, streams))) => streams,
+            // A request to stop may come when the command has ended.
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => continue,
+            Ok(None) => return ExitCode::SUCCESS,
+            Err(_) => return ExitCode::FAILURE,
+        };
+        let done = plan().and_then(|plan| match &plan.place {
+            Place::Here { cwd, rules: None } if plan.services.is_empty() => {
+                supervise::once(&plan, cwd, streams)
             }
-        }),
-        (Place::Here { cwd, rules }, false) => supervise(&plan, cwd, rules.as_ref()),
-        (Place::Open { cwd, seen }, false) => observe(&plan, cwd, seen),
-        (Place::Within(_), false) => Err("it needs namespaces".to_owned()),
-        (_, true) => Err("it needs a root".to_owned()),
+            _ => Err("it needs a process of its own".to_owned()),
+        });
+        done.unwrap_or_else(Report::Refused).send();
     }
 }

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use fork::Fork;
 use rustix::process::{
-    DumpableBehavior, Pid, Signal, WaitOptions, getpid, kill_process, kill_process_group,
-    set_child_subreaper, set_dumpable_behavior, wait,
+    DumpableBehavior, Pid, Signal, getpid, kill_process, kill_process_group, set_child_subreaper,
+    set_dumpable_behavior,
 };
 
 use super::super::child::{self, Input, Variables};
@@ -29,13 +29,7 @@ pub(super) fn supervise(
     cwd: &Path,
     rules: Option<&Confinement>,
 ) -> Result<Report, String> {
-    // It leads no session yet: it has just been started. The command is to have no
-    // terminal: a question to the user would stop a build.
-    let _ = rustix::process::setsid();
-    // What a command leaves behind becomes this process's child, and can be ended.
-    let _ = set_child_subreaper(Some(getpid()));
-    // Its descriptors and its memory are not for the command.
-    let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    prepare();
     let Plan { argv, env, .. } = plan;
     let start = |argv: &[String], streams: Option<Streams>| {
         let input = plan.input_of(streams.is_some());
@@ -51,6 +45,31 @@ pub(super) fn supervise(
         Some(pid) => child::follow(pid, end),
         None => Ok(Report::Exit(child::NOT_STARTED)),
     }
+}
+
+/// Runs a command without rules, with `streams` as its outputs, and ends all that is left
+/// of it. More may follow.
+pub(super) fn once(plan: &Plan, cwd: &Path, streams: Streams) -> Result<Report, String> {
+    let Plan {
+        argv, env, input, ..
+    } = plan;
+    // Of the outputs, only the command has a copy from here on.
+    match child::start(argv, env, cwd, *input, Some(streams))? {
+        Some(pid) => child::follow(pid, end),
+        None => Ok(Report::Exit(child::NOT_STARTED)),
+    }
+}
+
+/// Makes this process one that has nothing of its starter's, and collects what commands
+/// leave behind.
+pub(super) fn prepare() {
+    // It leads no session yet: it has just been started. The command is to have no
+    // terminal: a question to the user would stop a build.
+    let _ = rustix::process::setsid();
+    // What a command leaves behind becomes this process's child, and can be ended.
+    let _ = set_child_subreaper(Some(getpid()));
+    // Its descriptors and its memory are not for the command.
+    let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
 }
 
 /// Starts a process within the rules: they are for it alone, and keep it from this
@@ -127,14 +146,13 @@ fn end(command: Pid) {
 /// Kills the children of this process, and those that become its own by that.
 fn end_children() {
     for _ in 0..MAX_ROUNDS {
-        let left = children();
-        if left.is_empty() {
+        // To list them costs more than all else here, and most commands leave nothing.
+        if !child::has_children() {
             break;
         }
-        for pid in left {
+        for pid in children() {
             let _ = kill_process(pid, Signal::KILL);
         }
-        while let Ok(Some(_)) = wait(WaitOptions::NOHANG) {}
         std::thread::sleep(Duration::from_millis(1));
     }
 }

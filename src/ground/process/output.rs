@@ -1,5 +1,6 @@
 //! What a command prints, while it runs.
 
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -18,7 +19,9 @@ const DRAIN: Duration = Duration::from_secs(1);
 /// What a command prints, while it runs.
 pub(super) struct Output {
     log: Arc<Mutex<Log>>,
-    readers: tokio::task::JoinSet<()>,
+    readers: Pin<Box<dyn Future<Output = ()> + Send>>,
+    /// Whether all of it is read.
+    ended: bool,
     start: Instant,
 }
 
@@ -32,20 +35,35 @@ impl Output {
         R: AsyncRead + Unpin + Send + 'static,
     {
         let log = Arc::new(Mutex::new(Log::default()));
-        let mut readers = tokio::task::JoinSet::new();
-        readers.spawn(read(stdout, Stream::Stdout, start, Arc::clone(&log)));
-        readers.spawn(read(stderr, Stream::Stderr, start, Arc::clone(&log)));
+        let stdout = read(stdout, Stream::Stdout, start, Arc::clone(&log));
+        let stderr = read(stderr, Stream::Stderr, start, Arc::clone(&log));
         Self {
             log,
-            readers,
+            readers: Box::pin(async {
+                tokio::join!(stdout, stderr);
+            }),
+            ended: false,
             start,
+        }
+    }
+
+    /// Reads until `work` is done.
+    pub(super) async fn during<T>(&mut self, work: impl Future<Output = T>) -> T {
+        let mut work = std::pin::pin!(work);
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut work => return done,
+                () = &mut self.readers, if !self.ended => self.ended = true,
+            }
         }
     }
 
     /// All of it, once the command has ended.
     pub(super) async fn finish(mut self, ending: Ending) -> Finished {
-        let drained = async { while self.readers.join_next().await.is_some() {} };
-        let _ = tokio::time::timeout(DRAIN, drained).await;
+        if !self.ended {
+            let _ = tokio::time::timeout(DRAIN, &mut self.readers).await;
+        }
         let log = std::mem::take(&mut *self.log.lock().unwrap_or_else(PoisonError::into_inner));
         Finished {
             ending,

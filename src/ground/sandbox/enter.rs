@@ -2,20 +2,22 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
+use std::os::fd::AsFd as _;
 use std::path::Path;
+use std::process::ExitCode;
 
 use fork::Fork;
 use rustix::mount::mount_bind;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketType};
 use rustix::process::{Pid, WaitOptions, waitpid};
 use rustix::thread::{
-    CapabilitySet, CapabilitySets, UnshareFlags, capabilities, configure_capability_in_ambient_set,
-    set_capabilities,
+    CapabilitySet, CapabilitySets, LinkNameSpaceType, UnshareFlags, capabilities,
+    configure_capability_in_ambient_set, move_into_link_name_space, set_capabilities,
 };
 
 use super::super::apart;
-use super::super::link::{Report, during};
-use super::init;
+use super::super::link::during;
+use super::mounts::{self, MOUNTS};
 use super::root::{HOST, USER};
 
 /// The rights that making a root needs: to mount, to bring up a network, and to use the
@@ -54,15 +56,37 @@ pub(in crate::ground) fn leave(program: &Path) -> Result<(), String> {
     keep(&NEEDED).map_err(during("keep rights"))
 }
 
-/// Leaves the rest, which each command has for itself, and does the work of the first
-/// process of the new namespaces there. Returns the report in that process, and none
-/// here, once it has ended.
-pub(in crate::ground) fn within(
-    network: bool,
-    first: impl FnOnce() -> Result<Report, String>,
-) -> Result<Option<Report>, String> {
+/// Does the work of the first process of a new namespace of processes, which has its own
+/// mounts; returns once it has ended, in both.
+///
+/// What it starts can be in further such namespaces, each below its own: only to its own
+/// can a process return, and so make another for what it starts next.
+pub(in crate::ground) fn apart(first: impl FnOnce() -> ExitCode) -> Result<ExitCode, String> {
+    let flags = UnshareFlags::NEWNS | UnshareFlags::NEWPID;
+    apart::unshare(flags).map_err(during("make namespaces"))?;
+    match fork::fork().map_err(during("start the first process"))? {
+        Fork::Child => Ok(first()),
+        Fork::Parent(pid) => {
+            let pid = Pid::from_raw(pid);
+            while let Err(rustix::io::Errno::INTR) = waitpid(pid, WaitOptions::empty()) {}
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+/// Makes a namespace of processes for the next one that this process starts; `own` is
+/// that of this process.
+pub(super) fn next(own: &File) -> Result<(), String> {
+    let kind = Some(LinkNameSpaceType::ProcessID);
+    let back = move_into_link_name_space(own.as_fd(), kind).map_err(io::Error::from);
+    back.and_then(|()| apart::unshare(UnshareFlags::NEWPID))
+        .map_err(during("make namespaces"))
+}
+
+/// Leaves the rest, which each command has for itself.
+pub(super) fn leave_rest(network: bool) -> Result<(), String> {
     let _ = rustix::process::setsid();
-    let mut flags = UnshareFlags::NEWNS | UnshareFlags::NEWPID | UnshareFlags::NEWIPC;
+    let mut flags = UnshareFlags::NEWNS | UnshareFlags::NEWIPC;
     if !network {
         flags |= UnshareFlags::NEWNET;
     }
@@ -70,24 +94,17 @@ pub(in crate::ground) fn within(
     if !network {
         raise_loopback().map_err(during("bring up the loopback interface"))?;
     }
-    match fork::fork().map_err(during("start the first process"))? {
-        Fork::Child => first().map(Some),
-        Fork::Parent(pid) => {
-            let pid = Pid::from_raw(pid);
-            while let Err(rustix::io::Errno::INTR) = waitpid(pid, WaitOptions::empty()) {}
-            Ok(None)
-        }
-    }
+    Ok(())
 }
 
 /// Mounts this program's own file read-only: a script whose interpreter is
 /// `/proc/self/exe` opens the file of the process that starts it, which is this program.
 fn shield(program: &Path) -> Result<(), String> {
-    let table = File::open(init::MOUNTS).map_err(during("list mounts"))?;
+    let table = File::open(MOUNTS).map_err(during("list mounts"))?;
     let program = fs::canonicalize(program).map_err(during("find this program"))?;
-    init::system(init::keep_mounts(), "make mounts private", "/")?;
-    init::system(mount_bind(&program, &program), "mount", &program)?;
-    init::read_only(&[program], table)
+    mounts::system(mounts::keep_mounts(), "make mounts private", "/")?;
+    mounts::system(mount_bind(&program, &program), "mount", &program)?;
+    mounts::read_only(&[program], table)
 }
 
 /// Keeps `rights` when the next program starts.

@@ -1,112 +1,223 @@
-//! The first process of a sandbox. Makes the root, starts the command and collects what
-//! ends; when it ends itself, the system ends the rest.
+//! The root of a sandbox: the part that commands share, which is made once, and what the
+//! first process of each sandbox adds. When that process ends, the system ends the rest.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::fs::symlink;
 use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{FileType, Mode, OFlags, StatVfsMountFlags};
+use nix::sys::signal::Signal;
+use rustix::fs::{CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{
-    MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_bind_recursive, mount_change,
-    mount_remount, unmount,
+    MountFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, mount, mount_bind_recursive,
+    mount_move, mount_remount, move_mount, open_tree, unmount,
 };
-use rustix::process::DumpableBehavior;
+use rustix::process::{DumpableBehavior, WaitOptions};
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 
+use super::super::child;
 use super::super::confine;
-use super::super::link::{Report, during};
-use super::filter;
+use super::super::link::during;
+use super::mounts::{MOUNTS, read_only, system};
 use super::overlay::MOUNTING;
-use super::root::Root;
+use super::root::{Mount, PRIVATE, Root, Shared};
+use super::{enter, filter};
 
 /// Parts of `/proc` that change the system, or tell of more than this sandbox. To a
 /// command of root, their files are its own.
 const READ_ONLY: [&str; 5] = ["sys", "sysrq-trigger", "irq", "bus", "fs"];
 
-/// Becomes the first process of its namespace, in `root`, and runs a command there.
-pub(in crate::ground) fn init(
-    root: &Root,
-    command: impl FnOnce(&Path) -> Result<Report, String>,
-) -> Result<Report, String> {
-    make(root)?;
-    drop_rights()?;
-    if root.network {
-        // Sockets without a file belong to the network, which is the machine's.
-        confine::leave_sockets().map_err(|error| format!("leave sockets: {error}"))?;
-    }
-    command(&root.cwd)
+/// Where what is in the store of a root is, until the command has its own.
+const STORE: &str = "/dev/shm";
+const TERMINALS: &str = "/dev/pts";
+/// Where the part of the root is that is to be shown in the folders of a command.
+const ASIDE: &str = TERMINALS;
+/// Where processes are shown first.
+const FIRST: &str = TERMINALS;
+
+/// The part of a root that many commands see, made once: the mounts of the process that
+/// made it, which each command gets a copy of. Nothing in it can be written to.
+pub(in crate::ground) struct Template {
+    store: PathBuf,
+    network: bool,
+    /// What is to be shown in the folders of a command: where it is until then, and its
+    /// path.
+    aside: Vec<(PathBuf, PathBuf)>,
+    /// The namespace of processes of the process that made it.
+    processes: File,
 }
 
-/// Makes a root without a command.
-pub(in crate::ground) fn try_root() -> Result<(), String> {
-    make(&Root::trial())
+impl Template {
+    /// Makes it on the empty folder `at`, and enters it.
+    ///
+    /// # Errors
+    ///
+    /// What could not be made, and why.
+    pub(in crate::ground) fn make(at: &Path, shared: &Shared) -> Result<Self, String> {
+        let processes = File::open("/proc/self/ns/pid").map_err(during("find namespaces"))?;
+        let plain = MountFlags::NOSUID | MountFlags::NODEV;
+        // What commands left in their folders must not lead to another table.
+        let table = File::open(MOUNTS).map_err(during("list mounts"))?;
+        let flags = OpenTreeFlags::OPEN_TREE_CLONE
+            | OpenTreeFlags::AT_RECURSIVE
+            | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+        // Before the new root is in it.
+        let store = open_tree(CWD, &shared.store, flags).map_err(io::Error::from);
+        let store = store.map_err(during(format!("mount {}", shared.store.display())))?;
+        let at = fs::canonicalize(at).map_err(during(format!("find {}", at.display())))?;
+        let made = mount("tmpfs", &at, "tmpfs", plain, c"mode=0755");
+        system(made, "mount", &at)?;
+        let place = Place::open(&at)?;
+        place.fill(shared)?;
+        let mut mounts: Vec<_> = shared.mounts().iter().collect();
+        mounts.sort_by(|one, other| one.to.cmp(&other.to));
+        let is_below = |mount: &&Mount| {
+            let mut folders = shared.folders.iter();
+            folders.any(|folder| mount.to.starts_with(folder))
+        };
+        let (below, mounts): (Vec<_>, Vec<_>) = mounts.into_iter().partition(is_below);
+        let mut sealed = Vec::new();
+        for each in mounts {
+            place.bind(&each.from, &each.to)?;
+            sealed.push(place.of(&each.to));
+        }
+        let mut aside = Vec::new();
+        if !below.is_empty() {
+            let made = mount(
+                "tmpfs",
+                named(&place.folder_for(Path::new(ASIDE))?),
+                "tmpfs",
+                plain,
+                c"",
+            );
+            system(made, "mount", ASIDE)?;
+        }
+        for (number, each) in below.into_iter().enumerate() {
+            let at = Path::new(ASIDE).join(number.to_string());
+            place.bind(&each.from, &at)?;
+            sealed.push(place.of(&at));
+            aside.push((at, each.to.clone()));
+        }
+        for folder in &shared.folders {
+            place.folder_for(folder)?;
+        }
+        place.devices()?;
+        // To mount another of the kind, one must be in sight.
+        show_processes(&named(&place.folder_for(Path::new("/proc"))?))?;
+        read_only(&sealed, table)?;
+        let to = place.folder_for(Path::new(STORE))?;
+        let flags =
+            MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+        system(
+            move_mount(&store, c"", &to, c"", flags),
+            "mount",
+            &shared.store,
+        )?;
+        system(
+            mount_remount(&at, plain | MountFlags::RDONLY | MountFlags::BIND, c""),
+            "make read-only",
+            &at,
+        )?;
+        system(rustix::process::chdir(&at), "enter", &at)?;
+        system(rustix::process::pivot_root(".", "."), "make the root", &at)?;
+        system(unmount(".", UnmountFlags::DETACH), "leave", "/")?;
+        system(rustix::process::chdir("/"), "enter", "/")?;
+        filter::apply()?;
+        Ok(Self {
+            store: shared.store.clone(),
+            network: shared.network(),
+            aside,
+            processes,
+        })
+    }
+
+    /// Makes the next process that this one starts the first of its namespaces.
+    pub(in crate::ground) fn next(&self) -> Result<(), String> {
+        enter::next(&self.processes)
+    }
+
+    /// Makes this process, the first of its namespaces, see only `root`, and drops all its
+    /// rights.
+    pub(in crate::ground) fn enter(&self, root: &Root) -> Result<(), String> {
+        enter::leave_rest(self.network)?;
+        let place = Place::open(Path::new("/"))?;
+        let mut mounts: Vec<_> = root.mounts.iter().collect();
+        mounts.sort_by(|one, other| one.to.cmp(&other.to));
+        for each in mounts {
+            place.bind(&self.stored(&each.from)?, &each.to)?;
+        }
+        for overlay in &root.overlays {
+            let overlay = overlay.moved(&|path| self.stored(path))?;
+            let shown = place.folder_for(&overlay.to)?;
+            system(overlay.mount(&named(&shown)), MOUNTING, &overlay.to)?;
+        }
+        for (at, to) in &self.aside {
+            place.bind(at, to)?;
+        }
+        if !self.aside.is_empty() {
+            system(unmount(ASIDE, UnmountFlags::DETACH), "leave", ASIDE)?;
+        }
+        place.keep(&root.private)?;
+        system(unmount(STORE, UnmountFlags::DETACH), "leave", &self.store)?;
+        own_devices()?;
+        drop_rights()?;
+        if self.network {
+            // Sockets without a file belong to the network, which is the machine's.
+            confine::leave_sockets().map_err(|error| format!("leave sockets: {error}"))?;
+        }
+        Ok(())
+    }
+
+    /// Where `path` of this machine, which is in the store, is now.
+    fn stored(&self, path: &Path) -> Result<PathBuf, String> {
+        let below = path.strip_prefix(&self.store);
+        let below = below.map_err(|_| format!("find {}: it is elsewhere", path.display()))?;
+        Ok(Path::new(STORE).join(below))
+    }
 }
 
-/// Makes the root and enters it.
-fn make(root: &Root) -> Result<(), String> {
-    let plain = MountFlags::NOSUID | MountFlags::NODEV;
-    // What commands left in their folders must not lead to another table.
-    let table = File::open(MOUNTS).map_err(during("list mounts"))?;
-    let at = fs::canonicalize(&root.at);
-    let at = at.map_err(during(format!("find {}", root.at.display())))?;
-    let made = mount("tmpfs", &at, "tmpfs", plain, c"mode=0755");
-    system(made, "mount", &at)?;
-    let place = Place::open(&at)?;
-    for (path, text) in &root.files {
-        let made = place.file(path).and_then(|made| {
-            let mut made = made.ok_or(io::ErrorKind::AlreadyExists)?;
-            made.write_all(text.as_bytes())
-        });
-        made.map_err(during(format!("write {}", path.display())))?;
+/// Ends all other processes of the namespace that this process is the first of.
+pub(in crate::ground) fn end() {
+    // They become its children at the latest when their parents have ended.
+    while child::has_children() {
+        let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(-1), Signal::SIGKILL);
+        let _ = rustix::process::wait(WaitOptions::empty());
     }
-    for (target, path) in &root.links {
-        let made = place
-            .parent(path)
-            .and_then(|(parent, name)| Ok(rustix::fs::symlinkat(target, &parent, name)?));
-        made.map_err(during(format!("link {}", path.display())))?;
-    }
-    let mut mounts: Vec<_> = root.mounts.iter().collect();
-    mounts.sort_by(|one, other| one.to.cmp(&other.to));
-    let mut sealed = Vec::new();
-    for each in mounts {
-        place.bind(&each.from, &each.to)?;
-        sealed.extend((!each.writable).then(|| place.of(&each.to)));
-    }
-    for overlay in &root.overlays {
-        let shown = place.folder_for(&overlay.to)?;
-        system(overlay.mount(&named(&shown)), MOUNTING, &overlay.to)?;
-    }
-    place.devices()?;
-    sealed.extend(place.processes()?);
-    read_only(&sealed, table)?;
+}
+
+/// Mounts `/proc` at `at`.
+fn show_processes(at: &Path) -> Result<(), String> {
+    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    system(mount("proc", at, "proc", flags, c""), "mount", "/proc")
+}
+
+/// Processes, terminals and shared memory of its own for the command.
+fn own_devices() -> Result<(), String> {
+    let plain = MountFlags::NOSUID | MountFlags::NOEXEC;
+    let shared = plain | MountFlags::NODEV;
     system(
-        mount_remount(&at, plain | MountFlags::RDONLY | MountFlags::BIND, c""),
-        "make read-only",
-        &at,
+        mount("tmpfs", STORE, "tmpfs", shared, c"mode=1777"),
+        "mount",
+        STORE,
     )?;
-    system(rustix::process::chdir(&at), "enter", &at)?;
-    system(rustix::process::pivot_root(".", "."), "make the root", &at)?;
-    system(unmount(".", UnmountFlags::DETACH), "leave", "/")?;
-    system(rustix::process::chdir("/"), "enter", "/")
-}
-
-/// Makes mounts of this process invisible to others.
-pub(super) fn keep_mounts() -> rustix::io::Result<()> {
-    let kept = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
-    mount_change("/", kept)
-}
-
-pub(super) fn system(
-    done: rustix::io::Result<()>,
-    what: &str,
-    path: impl AsRef<Path>,
-) -> Result<(), String> {
-    let path = path.as_ref().display();
-    done.map_err(|error| format!("{what} {path}: {}", io::Error::from(error)))
+    // One can be mounted only while another is in sight.
+    show_processes(Path::new(FIRST))?;
+    system(unmount("/proc", UnmountFlags::DETACH), "leave", "/proc")?;
+    system(mount_move(FIRST, "/proc"), "mount", "/proc")?;
+    for part in READ_ONLY.map(|name| Path::new("/proc").join(name)) {
+        match mount_bind_recursive(&part, &part) {
+            Err(Errno::NOENT) => continue,
+            done => system(done, "mount", &part)?,
+        }
+        let flags = MountFlags::BIND | MountFlags::RDONLY | shared;
+        system(mount_remount(&part, flags, c""), "make read-only", &part)?;
+    }
+    let options = c"newinstance,ptmxmode=0666,mode=620";
+    let made = mount("devpts", TERMINALS, "devpts", plain, options);
+    system(made, "mount", TERMINALS)
 }
 
 /// The folder on which a root is made. Places in it are reached from its descriptor, and
@@ -208,25 +319,56 @@ impl<'a> Place<'a> {
         system(mount_bind_recursive(from, named(&shown)), "mount", to)
     }
 
-    /// Terminals and shared memory of its own; the other devices are mounts.
-    fn devices(&self) -> Result<(), String> {
-        let plain = MountFlags::NOSUID | MountFlags::NOEXEC;
-        let shared = self.folder_for(Path::new("/dev/shm"))?;
-        let made = mount(
-            "tmpfs",
-            named(&shared),
-            "tmpfs",
-            plain | MountFlags::NODEV,
-            c"mode=1777",
-        );
-        system(made, "mount", "/dev/shm")?;
-        let terminals = self.folder_for(Path::new("/dev/pts"))?;
-        let options = c"newinstance,ptmxmode=0666,mode=620";
+    /// Makes the files and links of `shared`.
+    fn fill(&self, shared: &Shared) -> Result<(), String> {
+        for (path, text) in shared.files() {
+            self.write(path, text)?;
+        }
+        for (target, path) in shared.links() {
+            let made = self
+                .parent(path)
+                .and_then(|(parent, name)| Ok(rustix::fs::symlinkat(target, &parent, name)?));
+            made.map_err(during(format!("link {}", path.display())))?;
+        }
+        Ok(())
+    }
+
+    fn write(&self, path: &Path, text: &str) -> Result<(), String> {
+        let made = self.file(path).and_then(|made| {
+            let mut made = made.ok_or(io::ErrorKind::AlreadyExists)?;
+            made.write_all(text.as_bytes())
+        });
+        made.map_err(during(format!("write {}", path.display())))
+    }
+
+    /// Keeps files in memory that only this process, and what it starts, can see.
+    fn keep(&self, files: &[(PathBuf, String)]) -> Result<(), String> {
+        if files.is_empty() {
+            return Ok(());
+        }
+        let plain = MountFlags::NOSUID | MountFlags::NODEV;
+        let folder = named(&self.folder_for(Path::new(PRIVATE))?);
         system(
-            mount("devpts", named(&terminals), "devpts", plain, options),
+            mount("tmpfs", folder, "tmpfs", plain, c"mode=0755"),
             "mount",
-            "/dev/pts",
+            PRIVATE,
         )?;
+        for (path, text) in files {
+            self.write(path, text)?;
+        }
+        let sealed = plain | MountFlags::RDONLY | MountFlags::BIND;
+        system(
+            mount_remount(PRIVATE, sealed, c""),
+            "make read-only",
+            PRIVATE,
+        )
+    }
+
+    /// Places for what each command has for itself; the other devices are mounts.
+    fn devices(&self) -> Result<(), String> {
+        for name in [STORE, TERMINALS, "/run", "/var/tmp"] {
+            self.folder_for(Path::new(name))?;
+        }
         for (target, name) in [
             ("pts/ptmx", "/dev/ptmx"),
             ("/proc/self/fd", "/dev/fd"),
@@ -236,91 +378,12 @@ impl<'a> Place<'a> {
         ] {
             symlink(target, self.of(name)).map_err(during(format!("link {name}")))?;
         }
-        for name in ["/run", "/var/tmp"] {
-            self.folder_for(Path::new(name))?;
-        }
         Ok(())
     }
-
-    /// Returns the parts that are to become read-only.
-    fn processes(&self) -> Result<Vec<PathBuf>, String> {
-        let proc = self.of("/proc");
-        let folder = self.folder_for(Path::new("/proc"))?;
-        let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
-        let made = mount("proc", named(&folder), "proc", flags, c"");
-        system(made, "mount", "/proc")?;
-        let parts = READ_ONLY.map(|name| proc.join(name)).into_iter();
-        let parts: Vec<PathBuf> = parts.filter(|part| part.exists()).collect();
-        for part in &parts {
-            system(mount_bind_recursive(part, part), "mount", part)?;
-        }
-        Ok(parts)
-    }
 }
 
-/// The mounts of this process.
-pub(super) const MOUNTS: &str = "/proc/self/mountinfo";
-
-/// Makes the mounts at `paths`, which have no links, and those below them, read-only;
-/// `table` lists all mounts. A mount keeps the flags that it has here: a process may not
-/// clear those of another user's.
-pub(super) fn read_only(paths: &[impl AsRef<Path>], table: File) -> Result<(), String> {
-    let all = mounts(table).map_err(during("list mounts"))?;
-    for top in paths.iter().map(AsRef::as_ref) {
-        if !all.iter().any(|mounted| mounted == top) {
-            return Err(format!("make read-only {}: it is no mount", top.display()));
-        }
-    }
-    let held = |mounted: &&PathBuf| paths.iter().any(|top| mounted.starts_with(top.as_ref()));
-    for mounted in all.iter().filter(held) {
-        let kept = rustix::fs::statvfs(mounted)
-            .map_or_else(|_| MountFlags::empty(), |facts| flags_of(facts.f_flag));
-        let flags = MountFlags::BIND | MountFlags::RDONLY | kept;
-        let done = mount_remount(mounted, flags, c"");
-        system(done, "make read-only", mounted)?;
-    }
-    Ok(())
-}
-
-fn flags_of(found: StatVfsMountFlags) -> MountFlags {
-    let pairs = [
-        (StatVfsMountFlags::NOSUID, MountFlags::NOSUID),
-        (StatVfsMountFlags::NODEV, MountFlags::NODEV),
-        (StatVfsMountFlags::NOEXEC, MountFlags::NOEXEC),
-        (StatVfsMountFlags::NOATIME, MountFlags::NOATIME),
-        (StatVfsMountFlags::NODIRATIME, MountFlags::NODIRATIME),
-        (StatVfsMountFlags::RELATIME, MountFlags::RELATIME),
-    ];
-    let kept = pairs
-        .iter()
-        .filter(|(found_as, _)| found.contains(*found_as));
-    kept.map(|(_, flag)| *flag).collect()
-}
-
-fn mounts(mut table: File) -> io::Result<Vec<PathBuf>> {
-    let mut text = String::new();
-    table.read_to_string(&mut text)?;
-    let points = text.lines().filter_map(|line| line.split(' ').nth(4));
-    let mut found: Vec<PathBuf> = points.map(|point| PathBuf::from(unescape(point))).collect();
-    found.dedup();
-    Ok(found)
-}
-
-/// A path of the mount table, in which some characters are octal numbers.
-fn unescape(text: &str) -> String {
-    [
-        ("\\040", " "),
-        ("\\011", "\t"),
-        ("\\012", "\n"),
-        ("\\134", "\\"),
-    ]
-    .iter()
-    .fold(text.to_owned(), |text, (code, character)| {
-        text.replace(code, character)
-    })
-}
-
-/// Drops all rights of this process, and of what it starts.
+/// Drops all rights of this process, and of what it starts. The filter of system calls is
+/// that of the process that started this one, and with it the end of new privileges.
 fn drop_rights() -> Result<(), String> {
     let rights = CapabilitySets {
         effective: CapabilitySet::empty(),
@@ -329,10 +392,8 @@ fn drop_rights() -> Result<(), String> {
     };
     let dropped = rustix::thread::clear_ambient_capability_set()
         .and_then(|()| set_capabilities(None, rights))
-        .and_then(|()| rustix::thread::set_no_new_privs(true))
         .and_then(|()| rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable));
     dropped
         .map_err(io::Error::from)
-        .map_err(during("drop rights"))?;
-    filter::apply()
+        .map_err(during("drop rights"))
 }

@@ -8,15 +8,16 @@
 mod enter;
 mod filter;
 mod init;
+mod mounts;
 mod overlay;
 mod root;
 
 use std::fmt;
 
-pub(in crate::ground) use enter::{leave, within};
-pub(in crate::ground) use init::{init, try_root};
+pub(in crate::ground) use enter::{apart, leave};
+pub(in crate::ground) use init::{Template, end};
 pub(crate) use overlay::Overlay;
-pub(crate) use root::{HOME, Root, TEMPORARY, WORK};
+pub(crate) use root::{HOME, PRIVATE, Root, Shared, TEMPORARY, WORK};
 
 /// What enforces that a command uses what it declares, from the strongest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -31,6 +31,20 @@ impl Overlay {
         why.starts_with(MOUNTING)
     }
 
+    /// The same folders where `find` says they are.
+    pub(super) fn moved(
+        &self,
+        find: &dyn Fn(&Path) -> Result<PathBuf, String>,
+    ) -> Result<Self, String> {
+        let lower = self.lower.iter().map(|folder| find(folder));
+        Ok(Self {
+            lower: lower.collect::<Result<_, _>>()?,
+            upper: find(&self.upper)?,
+            work: find(&self.work)?,
+            to: self.to.clone(),
+        })
+    }
+
     /// Shows the folders at `at`.
     pub(super) fn mount(&self, at: &Path) -> rustix::io::Result<()> {
         let options = CString::new(self.options()).map_err(|_| Errno::INVAL)?;

@@ -1,18 +1,22 @@
 //! The only code that looks up, makes and records results.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{Made, Performed, Site, held};
 use crate::action::{Action, ActionKey, ActionResult, Output};
-use crate::cas::Key;
 use crate::cas::tree::{self, Tree};
+use crate::cas::{Flush, Key};
 use crate::ground::form::OutputForm;
 use crate::ground::published::Published;
 use crate::ground::threads::blocking;
 use crate::ground::{Failure, log};
 use crate::junit::{self, Budget, Report};
 use crate::oci::Digest;
+
+/// How long work may take whose result need not survive a power failure of the next
+/// seconds.
+const CHEAP: Duration = Duration::from_secs(2);
 
 /// A cached result.
 pub(crate) struct Remembered {
@@ -175,6 +179,10 @@ impl Site {
             reports: reports.as_ref().map(|reports| reports.digest),
             wall_ms: u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX),
         };
+        let flush = match start.elapsed() < CHEAP {
+            true => Flush::Later,
+            false => Flush::Now,
+        };
         let site = Arc::clone(self);
         let kept = result.clone();
         let (also, log) = (made.also, made.log);
@@ -194,9 +202,9 @@ impl Site {
             let (name, bytes) = (Key(*key.as_bytes()), kept.encode());
             // A result whose blobs are missing must be replaced.
             if site.options.force || site.remembered(&key, form)?.is_none() {
-                site.cas.replace_result(&name, &bytes, &needs)?;
+                site.cas.replace_result(&name, &bytes, &needs, flush)?;
             } else {
-                site.cas.put_result(&name, &bytes, &needs)?;
+                site.cas.put_result(&name, &bytes, &needs, flush)?;
             }
             Ok(())
         })

@@ -4,8 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::Site;
-use crate::action::{Action, Explained, diff};
-use crate::disk;
+use crate::action::{Action, diff};
 
 impl Site {
     fn action_file(&self, home: &Path, task: &str) -> PathBuf {
@@ -30,12 +29,10 @@ impl Site {
             return "--force".to_owned();
         }
         let bytes = fs::read(self.action_file(home, step)).ok();
-        let Some(old) =
-            bytes.and_then(|bytes| serde_json::from_slice::<Vec<Explained>>(&bytes).ok())
-        else {
+        let compare = |old: Vec<u8>| diff(&old, &action.explain());
+        let Some(reasons) = bytes.and_then(compare) else {
             return "never run here".to_owned();
         };
-        let reasons = diff(&old, &action.explain());
         let failure = self.last_failure(home, step);
         if let (Some(failure), true) = (&failure, reasons.is_empty()) {
             return format!("it failed last time: {failure}");
@@ -67,13 +64,10 @@ impl Site {
     /// ignored.
     pub(crate) fn record_action(&self, home: &Path, task: &str, action: &Action, failed: &str) {
         let path = self.action_file(home, task);
-        let Ok(bytes) = serde_json::to_vec(&action.explain()) else {
-            return;
-        };
-        drop(disk::write_hint(&path, &bytes));
+        drop(self.cas.write_hint(&path, &action.explain()));
         let path = failure_beside(&path);
         if !failed.is_empty() {
-            drop(disk::write_hint(&path, failed.as_bytes()));
+            drop(self.cas.write_hint(&path, failed.as_bytes()));
         } else if path.exists() {
             drop(fs::remove_file(&path));
         }

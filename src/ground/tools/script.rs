@@ -15,9 +15,10 @@ pub(super) fn candidates(folders: &[PathBuf], name: &str) -> Vec<PathBuf> {
 
 /// The program at `path`, with all links resolved: the target is what runs.
 pub(super) fn program(path: &Path) -> Option<PathBuf> {
-    let real = std::fs::canonicalize(path).ok()?;
-    let facts = std::fs::metadata(&real).ok()?;
-    disk::is_program(&facts).then_some(real)
+    // Of most folders on a path, it is in none, which one question tells.
+    let facts = std::fs::metadata(path).ok()?;
+    let real = disk::is_program(&facts).then(|| std::fs::canonicalize(path));
+    real?.ok()
 }
 
 /// Largest script that is searched for programs, in bytes: 64 KiB. Wrappers are short.

@@ -281,7 +281,7 @@ fn confine(
         readable: program.into_iter().map(Path::to_owned).collect(),
     };
     if level == Level::Namespaces {
-        let mut root = Root::new(folder("made"), &confinement, true);
+        let mut root = Root::new(folder("made"), "/".into(), &confinement, true);
         for path in &confinement.writable {
             let real = std::fs::canonicalize(path)?;
             root.writable(real.clone(), path);

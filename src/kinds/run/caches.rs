@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use locks::{Expected, Place};
 
 use crate::archive::SafePath;
-use crate::cas::{Cas, CasError, Kept, Key};
+use crate::cas::{Cas, CasError, Flush, Kept, Key};
 use crate::disk::{Enclosure, Rights, at};
 use crate::ground::inputs::Inputs;
 use crate::oci::Digest;
@@ -270,9 +270,14 @@ impl Open {
                 continue;
             }
             let value = format!("{} {size}", digest.hex());
-            cas.put_result(&key(&expected.name), value.as_bytes(), &[(digest, size)])?;
+            cas.put_result(
+                &key(&expected.name),
+                value.as_bytes(),
+                &[(digest, size)],
+                Flush::Now,
+            )?;
             if let (Place::InRegistry { source, .. }, Some(folder)) = (&expected.place, folder) {
-                cas.replace_result(&registry_key(source), folder.as_bytes(), &[])?;
+                cas.replace_result(&registry_key(source), folder.as_bytes(), &[], Flush::Now)?;
             }
             return Ok(());
         }

@@ -35,8 +35,8 @@ use crate::kinds::run::services::prefixes;
 use crate::oci::Digest;
 
 pub(crate) use kept::Keep;
-use kept::Room;
 pub(crate) use kept::Staging;
+use kept::{After, Room};
 pub use left::Unkept;
 pub(crate) use materialise::{Placing, Wanted};
 pub(crate) use private::Private;
@@ -267,45 +267,51 @@ pub(crate) struct Staged {
     preserve: Option<String>,
 }
 
-/// Runs `task` until it ends, times out, or `cancel` completes.
+/// Runs `task` until it ends, times out, or `cancel` completes; then, if it succeeded,
+/// also `check`, whose answer is for the caller.
 ///
 /// Dropping the future kills the command and removes the stage.
 ///
 /// # Errors
 ///
 /// [`Failed`]; only unreferenced blobs are left in `cas` then.
-pub(crate) async fn run(
+pub(crate) async fn run<T: Send + 'static>(
     cas: &Arc<Cas>,
     task: RunTask,
     cancel: impl Future<Output = ()> + Send,
-) -> Result<Ran, Failed> {
+    check: impl FnOnce() -> T + Clone + Send + 'static,
+) -> Result<(Ran, T), Failed> {
     tokio::pin!(cancel);
     // A stage that is kept for the user holds everything itself.
     let over = task.preserve.is_none();
-    let tried = attempt(cas, task.clone(), over, cancel.as_mut()).await;
+    let tried = attempt(cas, task.clone(), over, cancel.as_mut(), check.clone()).await;
     match tried {
         Err(Failed {
             error: RunError::Process(ProcessError::Sandbox(why)),
             ..
         }) if Overlay::was_refused(&why) => {
             cas.note_refused_overlay();
-            attempt(cas, task, false, cancel).await
+            attempt(cas, task, false, cancel, check).await
         }
         tried => tried,
     }
 }
 
 /// Runs `task`; its inputs may be staged `over` a base.
-async fn attempt(
+async fn attempt<T: Send + 'static>(
     cas: &Arc<Cas>,
     task: RunTask,
     over: bool,
     cancel: impl Future<Output = ()> + Send,
-) -> Result<Ran, Failed> {
+    check: impl FnOnce() -> T + Send + 'static,
+) -> Result<(Ran, T), Failed> {
     let staged = stage(cas, task, over).await?;
     let finished = staged.process.run(cancel).await;
     let store = Arc::clone(cas);
-    let done = tokio::task::spawn_blocking(move || staged.conclude(&store, finished));
+    let done = tokio::task::spawn_blocking(move || {
+        let ran = staged.conclude(&store, finished)?;
+        Ok((ran, check()))
+    });
     done.await.unwrap_or(Err(RunError::BrokenOff.into()))
 }
 
@@ -343,7 +349,7 @@ impl Staged {
             writable: room.writable(),
         });
         let mut root = match (&confinement, level) {
-            (Some(rules), Level::Namespaces) => Some(root(&room, &cwd, rules, task.network)),
+            (Some(rules), Level::Namespaces) => Some(root(cas, &room, &cwd, rules, task.network)),
             _ => None,
         };
         let secrets = private::place(&task.private, &room.path(), root.as_mut())?;
@@ -391,8 +397,14 @@ impl Staged {
         let made = finished.map_err(RunError::from);
         let made = removed.and(made);
         let made = made.and_then(|finished| self.collect(cas, &finished));
+        // With Landlock, a command may have set what no comparison sees.
+        let is_whole = self.process.root.is_some() || self.process.confinement.is_none();
+        let after = |succeeded| After {
+            succeeded,
+            alone: is_whole && self.process.through.is_some(),
+        };
         let (error, stage) = match (made, self.preserve) {
-            (Ok(ran), _) => match self.room.settle(cas, true) {
+            (Ok(ran), _) => match self.room.settle(cas, after(true)) {
                 Ok(()) => return Ok(Ran { reported, ..ran }),
                 Err(error) => (error, None),
             },
@@ -400,7 +412,8 @@ impl Staged {
                 let stage = self.room.preserve(cas, &name).ok();
                 (error, stage)
             }
-            (Err(error @ RunError::Exit { .. }), None) => match self.room.settle(cas, false) {
+            (Err(error @ RunError::Exit { .. }), None) => match self.room.settle(cas, after(false))
+            {
                 Ok(()) => (error, None),
                 Err(error) => (error, None),
             },
@@ -514,11 +527,12 @@ fn set_usual(env: &mut BTreeMap<String, String>, room: &Room, has_root: bool) {
 }
 
 /// The root of a command with its stage in it.
-fn root(room: &Room, cwd: &Path, rules: &Confinement, network: bool) -> Root {
+fn root(cas: &Cas, room: &Room, cwd: &Path, rules: &Confinement, network: bool) -> Root {
     let stage = room.path();
-    let mut root = Root::new(stage.join(stage::MADE_ON), rules, network);
+    let store = cas.root().to_owned();
+    let mut root = Root::new(stage.join(stage::MADE_ON), store, rules, network);
     match room.overlay() {
-        Some(overlay) => root.overlays.push(overlay),
+        Some(overlay) => root.overlay(overlay),
         None => root.writable(stage.join(stage::ROOT), sandbox::WORK),
     }
     for (folder, at) in [

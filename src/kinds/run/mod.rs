@@ -335,8 +335,14 @@ impl Kind for RunWork {
 
     async fn make(&self, cx: &Context<'_>, prepared: &Prepared) -> Result<Made, Failure> {
         let site = cx.site;
-        let (shared, own, ready) = (Arc::clone(site), self.clone(), prepared.clone());
-        let task = blocking(move || task(&shared, &own, &ready)).await?;
+        // Only files of secrets, and lock files of stores, are read for it.
+        let task = match self.secrets.is_empty() && self.caches.is_empty() {
+            true => task(site, self, prepared)?,
+            false => {
+                let (shared, own, ready) = (Arc::clone(site), self.clone(), prepared.clone());
+                blocking(move || task(&shared, &own, &ready)).await?
+            }
+        };
         // A request for more processors than available counts as all of them.
         let processors = u32::try_from(site.options.jobs.max(1)).unwrap_or(u32::MAX);
         let wanted = cx.cpu.clamp(1, processors);
@@ -347,7 +353,14 @@ impl Kind for RunWork {
             }
         };
         let scene = Scene::of(site, self, &task);
-        let ran = match command::run(&site.cas, task, site.stopped()).await {
+        // It read what the key names. If that is outdated by now, or the command was
+        // free to read the checkout itself, the step is run once more.
+        let (shared, own, ready) = (Arc::clone(site), self.clone(), prepared.clone());
+        let check = move || {
+            ready.inputs.check_again(&shared)?;
+            programs::check_again(&shared, &own, &ready.action)
+        };
+        let (ran, checked) = match command::run(&site.cas, task, site.stopped(), check).await {
             Ok(ran) => ran,
             Err(failed) => return Err(scene.failure(failed)),
         };
@@ -358,14 +371,7 @@ impl Kind for RunWork {
         warnings.extend(missing.map(|pattern| {
             format!("{place}`{pattern}` in `reports` matches nothing that the command made")
         }));
-        // It read what the key names. If that is outdated by now, or the command was
-        // free to read the checkout itself, the step is run once more.
-        let (shared, own, prepared) = (Arc::clone(site), self.clone(), prepared.clone());
-        blocking(move || {
-            prepared.inputs.check_again(&shared)?;
-            programs::check_again(&shared, &own, &prepared.action)
-        })
-        .await?;
+        checked?;
         Ok(Made {
             outputs: ran
                 .outputs

@@ -61,6 +61,14 @@ pub(crate) struct Room {
     stores: Vec<(Store, Option<Open>)>,
 }
 
+/// How a command left its folders.
+#[derive(Clone, Copy)]
+pub(crate) struct After {
+    pub succeeded: bool,
+    /// Nothing else has the folders open, and another command may get them.
+    pub alone: bool,
+}
+
 /// The folder with its inputs.
 enum Own {
     New(Stage),
@@ -84,7 +92,7 @@ impl Room {
         };
         let own = match kept {
             Some(kept) => kept,
-            None => Own::New(cas.stage()?),
+            None => Own::New(cas.stage_with(&stage::PARTS)?),
         };
         let open = |store: Store| Ok((store.clone(), Open::new(cas, store)?));
         let stores = stores.into_iter().map(open);
@@ -216,7 +224,7 @@ impl Room {
     }
 
     /// Keeps what is for the next run, and removes the rest, once the command has ended.
-    pub(crate) fn settle(self, cas: &Cas, succeeded: bool) -> Result<(), RunError> {
+    pub(crate) fn settle(self, cas: &Cas, after: After) -> Result<(), RunError> {
         // Tools check what they find in their stores, or write it in one step.
         for (_, open) in self.stores {
             if let Some(open) = open {
@@ -224,8 +232,12 @@ impl Room {
             }
         }
         match self.own {
-            Own::Kept(kept, keep) if succeeded || keep.recovers => Ok(kept.keep()?),
-            Own::Kept(..) | Own::New(_) | Own::Over(..) => Ok(()),
+            Own::Kept(kept, keep) if after.succeeded || keep.recovers => Ok(kept.keep()?),
+            Own::New(stage) if after.alone => {
+                cas.give_back(stage);
+                Ok(())
+            }
+            Own::New(_) | Own::Kept(..) | Own::Over(..) => Ok(()),
         }
     }
 }
@@ -242,7 +254,7 @@ fn update(
     for name in [TEMPORARY, MADE_ON, SECRETS] {
         disk::remove(&stage.join(name)).map_err(at(&stage))?;
     }
-    for name in [ROOT, HOME, TEMPORARY, MADE_ON] {
+    for name in stage::PARTS {
         let path = stage.join(name);
         if !there(&path)?.is_some_and(|there| there.is_dir()) {
             disk::remove(&path).map_err(at(&path))?;

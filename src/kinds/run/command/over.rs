@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 
-use super::stage::{self, HOME, Layout, MADE_ON, ROOT, TEMPORARY};
+use super::stage::{self, Layout, ROOT};
 use super::{DeclaredOutput, RunError};
 use crate::action::InputNode;
 use crate::cas::tree::{Tree, TreeEntry, TreeKind, make_parents};
@@ -137,7 +137,7 @@ impl Over {
         }))
     }
 
-    /// Fills the empty folder `stage`, whose part [`ROOT`] becomes the upper folder;
+    /// Fills the folder `stage`, whose part [`ROOT`] becomes the upper folder;
     /// returns the working directory of the command.
     pub(crate) fn prepare(
         &self,
@@ -147,10 +147,8 @@ impl Over {
         outputs: &[DeclaredOutput],
         workdir: &str,
     ) -> Result<PathBuf, RunError> {
-        for folder in [ROOT, HOME, TEMPORARY, MADE_ON, WORK] {
-            let folder = stage.join(folder);
-            fs::create_dir(&folder).map_err(at(&folder))?;
-        }
+        let work = stage.join(WORK);
+        fs::create_dir(&work).map_err(at(&work))?;
         let top = layout.top();
         let mut folders: BTreeSet<&str> = BTreeSet::new();
         let paths = self.found.different.iter().map(|entry| entry.path.as_str());

@@ -13,7 +13,7 @@ use super::stage::{HOME, SECRETS};
 use super::{RunError, named};
 use crate::archive::SafePath;
 use crate::disk::{self, Enclosure, at};
-use crate::ground::sandbox::Root;
+use crate::ground::sandbox::{PRIVATE, Root};
 
 /// A secret with the path at which the command sees it.
 #[derive(Clone)]
@@ -22,9 +22,6 @@ pub(crate) struct Private {
     pub(crate) path: String,
     pub(crate) text: String,
 }
-
-/// Where the files are in a root.
-const FOLDER: &str = "/jackal/secrets";
 
 /// Shows `files` in the home of `stage`, or with a root, in that. Returns the folder that
 /// the command must be able to read.
@@ -37,7 +34,7 @@ pub(super) fn place(
         return Ok(None);
     }
     let folder = match &root {
-        Some(_) => PathBuf::from(FOLDER),
+        Some(_) => PathBuf::from(PRIVATE),
         None => {
             let folder = stage.join(SECRETS);
             disk::remove(&folder).map_err(at(&folder))?;
@@ -51,7 +48,7 @@ pub(super) fn place(
         // The name of a secret is any text, not that of a file.
         let held = folder.join(index.to_string());
         match root.as_mut() {
-            Some(root) => root.files.push((held.clone(), file.text.clone())),
+            Some(root) => root.private(held.clone(), file.text.clone()),
             None => {
                 let mut made = disk::create_private(&held).map_err(at(&held))?;
                 made.write_all(file.text.as_bytes()).map_err(at(&held))?;
@@ -60,9 +57,8 @@ pub(super) fn place(
         let Some(below) = file.path.strip_prefix("~/") else {
             if let Some(root) = root.as_mut() {
                 let path = PathBuf::from(&file.path);
-                // What the system has there is hidden.
-                root.files.retain(|(known, _)| *known != path);
-                root.links.push((held, path));
+                // It hides what the system has there.
+                root.shared.links.push((held, path));
             }
             continue;
         };

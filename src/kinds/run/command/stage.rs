@@ -28,6 +28,9 @@ pub(crate) const TEMPORARY: &str = "tmp";
 /// An empty folder, on which the root of a sandbox is made.
 pub(crate) const MADE_ON: &str = "made";
 
+/// The folders of a new stage.
+pub(crate) const PARTS: [&str; 4] = [ROOT, HOME, TEMPORARY, MADE_ON];
+
 /// The folder for secrets that the command may only read.
 pub(crate) const SECRETS: &str = "secrets";
 
@@ -87,7 +90,7 @@ impl Layout {
     }
 }
 
-/// Fills the empty folder `stage`; returns the working directory of the command.
+/// Fills the stage, which has [`PARTS`]; returns the working directory of the command.
 ///
 /// Every byte is checked against its digest on the way: the command sees what the
 /// key names, whatever happens to the checkout meanwhile.
@@ -98,12 +101,10 @@ pub(crate) fn prepare(
     outputs: &[DeclaredOutput],
     workdir: &str,
 ) -> Result<PathBuf, RunError> {
-    for folder in [ROOT, HOME, TEMPORARY, MADE_ON] {
-        let folder = stage.join(folder);
-        fs::create_dir(&folder).map_err(at(&folder))?;
+    if !layout.place.is_empty() {
+        let own = layout.own();
+        fs::create_dir_all(&own).map_err(at(&own))?;
     }
-    let own = layout.own();
-    fs::create_dir_all(&own).map_err(at(&own))?;
     let entries = inputs.list(".");
     for (path, node) in &entries {
         // A path that climbs is there already, as far as it climbs.
@@ -134,7 +135,10 @@ pub(crate) fn places(
     workdir: &str,
 ) -> Result<PathBuf, RunError> {
     let own = layout.own();
-    make_parents(&layout.top, &format!("{}/x", layout.below_top("")))?;
+    let below = layout.below_top("");
+    if !below.is_empty() {
+        make_parents(&layout.top, &format!("{below}/x"))?;
+    }
     for output in outputs {
         make_parents(&own, named(&output.path)?.as_str())?;
     }
