@@ -47,7 +47,10 @@ fn services_start_in_order_and_stop_in_reverse_on_every_level() {
     let sandbox = Sandbox::new();
     let read = || fs::read_to_string(sandbox.src().join("o")).unwrap();
     for mode in ["warn", "none"] {
-        let said = build(&sandbox, &two_services(&format!("sandbox: {mode}")));
+        let said = build(
+            &sandbox,
+            &two_services(&format!("sandbox: {mode}\n    env: {{ MODE: {mode} }}")),
+        );
         assert_eq!(said.code, Some(0), "{}", said.stderr);
         assert_eq!(read(), IN_ORDER, "{mode}");
         assert!(
