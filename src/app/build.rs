@@ -13,7 +13,7 @@ use super::compose::{Ask, Composer};
 use super::named;
 use super::options::Pins;
 use super::skeletons::Skeletons;
-use super::units::{self, Planned};
+use super::units::{self, Places, Planned};
 use crate::cas::{Cas, Limits};
 use crate::disk;
 use crate::ground::folders::lexical;
@@ -52,6 +52,8 @@ pub struct Built {
     pub failures: Vec<(String, Failure)>,
     /// Problems that did not stop the build.
     pub notes: Vec<String>,
+    /// What each task waited for, by its name.
+    pub after: BTreeMap<String, Vec<String>>,
     /// The task for a shell, if that was wanted and all before it succeeded.
     pub shell: Option<ShellPlace>,
 }
@@ -84,6 +86,7 @@ pub struct Prepared {
     plan: Plan,
     cache_size: Option<u64>,
     warnings: Vec<Warning>,
+    places: Places,
     /// Tasks that publish and are not in the plan, because nobody named them.
     unnamed: Vec<String>,
     /// Why the plan can be displayed but not run.
@@ -168,6 +171,7 @@ pub fn prepare(options: &BuildOptions, ask: Ask<'_>) -> Result<Prepared, BuildEr
         plan,
         cache_size: options.cache_size,
         warnings,
+        places,
         unnamed,
         refusal,
         cache_from: cache_from(&options.cache_from)?,
@@ -303,6 +307,11 @@ impl Prepared {
             ran = run::run(&self.site, &self.plan, &how).await?;
             executed_before(&mut ran.record, mended);
         }
+        for task in &mut ran.record.tasks {
+            if task.status == Status::Failed {
+                task.place = self.places.of_task(&task.task);
+            }
+        }
         self.site
             .save()
             .map_err(|failure| BuildError::Save(failure.message))?;
@@ -321,11 +330,14 @@ impl Prepared {
             drop(self.site.cas.prune(limits));
         }
         let (site, results) = (self.site, ran.results);
+        let steps = self.plan.steps.into_iter();
+        let after = steps.map(|(id, step)| (id, step.after)).collect();
         let shell = self.shell.filter(|_| ran.failures.is_empty());
         Ok(Built {
             record: ran.record,
             failures: ran.failures,
             notes,
+            after,
             shell: shell.map(|step| ShellPlace {
                 site,
                 step,

@@ -87,8 +87,9 @@ pub use crate::rehearsal::{Fault, Login, Options as RehearsalOptions, Tls};
 pub use crate::release::{CONCURRENCY, Destination, Released};
 pub use crate::run::Verdict;
 pub use crate::run::event::Event;
-pub use crate::run::junit;
+pub(crate) use crate::run::record::TaskRecord;
 pub use crate::run::record::{RunRecord, Status, TestsRecord};
+pub use crate::run::{chrome_trace, junit};
 pub use crate::signers::{
     KeySources, KeylessOptions, Seal, Signer, key_signer, keyless_signer, password_in,
 };

@@ -65,6 +65,18 @@ impl Places {
             .collect()
     }
 
+    /// The file, line and column of a task of a pipeline file.
+    pub(super) fn of_task(&self, task: &str) -> Option<String> {
+        // A task may have several steps, whose names begin with its own.
+        let ends = task.match_indices(':').map(|(at, _)| at);
+        let names = std::iter::once(task.len()).chain(ends.collect::<Vec<_>>().into_iter().rev());
+        let mut names = names.map(|end| &task[..end]);
+        names.find_map(|name| {
+            let written = self.0.iter().find(|written| written.ids.contains(name))?;
+            Some(place(written.source.as_ref()?, Some((name, ""))))
+        })
+    }
+
     /// The error of a plan, with the file of the task that it is about, and the line.
     pub(super) fn locate(&self, error: PlanError) -> BuildError {
         let task = error.about().map(|(task, _)| task);

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use tokio::sync::{mpsc, watch};
 
+use super::ci;
 use super::command_error::CommandError;
 use super::environment::{draws, runtime};
 use super::exit::{Exit, ToExit as _};
@@ -19,11 +20,15 @@ use super::progress::{Progress, block, failed_tests};
 use super::signal::{self, Signals};
 use super::{shell, why};
 use crate::app::{
-    BuildOptions, Built, Failure, RunOptions, RunRecord, Status, Stop, TestsRecord, Verdict, junit,
+    BuildOptions, Built, Failure, RunOptions, RunRecord, Status, Stop, TestsRecord, Verdict,
+    chrome_trace, junit,
 };
 
 /// Time to kill running commands after a second signal.
 const KILLING: std::time::Duration = std::time::Duration::from_millis(200);
+
+/// Time between signs of life where there is no terminal.
+const BEAT: std::time::Duration = std::time::Duration::from_secs(30);
 
 /// Lines of the log of a failed task that the error at the end repeats: about as many
 /// as a terminal shows.
@@ -101,6 +106,9 @@ pub(super) struct ReportArgs {
     /// Write JUnit XML to FILE: all tasks, and the tests of those with `reports`
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
+    /// Write a trace of the run to FILE, for chrome://tracing or Perfetto
+    #[arg(long, value_name = "FILE")]
+    profile: Option<PathBuf>,
     /// Write events to FILE as they happen, one JSON object per line
     #[arg(long, value_name = "FILE")]
     events: Option<PathBuf>,
@@ -184,8 +192,18 @@ fn run(
     let mut signals = Signals::handle(&runtime);
     let built = runtime.block_on(async {
         let drawn = tokio::spawn(async move {
-            while let Some(event) = received.recv().await {
-                progress.draw(&event);
+            let mut beats = tokio::time::interval(BEAT);
+            beats.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            // The first comes at once.
+            beats.tick().await;
+            loop {
+                tokio::select! {
+                    event = received.recv() => match event {
+                        Some(event) => progress.draw(&event),
+                        None => break,
+                    },
+                    _ = beats.tick() => progress.beat(),
+                }
             }
             progress
         });
@@ -217,6 +235,12 @@ fn run(
     if let Some(file) = &reports.junit {
         write_report("--junit", file, junit(&built.record).trim_end())?;
     }
+    if let Some(file) = &reports.profile {
+        let text = chrome_trace(&built.record, &built.after);
+        write_report("--profile", file, text.trim_end())?;
+    }
+    ci::annotate_tasks(&built.record);
+    ci::summarize(&built.record);
     report(&built.record)?;
     match built.failures.first() {
         None => Ok(built),

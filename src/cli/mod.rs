@@ -6,6 +6,7 @@
 
 mod build;
 mod cache;
+mod ci;
 mod command_error;
 mod config;
 mod connection;
@@ -260,6 +261,7 @@ fn finish(result: Result<(), CommandError>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             output::note(&error.to_string());
+            ci::annotate(&error.to_string());
             match error.exit() {
                 Exit::Interrupted => signal::exit().into(),
                 exit => exit.into(),

@@ -1,12 +1,14 @@
 //! Draws the events of a build: a live line on a terminal, and a line or block for
 //! each finished task.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::Path;
+use std::time::Instant;
 
+use super::ci::{self, Service};
 use super::command_error::CommandError;
 use super::output::{one_line, without_logins};
 use crate::app::{Event, Status, TestsRecord};
@@ -19,6 +21,10 @@ pub(super) struct Progress {
     running: BTreeSet<String>,
     planned: usize,
     ended: usize,
+    /// The service that reads the log.
+    service: Option<Service>,
+    /// When each running task started.
+    since: BTreeMap<String, Instant>,
     events: Option<BufWriter<File>>,
 }
 
@@ -36,6 +42,8 @@ impl Progress {
             running: BTreeSet::new(),
             planned: 0,
             ended: 0,
+            service: Service::here(),
+            since: BTreeMap::new(),
             events: events.map(open).transpose()?,
         })
     }
@@ -52,9 +60,11 @@ impl Progress {
             Event::Planned { tasks } => self.planned = *tasks,
             Event::Started { task, .. } => {
                 self.running.insert(task.clone());
+                self.since.insert(task.clone(), Instant::now());
             }
             Event::Finished { record } => {
                 self.running.remove(&record.task);
+                self.since.remove(&record.task);
                 self.ended += 1;
                 let task = one_line(&record.task);
                 let seconds = std::time::Duration::from_millis(record.wall_ms).as_secs_f64();
@@ -78,7 +88,14 @@ impl Progress {
                     }
                 }
                 if (self.logs || record.status == Status::Failed) && !record.log.is_empty() {
-                    text.push_str(&block(&record.log, self.live));
+                    let log = block(&record.log, self.live);
+                    text = match self.service {
+                        // What failed is to be seen.
+                        Some(service) if record.status != Status::Failed => {
+                            service.folded(text.trim_end(), &log, &record.task, seconds_now())
+                        }
+                        _ => text + &log,
+                    };
                 }
             }
         }
@@ -94,12 +111,43 @@ impl Progress {
         };
     }
 
+    /// Shows what runs, where no live line does: a CI service ends a job that is silent.
+    pub(super) fn beat(&self) {
+        if !self.live && !self.since.is_empty() {
+            let text = still_running(&self.since, Instant::now());
+            let _ = std::io::stderr().lock().write_all(text.as_bytes());
+        }
+    }
+
     /// Clears the live line.
     pub(super) fn close(&mut self) {
         if self.live {
             let _ = write!(std::io::stderr().lock(), "\r\x1b[K");
         }
     }
+}
+
+/// Number of running tasks that a sign of life names.
+const NAMED: usize = 5;
+
+fn still_running(since: &BTreeMap<String, Instant>, now: Instant) -> String {
+    let mut tasks: Vec<_> = since.iter().collect();
+    tasks.sort_by_key(|(task, start)| (**start, *task));
+    let named = tasks.iter().take(NAMED).map(|(task, start)| {
+        let seconds = now.saturating_duration_since(**start).as_secs();
+        format!("{} ({seconds} s)", one_line(task))
+    });
+    let named: Vec<String> = named.collect();
+    let more = match tasks.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!("running  {}{more}\n", named.join(", "))
+}
+
+fn seconds_now() -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    now.map_or(0, |now| now.as_secs())
 }
 
 /// Number of failed tests that are shown: about half of a terminal.
@@ -150,7 +198,7 @@ pub(super) fn block(log: &str, colours: bool) -> String {
         }
         text.push_str(if coloured { "\x1b[0m\n" } else { "\n" });
     }
-    text
+    ci::inert(text)
 }
 
 /// The rest of an escape sequence, up to the letter that ends it.
@@ -169,6 +217,17 @@ fn escape(rest: &mut std::str::Chars<'_>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_sign_of_life_names_what_runs_longest() {
+        let now = Instant::now();
+        let ago = |seconds| now - std::time::Duration::from_secs(seconds);
+        let since = (0..7).map(|n| (format!("t{n}"), ago(10 * n)));
+        assert_eq!(
+            still_running(&since.collect(), now),
+            "running  t6 (60 s), t5 (50 s), t4 (40 s), t3 (30 s), t2 (20 s) and 2 more\n"
+        );
+    }
 
     #[test]
     fn a_log_is_shown_by_line_without_control_characters() {

@@ -10,10 +10,12 @@ pub mod event;
 mod junit;
 pub mod record;
 pub mod schedule;
+mod trace;
 mod update;
 
 pub use assess::{Verdict, assess};
 pub(crate) use assess::{prepare, ready};
 pub use drive::{How, run};
 pub use junit::junit;
+pub use trace::chrome_trace;
 pub(crate) use update::update;

@@ -44,6 +44,9 @@ pub struct TaskRecord {
     pub task: String,
     pub verb: String,
     pub status: Status,
+    /// Where a failed task is written: file, line and column.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<String>,
     /// The reason why it ran, was skipped or failed; empty if it was cached.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reason: String,
@@ -221,6 +224,7 @@ impl TaskRecord {
             task: task.to_owned(),
             verb: verb.to_owned(),
             status: Status::Skipped,
+            place: None,
             reason: String::new(),
             retried: Vec::new(),
             causes: Vec::new(),
@@ -297,7 +301,8 @@ impl RunRecord {
                 "bytesFetched",
             ],
             json!({
-                "task": text, "verb": text, "reason": text, "actionKey": text, "log": text,
+                "task": text, "verb": text, "place": text, "reason": text, "actionKey": text,
+                "log": text,
                 "level": {"enum": ["namespaces", "landlock", "none"]},
                 "status": {"enum": ["executed", "cached", "skipped", "failed"]},
                 "causes": {"type": "array", "items": cause},

@@ -279,3 +279,65 @@ fn a_pipeline_uses_the_tag_the_time_and_the_dirt_of_its_commit() {
     built("v2 1700000000 true\n");
     assert!(sandbox.src().join("u").exists());
 }
+
+#[test]
+fn ci_services_are_told_where_a_task_is_and_what_the_run_did() {
+    let sandbox = Sandbox::new();
+    sandbox.write(
+        "p.yaml",
+        "kind: JackalPipeline\nversion: 1\nname: x\ntasks:\n  good: { run: [sh, -c, 'echo fine'], inputs: [], tools: [sh] }\n  bad: { run: [sh, -c, 'echo ::add-mask::x; exit 3'], inputs: [], tools: [sh] }\n",
+    );
+    let summary = sandbox.src().join("summary.md");
+    let mut command = sandbox.command(&[
+        "build",
+        "--pipeline",
+        "p.yaml",
+        "--keep-going",
+        "--profile",
+        "trace.json",
+    ]);
+    command.env("GITHUB_ACTIONS", "true");
+    command.env("GITHUB_STEP_SUMMARY", &summary);
+    let ended = said(&mut command);
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    let annotation = "\n::error file=p.yaml,line=6,col=3,title=task bad::";
+    assert!(ended.stderr.contains(annotation), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("::group::executed good"),
+        "{}",
+        ended.stderr
+    );
+    // A line of a log is no command to the service.
+    let commands = ended
+        .stderr
+        .lines()
+        .filter(|line| line.trim_start().starts_with("::"));
+    assert!(
+        commands.clone().all(|line| !line.contains("add-mask")),
+        "{}",
+        ended.stderr
+    );
+    let text = fs::read_to_string(summary).unwrap();
+    assert!(text.starts_with("### jackal: failed\n"), "{text}");
+    assert!(text.contains("| <code>bad</code> |"), "{text}");
+    let trace = fs::read_to_string(sandbox.src().join("trace.json")).unwrap();
+    let trace: serde_json::Value = serde_json::from_str(&trace).unwrap();
+    let events = trace["traceEvents"].as_array().unwrap();
+    assert!(
+        events
+            .iter()
+            .any(|event| event["name"] == "good" && event["ph"] == "X"),
+        "{trace}"
+    );
+    sandbox.write(
+        "p.yaml",
+        "kind: JackalPipeline\nversion: 1\ntasks:\n  a: { rum: [x] }\n",
+    );
+    let mut command = sandbox.command(&["build", "--pipeline", "p.yaml"]);
+    let ended = said(command.env("GITHUB_ACTIONS", "true"));
+    assert!(
+        ended.stderr.contains("::error file=p.yaml,line=4,"),
+        "{}",
+        ended.stderr
+    );
+}

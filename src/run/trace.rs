@@ -1,0 +1,139 @@
+//! A run as a trace, for the viewers of Chrome's format: one row for each task that ran at
+//! the same time, and the slowest path marked.
+//!
+//! Source: "Trace Event Format", the object form with complete events.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::run::record::{RunRecord, Status, TaskRecord};
+
+/// The trace of a run, in which each task waited for those in `after`.
+#[must_use]
+pub fn chrome_trace(record: &RunRecord, after: &BTreeMap<String, Vec<String>>) -> String {
+    let slowest = slowest_path(record, after);
+    let mut tasks: Vec<&TaskRecord> = (record.tasks.iter())
+        .filter(|task| matches!(task.status, Status::Executed | Status::Failed))
+        .collect();
+    tasks.sort_by_key(|task| (task.start_ms, &task.task));
+    // When each row is free again.
+    let mut rows: Vec<u64> = Vec::new();
+    let mut events = Vec::with_capacity(tasks.len());
+    for task in tasks {
+        let free = rows.iter().position(|end| *end <= task.start_ms);
+        let row = free.unwrap_or_else(|| {
+            rows.push(0);
+            rows.len() - 1
+        });
+        rows[row] = task.start_ms + task.wall_ms;
+        let on_path = slowest.contains(&task.task.as_str());
+        let mut event = json!({
+            "name": task.task,
+            "cat": task.verb,
+            "ph": "X",
+            "ts": task.start_ms * 1000,
+            "dur": task.wall_ms * 1000,
+            "pid": 1,
+            "tid": row + 1,
+            "args": {
+                "reason": task.reason,
+                "attempts": task.attempts,
+                "bytesMade": task.bytes_made,
+                "bytesFetched": task.bytes_fetched,
+                "slowestPath": on_path,
+            },
+        });
+        if on_path {
+            event["cname"] = json!("terrible");
+        }
+        events.push(event);
+    }
+    events.push(json!({
+        "name": "process_name", "ph": "M", "pid": 1, "args": {"name": "jackal"},
+    }));
+    let trace = json!({
+        "displayTimeUnit": "ms",
+        "otherData": {"jackal": record.jackal, "slowestPath": slowest},
+        "traceEvents": Value::from(events),
+    });
+    format!("{trace}\n")
+}
+
+/// The tasks whose times add up to the most, each of which waited for the one before.
+fn slowest_path<'r>(record: &'r RunRecord, after: &BTreeMap<String, Vec<String>>) -> Vec<&'r str> {
+    let times: BTreeMap<&str, u64> = (record.tasks.iter())
+        .map(|task| (task.task.as_str(), task.wall_ms))
+        .collect();
+    // Tasks are recorded in the order in which they ended, so those before are known.
+    let mut paths: BTreeMap<&str, (u64, Option<&str>)> = BTreeMap::new();
+    for task in &record.tasks {
+        let before = after.get(&task.task).into_iter().flatten();
+        let known = before.filter_map(|name| paths.get_key_value(name.as_str()));
+        let longest = known.max_by_key(|(_, (time, _))| *time);
+        let (time, last) = longest.map_or((0, None), |(name, (time, _))| (*time, Some(*name)));
+        let own = times.get(task.task.as_str()).copied().unwrap_or(0);
+        paths.insert(&task.task, (time + own, last));
+    }
+    let mut path = Vec::new();
+    let mut next = (paths.iter())
+        .max_by_key(|(_, (time, _))| *time)
+        .filter(|(_, (time, _))| *time > 0)
+        .map(|(name, _)| *name);
+    while let Some(name) = next {
+        path.push(name);
+        next = paths.get(name).and_then(|(_, last)| *last);
+    }
+    path.retain(|name| times.get(name).is_some_and(|time| *time > 0));
+    path.reverse();
+    path
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn task(name: &str, start_ms: u64, wall_ms: u64) -> TaskRecord {
+        TaskRecord {
+            status: Status::Executed,
+            start_ms,
+            wall_ms,
+            ..TaskRecord::new(name, "run")
+        }
+    }
+
+    #[test]
+    fn rows_are_used_again_and_the_slowest_path_is_marked() {
+        let record = RunRecord {
+            version: 1,
+            jackal: "0".to_owned(),
+            start_ms: 0,
+            wall_ms: 50,
+            tasks: vec![
+                task("a", 0, 10),
+                task("b", 0, 20),
+                task("c", 10, 30),
+                task("d", 20, 5),
+            ],
+        };
+        let after = [("c", vec!["a"]), ("d", vec!["b"])];
+        let owned = |names: Vec<&str>| names.into_iter().map(str::to_owned).collect();
+        let after = after
+            .map(|(name, before)| (name.to_owned(), owned(before)))
+            .into();
+        assert_eq!(slowest_path(&record, &after), ["a", "c"]);
+        let trace: Value = serde_json::from_str(&chrome_trace(&record, &after)).unwrap();
+        let row = |name: &str| {
+            let events = trace["traceEvents"].as_array().unwrap();
+            let event = events.iter().find(|event| event["name"] == name).unwrap();
+            (
+                event["tid"].as_u64().unwrap(),
+                event["args"]["slowestPath"].as_bool().unwrap(),
+            )
+        };
+        assert_eq!(row("a"), (1, true));
+        assert_eq!(row("b"), (2, false));
+        assert_eq!(row("c"), (1, true));
+        assert_eq!(row("d"), (2, false));
+    }
+}
