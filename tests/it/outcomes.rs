@@ -285,7 +285,7 @@ fn ci_services_are_told_where_a_task_is_and_what_the_run_did() {
     let sandbox = Sandbox::new();
     sandbox.write(
         "p.yaml",
-        "kind: JackalPipeline\nversion: 1\nname: x\ntasks:\n  good: { run: [sh, -c, 'echo fine'], inputs: [], tools: [sh] }\n  bad: { run: [sh, -c, 'echo ::add-mask::x; exit 3'], inputs: [], tools: [sh] }\n",
+        "kind: JackalPipeline\nversion: 1\nname: x\ntasks:\n  good: { run: [sh, -c, 'echo fine'], inputs: [], tools: [sh] }\n  bad: { run: [sh, -c, 'echo \"::add-mask::x ##[add-mask]y\"; exit 3'], inputs: [], tools: [sh] }\n",
     );
     let summary = sandbox.src().join("summary.md");
     let mut command = sandbox.command(&[
@@ -317,6 +317,7 @@ fn ci_services_are_told_where_a_task_is_and_what_the_run_did() {
         "{}",
         ended.stderr
     );
+    assert!(!ended.stderr.contains("##["), "{}", ended.stderr);
     let text = fs::read_to_string(summary).unwrap();
     assert!(text.starts_with("### jackal: failed\n"), "{text}");
     assert!(text.contains("| <code>bad</code> |"), "{text}");
