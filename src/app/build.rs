@@ -19,7 +19,6 @@ use crate::disk;
 use crate::ground::folders::lexical;
 use crate::ground::launch;
 use crate::ground::lockfile::lock_folder;
-use crate::ground::marks::{Mark, Marks};
 use crate::ground::published::Published;
 use crate::ground::sandbox::Level;
 use crate::ground::site::{Site, SiteOptions};
@@ -162,8 +161,6 @@ pub fn prepare(options: &BuildOptions, ask: Ask<'_>) -> Result<Prepared, BuildEr
     let site_options = SiteOptions {
         output,
         output_bound: bound,
-        trusted: Marks::with(Mark::Incremental, plan.trusts_incremental)
-            | Marks::with(Mark::Unpinned, plan.allows_unpinned),
         ..options.run.site_options(place, options.pins)
     };
     Ok(Prepared {

@@ -15,6 +15,7 @@ use super::compose::{self, Composer};
 use super::definitions;
 use super::find::{self, Files, read_text, shown};
 use super::plans::{git_facts, output_folder, parameters, plan_options};
+use crate::ground::marks::{Mark, Marks};
 use crate::pipeline::WorkspaceSettings;
 use crate::pipeline::{self, ExpandError, Facts, Instance, Member, ParamError, Pipeline, Verb};
 use crate::plan::{Chosen, Outputs, Plan, PlanError, PlanOptions, Selection, Unit, imply};
@@ -227,7 +228,9 @@ impl<'o> Loader<'o> {
         let given = given.filter(|(name, _)| pipeline.params.contains_key(*name));
         let given = given.map(|(name, value)| (name.clone(), value.clone()));
         let params = pipeline.bind_params(&given.collect());
-        let params = params.map_err(|error| BuildError::Params(with_causes(&error)))?;
+        let params = params.map_err(|error| {
+            BuildError::Params(format!("{}: {}", text.name, with_causes(&error)))
+        })?;
         let architecture = self.options.variant.architecture_or_host();
         Ok(Checked {
             facts: Facts {
@@ -250,14 +253,23 @@ impl<'o> Loader<'o> {
             return Ok(());
         };
         for name in params.keys() {
-            if !checked().any(|one| one.pipeline.params.contains_key(name))
-                && let Some(one) = checked().next()
-            {
-                let given = [(name.clone(), String::new())].into();
-                let error = one.pipeline.bind_params(&given).err();
-                let error = error.unwrap_or_else(|| ParamError::Missing { name: name.clone() });
-                return Err(BuildError::Params(with_causes(&error)));
+            if checked().any(|one| one.pipeline.params.contains_key(name)) {
+                continue;
             }
+            let Some(one) = checked().next() else {
+                // A variable may be meant for other builds of the same job.
+                let variable = format!("JACKAL_PARAM_{name}");
+                if self.options.place.environment.contains_key(&variable) {
+                    continue;
+                }
+                return Err(BuildError::Params(format!(
+                    "no parameter named `{name}`: there is no pipeline, and packages have templates, as in --set NAME=VALUE"
+                )));
+            };
+            let given = [(name.clone(), String::new())].into();
+            let error = one.pipeline.bind_params(&given).err();
+            let error = error.unwrap_or_else(|| ParamError::Missing { name: name.clone() });
+            return Err(BuildError::Params(with_causes(&error)));
         }
         Ok(())
     }
@@ -277,7 +289,7 @@ impl<'o> Loader<'o> {
             .collect();
         let packages = self.packages();
         let others: Vec<String> = (packages.iter())
-            .flat_map(|(prefix, _)| ["package", "images"].map(|task| format!("{prefix}{task}")))
+            .flat_map(|(prefix, _)| IMPLIED_NAMES.map(|task| format!("{prefix}{task}")))
             .collect();
         let mut expanded = pipeline::expand(&members, &others).into_iter();
         drop(members);
@@ -370,6 +382,8 @@ impl Graph<'_> {
                 instances,
                 definitions: BTreeMap::new(),
                 path_edges: BTreeMap::new(),
+                trusts: Marks::with(Mark::Incremental, checked.pipeline.trust_incremental)
+                    | Marks::with(Mark::Unpinned, checked.pipeline.allow_unpinned),
             }
         });
         self.pipelines.push((read, unit));
@@ -437,6 +451,9 @@ impl Graph<'_> {
             if let Some(outputs) = &self.outputs {
                 outputs.link(&mut unit);
             }
+            if let Some(error) = self.of_read_folder(&unit) {
+                return Err(error);
+            }
             for on in unit.instances.iter().flat_map(|one| &one.depends_on) {
                 let owner = self.owner(on);
                 open.extend(owner.filter(|of| seen.insert(of.clone())));
@@ -445,6 +462,16 @@ impl Graph<'_> {
         }
         self.units.sort_by(|a, b| a.file.cmp(&b.file));
         Ok(())
+    }
+
+    /// Why a pipeline cannot be planned that may make what a unit reads of its folder: its
+    /// outputs are not known.
+    fn of_read_folder(&mut self, unit: &Unit) -> Option<BuildError> {
+        let outputs = self.outputs.as_ref()?;
+        let broken = self.pipelines.iter().position(|(read, _)| {
+            read.outcome.is_err() && outputs.reads_elsewhere(unit, &read.folder)
+        });
+        self.broken(broken?)
     }
 
     /// A folder in which nothing is built belongs to what is built above it.
@@ -474,7 +501,12 @@ impl Graph<'_> {
         // A folder's name may contain a colon, a task of a package as well.
         let ends = task.match_indices(':').map(|(at, _)| at + 1);
         let mut prefixes = ends.filter_map(|end| self.packages.get(&task[..end]));
-        Some(Of::Package(prefixes.next()?.clone()))
+        // Of the root's package these two have names in other files.
+        let root = || match IMPLIED_NAMES.contains(&task) {
+            true => self.packages.get(""),
+            false => None,
+        };
+        Some(Of::Package(prefixes.next().or_else(root)?.clone()))
     }
 
     fn pipeline(&mut self, composer: &mut Composer<'_>, at: usize) -> Result<Unit, BuildError> {
@@ -536,6 +568,7 @@ impl Graph<'_> {
             instances,
             parameters: parameters(self.options, IMPLIED),
             path_edges: BTreeMap::new(),
+            trusts: Marks::default(),
         })
     }
 
@@ -587,6 +620,9 @@ impl Graph<'_> {
         })
     }
 }
+
+/// The tasks of an implied pipeline that others may name.
+const IMPLIED_NAMES: [&str; 2] = ["package", "images"];
 
 /// The name of an implied pipeline, for provenance.
 const IMPLIED: &str = "implied";

@@ -73,14 +73,6 @@ pub(super) fn annotations(message: &str) -> String {
     text
 }
 
-/// A log in which GitHub finds no command: one in the older form counts anywhere in a line.
-pub(super) fn inert(log: String) -> String {
-    match Service::here() {
-        Some(Service::GitHub) => log.replace("##[", "##\u{200b}["),
-        _ => log,
-    }
-}
-
 /// Shows the failed tasks of a run where the service shows files.
 pub(super) fn annotate_tasks(record: &RunRecord) {
     if Service::here() == Some(Service::GitHub) {

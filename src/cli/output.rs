@@ -7,13 +7,29 @@
 use std::io::{ErrorKind, IsTerminal as _, Write};
 
 use super::command_error::CommandError;
+use super::environment::variable;
 use crate::text::harmless;
 
 pub(super) use crate::text::{one_line, without_logins};
 
 /// Prints a message on stderr. If that is closed, the message is lost.
 pub(super) fn note(text: &str) {
-    let _ = writeln!(std::io::stderr(), "{}", harmless(&without_logins(text)));
+    let text = inert(harmless(&without_logins(text)));
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// Text in which GitHub Actions finds no command: one begins a line, or has an older form
+/// that counts anywhere.
+pub(super) fn inert(text: String) -> String {
+    if variable("GITHUB_ACTIONS").is_none() {
+        return text;
+    }
+    let line = |line: &str| match line.trim_start().strip_prefix("::") {
+        Some(rest) => format!(":\u{200b}:{rest}"),
+        None => line.to_owned(),
+    };
+    let text = text.replace("##[", "##\u{200b}[");
+    text.split('\n').map(line).collect::<Vec<_>>().join("\n")
 }
 
 /// Prints the beginning of a line on stderr, which the user's answer follows.

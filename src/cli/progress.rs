@@ -8,9 +8,9 @@ use std::io::{BufWriter, Write as _};
 use std::path::Path;
 use std::time::Instant;
 
-use super::ci::{self, Service};
+use super::ci::Service;
 use super::command_error::CommandError;
-use super::output::{one_line, without_logins};
+use super::output::{inert, one_line, without_logins};
 use crate::app::{Event, Status, TestsRecord};
 use crate::text::steers;
 
@@ -87,6 +87,7 @@ impl Progress {
                         );
                     }
                 }
+                text = inert(text);
                 if (self.logs || record.status == Status::Failed) && !record.log.is_empty() {
                     let log = block(&record.log, self.live);
                     text = match self.service {
@@ -198,7 +199,7 @@ pub(super) fn block(log: &str, colours: bool) -> String {
         }
         text.push_str(if coloured { "\x1b[0m\n" } else { "\n" });
     }
-    ci::inert(text)
+    inert(text)
 }
 
 /// The rest of an escape sequence, up to the letter that ends it.

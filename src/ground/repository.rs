@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
 
 use super::commit::{CommitError, Git};
 use crate::disk;
@@ -38,6 +39,11 @@ pub(crate) enum RepositoryError {
         "the checkout is shallow, and `git describe` would need older commits than it has: run `git fetch --unshallow --tags`, or clone with the whole history"
     )]
     Shallow,
+    /// Its commits may be those of another repository.
+    #[error(
+        "`{0}` names a Git folder elsewhere, which does not name it back: clone the repository, or make a work tree with `git worktree add`"
+    )]
+    Elsewhere(PathBuf),
     #[error("cannot make a Git folder for the command")]
     Io(#[from] io::Error),
 }
@@ -47,6 +53,36 @@ struct Changed {
     path: Vec<u8>,
     how: u8,
 }
+
+/// Whether the Git folder is in the checkout, or is elsewhere and names the checkout, as
+/// those of work trees and submodules do. Else whoever wrote the file `.git` chose what a
+/// command is shown of this machine.
+fn belongs(checkout: &Checkout) -> bool {
+    let dot = checkout.root.join(".git");
+    let same = |one: &Path, other: &Path| match (fs::canonicalize(one), fs::canonicalize(other)) {
+        (Ok(one), Ok(other)) => one == other,
+        _ => false,
+    };
+    match fs::symlink_metadata(&dot).map(|facts| facts.file_type()) {
+        Ok(kind) if kind.is_dir() => return true,
+        Ok(kind) if kind.is_file() => {}
+        _ => return false,
+    }
+    let line = |path: &Path| disk::read_text(path, MAX_SETTINGS).unwrap_or_default();
+    let named = line(&checkout.git.join("gitdir"));
+    if same(Path::new(named.trim()), &dot) {
+        return true;
+    }
+    let settings = line(&checkout.git.join("config"));
+    let mut values = settings.lines().filter_map(|line| {
+        let (name, value) = line.split_once('=')?;
+        (name.trim() == "worktree").then(|| checkout.git.join(value.trim()))
+    });
+    values.any(|tree| same(&tree, &checkout.root))
+}
+
+/// Largest file that names a work tree, in bytes.
+const MAX_SETTINGS: u64 = 1 << 20;
 
 /// The files of the folder, by path; `branch` is the one that is checked out.
 ///
@@ -59,6 +95,9 @@ pub(crate) fn repository(
     branch: Option<&str>,
     path: &str,
 ) -> Result<BTreeMap<String, Vec<u8>>, RepositoryError> {
+    if !belongs(checkout) {
+        return Err(RepositoryError::Elsewhere(checkout.root.join(".git")));
+    }
     let changed = changed(&Git::beside(checkout, sha, path)?.status()?);
     let git = Git::apart(checkout, sha, path)?;
     let own = git.folder();

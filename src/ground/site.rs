@@ -18,7 +18,6 @@ use crate::action::{ActionKey, ActionResult, Output};
 use crate::cas::{Cas, Stage};
 use crate::ground::in_flight::InFlight;
 use crate::ground::lockfile::Lockfile;
-use crate::ground::marks::Marks;
 use crate::ground::published::Published;
 use crate::ground::source::OwnFiles;
 use crate::ground::threads::blocking;
@@ -58,8 +57,6 @@ pub struct SiteOptions {
     pub output_bound: Option<PathBuf>,
     /// What Git does not track may be removed from output folders.
     pub clean_outputs: bool,
-    /// Marks that are no obstacle to publishing.
-    pub(crate) trusted: Marks,
     /// Keep the folders of commands that fail.
     pub keep_stage: bool,
     /// What tasks kept of earlier runs is not used, nor what was made from it.

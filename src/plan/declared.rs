@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use crate::graph::{Graph, GraphError};
 use crate::ground::folders::Folders;
+use crate::ground::marks::Marks;
 use crate::kinds::run::{Generated, InputTask};
 use crate::kinds::{self, Around, Work};
 use crate::oci::{Platform, host_architecture};
@@ -43,6 +44,8 @@ pub struct Unit {
     pub definitions: BTreeMap<String, Arc<Composed>>,
     /// The user's choices by name, for provenance.
     pub parameters: BTreeMap<String, String>,
+    /// Marks that it allows archives to have.
+    pub(crate) trusts: Marks,
     /// The edges that paths make, from one task to another, with the path.
     pub path_edges: BTreeMap<(String, String), PathBuf>,
 }
@@ -365,5 +368,6 @@ fn step_of(
         // Without a task before it there is no failure to run after.
         skipped: instance.skipped || instance.depends_on.is_empty() && !instance.runs_after.success,
         may_fail: settings.continue_on_error,
+        trusts: unit.trusts,
     }
 }

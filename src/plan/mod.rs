@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use crate::graph::{Graph, GraphError};
 use crate::ground::folders::lexical;
+use crate::ground::marks::Marks;
 use crate::kinds::package::Archive;
 use crate::kinds::{Kind as _, Work};
 use crate::oci::is_tag;
@@ -72,6 +73,8 @@ pub struct Step {
     pub skipped: bool,
     /// Its failure does not fail the run.
     pub may_fail: bool,
+    /// Marks that its pipeline allows archives to have.
+    pub(crate) trusts: Marks,
 }
 
 impl Step {

@@ -126,7 +126,7 @@ fn place(
         }
     });
     let files = step.work.deliver(site, outputs, trees, readers)?;
-    marked::note(&site.cas, &files, marks.without(site.options.trusted));
+    marked::note(&site.cas, &files, marks.without(step.trusts));
     Ok(Placed {
         files,
         outputs: recorded.collect(),

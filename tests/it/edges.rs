@@ -260,6 +260,37 @@ fn a_tool_that_is_replaced_while_it_runs_leaves_no_result_under_the_old_name() {
 }
 
 #[test]
+fn a_tool_that_is_replaced_between_two_confined_commands_is_the_new_one_for_the_second() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let sandbox = Sandbox::new();
+    let tool = sandbox.src().join("bin/gen");
+    sandbox.write("bin/gen", "#!/bin/sh\necho v1 >$1\n");
+    fs::set_permissions(&tool, fs::Permissions::from_mode(0o755)).unwrap();
+    let folder = sandbox.src().join("bin");
+    let script = format!(
+        "cd {}; sed s/v1/v2/ gen >new; chmod 755 new; mv new gen; echo >$OLDPWD/swapped",
+        folder.display()
+    );
+    pipeline(
+        &sandbox,
+        &format!(
+            "  a: {{ run: [gen, o1], inputs: [], outputs: [o1], tools: [gen, sh] }}\n  \
+               swap: {{ run: [sh, -c, '{script}'], inputs: ['task:a'], outputs: [swapped], sandbox: none }}\n  \
+               b: {{ run: [gen, o2], inputs: ['task:swap'], outputs: [o2], tools: [gen, sh] }}\n"
+        ),
+    );
+    settle();
+    let mut command = sandbox.command(&["build", "--pipeline", "p.yaml"]);
+    let path = format!("{}:/usr/bin:/bin", folder.display());
+    let said = crate::sandbox::said(command.env("PATH", path));
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    assert_eq!(
+        (text(&sandbox, "o1"), text(&sandbox, "o2")),
+        ("v1\n".into(), "v2\n".into())
+    );
+}
+
+#[test]
 fn what_git_ignores_in_a_literal_folder_is_left_out_with_a_warning() {
     let sandbox = Sandbox::new();
     sandbox.write(".gitignore", "*.log\ncache/\n");

@@ -201,6 +201,30 @@ fn nothing_of_the_checkouts_configuration_is_used_or_seen() {
 }
 
 #[test]
+fn a_git_folder_elsewhere_is_shown_only_if_it_knows_the_checkout() {
+    let sandbox = Sandbox::new();
+    repository(&sandbox);
+    fs::rename(
+        sandbox.src().join(".git"),
+        sandbox.src().join("../other.git"),
+    )
+    .unwrap();
+    sandbox.write(".git", "gitdir: ../other.git\n");
+    sandbox.write("p.yaml", pipeline(""));
+    let said = build(&sandbox);
+    assert_ne!(said.code, Some(0), "{}", said.stderr);
+    assert!(
+        said.stderr.contains("does not name it back"),
+        "{}",
+        said.stderr
+    );
+    let full = sandbox.src().canonicalize().unwrap();
+    git(&full, &["config", "core.worktree", full.to_str().unwrap()]);
+    let said = build(&sandbox);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+}
+
+#[test]
 fn without_a_repository_or_the_key_the_error_says_what_to_do() {
     let sandbox = Sandbox::new();
     sandbox.write("app/in", "x");

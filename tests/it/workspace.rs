@@ -192,6 +192,19 @@ fn a_broken_file_stops_only_what_needs_it() {
         assert_eq!(said.code, Some(3), "{words:?}: {}", said.stderr);
         assert!(said.stderr.contains(part), "{words:?}: {}", said.stderr);
     }
+    // What it makes is not known, so a path into its folder may be an output.
+    sandbox.write("broken/dist/x", "old\n");
+    sandbox.write(
+        "reader/jackal.pipeline.yaml",
+        pipeline("  t: { run: [sh, -c, 'true'], inputs: ['../broken/dist/x'], tools: [sh] }\n"),
+    );
+    let said = sandbox.run(&["build", "reader"]);
+    assert_eq!(said.code, Some(3), "{}", said.stderr);
+    assert!(
+        said.stderr.contains("broken/jackal.pipeline.yaml:2:10"),
+        "{}",
+        said.stderr
+    );
     // What names a task of a broken file shows the mistake of that file.
     sandbox.write(
         "user/jackal.pipeline.yaml",
@@ -263,6 +276,29 @@ fn a_pipeline_packages_a_definition_instead_of_the_implied_tasks() {
         "{made:?}"
     );
     assert!(sandbox.src().join("out/index.json").exists());
+}
+
+#[test]
+fn a_file_below_the_root_names_the_package_of_the_root() {
+    let sandbox = Sandbox::new();
+    sandbox.write("jackal-workspace.yaml", "");
+    sandbox.write("jackal.yaml", PACKAGE.replace("NAME", "root"));
+    sandbox.write("f", "f\n");
+    sandbox.write(
+        "release/jackal.pipeline.yaml",
+        pipeline("  out: { publish: { packages: ['.:package'], to: 'oci-layout:out' } }\n"),
+    );
+    settle();
+    let made = tasks(&sandbox, &["release:out"]);
+    assert!(made.contains(&"package".to_owned()), "{made:?}");
+    assert!(sandbox.src().join("release/out/index.json").exists());
+    let said = sandbox.run(&["build", "--param", "none=1"]);
+    assert_eq!(said.code, Some(3), "{}", said.stderr);
+    assert!(
+        said.stderr.contains("no parameter named `none`"),
+        "{}",
+        said.stderr
+    );
 }
 
 #[test]

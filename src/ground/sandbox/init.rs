@@ -347,9 +347,10 @@ impl<'a> Place<'a> {
             return Ok(());
         }
         let plain = MountFlags::NOSUID | MountFlags::NODEV;
-        let folder = named(&self.folder_for(Path::new(PRIVATE))?);
+        // The descriptor must be open while its name is used.
+        let folder = self.folder_for(Path::new(PRIVATE))?;
         system(
-            mount("tmpfs", folder, "tmpfs", plain, c"mode=0755"),
+            mount("tmpfs", named(&folder), "tmpfs", plain, c"mode=0755"),
             "mount",
             PRIVATE,
         )?;

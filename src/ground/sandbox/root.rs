@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -228,12 +229,33 @@ fn put(hasher: &mut blake3::Hasher, bytes: &[u8]) {
     hasher.update(bytes);
 }
 
-/// What a base was made of: files and folders beside the system, each with whether it
-/// was there, and of those that are copied, the metadata; and whether there is a network.
-type Made = (Vec<(PathBuf, Option<Option<Stat>>)>, bool);
+/// What a base was made of: files and folders beside the system, each with what was there,
+/// and of those that are copied, the metadata; and whether there is a network.
+type Made = (Vec<(PathBuf, Option<There>)>, bool);
+
+/// Device and inode of what was at a path. A mount shows that, even if something else is
+/// there later.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct There {
+    device: u64,
+    inode: u64,
+    copied: Option<Stat>,
+}
 
 /// Maximum number of bases that are kept: a pipeline has few sets of tools.
 const MAX_BASES: usize = 64;
+
+/// The digest of a base that was made of `made`.
+fn with_places(digest: [u8; 32], made: &Made) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&digest);
+    for (_, there) in &made.0 {
+        let (device, inode) = there.as_ref().map_or((0, 0), |at| (at.device, at.inode));
+        hasher.update(&device.to_le_bytes());
+        hasher.update(&inode.to_le_bytes());
+    }
+    *hasher.finalize().as_bytes()
+}
 
 impl Base {
     /// The system with `readable`, made once.
@@ -241,15 +263,21 @@ impl Base {
         static KNOWN: Mutex<Vec<(Made, Arc<Base>)>> = Mutex::new(Vec::new());
         let of = |path: &PathBuf| {
             let facts = fs::metadata(path).ok();
-            let stat = facts.map(|facts| path.starts_with(ETC).then(|| Stat::of(&facts)));
-            (path.clone(), stat)
+            let there = facts.map(|facts| There {
+                device: facts.dev(),
+                inode: facts.ino(),
+                copied: path.starts_with(ETC).then(|| Stat::of(&facts)),
+            });
+            (path.clone(), there)
         };
         let made: Made = (readable.iter().map(of).collect(), network);
         let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, base)) = known.iter().find(|(of, _)| *of == made) {
             return Arc::clone(base);
         }
-        let base = Arc::new(Self::new(readable, network));
+        let mut base = Self::new(readable, network);
+        base.digest = with_places(base.digest, &made);
+        let base = Arc::new(base);
         if known.len() == MAX_BASES {
             known.clear();
         }

@@ -178,7 +178,10 @@ impl Crew<'_> {
             // What answers before it has started is another program.
             if let Some(port) = service.probe.port() {
                 let end = Instant::now() + service.limit;
-                if self.probe(&Probe::Tcp(port), &service.name, end)?.is_ok() {
+                // The port of another address of this machine may have an owner of its own.
+                let connects = self.probe(&Probe::Tcp(port), &service.name, end)?.is_ok();
+                let named = matches!(service.probe, Probe::Http { .. });
+                if connects || named && self.probe(&service.probe, &service.name, end)?.is_ok() {
                     return lost(How::Taken);
                 }
             }

@@ -11,16 +11,18 @@ use crate::cas::Cas;
 use crate::disk;
 use crate::ground::marks::{Mark, Marks};
 
-fn note_of(cas: &Cas, archive: &Path) -> Option<PathBuf> {
+/// The note of an archive and what the archive is now, whatever links lead to it.
+fn note_of(cas: &Cas, archive: &Path) -> Option<(PathBuf, String)> {
     let full = fs::canonicalize(archive).ok()?;
     let name = blake3::hash(full.as_os_str().as_encoded_bytes()).to_hex();
-    Some(cas.root().join("marked").join(name.as_str()))
+    let note = cas.root().join("marked").join(name.as_str());
+    Some((note, stamp(&full)?))
 }
 
 /// Notes the marks of `files`, which were delivered. Writes nothing if they are noted.
 pub(crate) fn note(cas: &Cas, files: &[String], marks: Marks) {
     for file in files.iter().map(Path::new) {
-        let (Some(note), Some(stamp)) = (note_of(cas, file), stamp(file)) else {
+        let Some((note, stamp)) = note_of(cas, file) else {
             continue;
         };
         let names: Vec<&str> = marks.all().map(Mark::name).collect();
@@ -39,9 +41,10 @@ pub(crate) fn note(cas: &Cas, files: &[String], marks: Marks) {
 /// The marks of the archive at `path`, as far as this machine knows.
 pub(crate) fn marks_of(cas: &Cas, path: &Path) -> Vec<Mark> {
     let read = || {
-        let text = fs::read_to_string(note_of(cas, path)?).ok()?;
+        let (note, stamp) = note_of(cas, path)?;
+        let text = fs::read_to_string(note).ok()?;
         let (known, names) = text.split_once(' ')?;
-        let is_same = known == stamp(path)?;
+        let is_same = known == stamp;
         is_same.then(|| names.split(',').filter_map(Mark::named).collect())
     };
     read().unwrap_or_default()
@@ -62,6 +65,9 @@ mod tests {
         let marks = Marks::with(Mark::Unpinned, true);
         note(&cas, &files, marks);
         assert_eq!(marks_of(&cas, &archive), [Mark::Unpinned]);
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink(&archive, &link).unwrap();
+        assert_eq!(marks_of(&cas, &link), [Mark::Unpinned]);
         note(&cas, &files, Marks::default());
         assert_eq!(marks_of(&cas, &archive), []);
         note(&cas, &files, marks);

@@ -108,6 +108,14 @@ impl Outputs {
         unit.path_edges = added;
     }
 
+    /// Whether a unit reads something in `folder` by its path, and outside of its own
+    /// folder.
+    pub fn reads_elsewhere(&self, unit: &Unit, folder: &Path) -> bool {
+        let all = unit.instances.iter();
+        let mut reads = all.flat_map(|instance| self.reads(instance, unit));
+        reads.any(|read| read.at.starts_with(folder) && !read.at.starts_with(&unit.folder))
+    }
+
     /// The outputs that an instance reads by their paths.
     fn read_by(&self, instance: &Instance, unit: &Unit) -> Vec<&MadePath> {
         if self.by_place.is_empty() {
