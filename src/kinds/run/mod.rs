@@ -255,12 +255,20 @@ impl RunWork {
 }
 
 impl RunWork {
-    /// The warnings about files that are no reports.
+    /// The warnings about files that are no reports, and about patterns that match none.
     fn about_reports(&self, reported: &Reported) -> Vec<String> {
+        if reported.warnings.is_empty() && reported.missing.is_empty() {
+            // To find the place means to read the whole pipeline file.
+            return Vec::new();
+        }
         let place = self.place.of("reports");
+        let missing = reported.missing.iter().map(|pattern| {
+            format!("{place}`{pattern}` in `reports` matches nothing that the command made")
+        });
         let warnings = reported.warnings.iter();
         warnings
             .map(|warning| format!("{place}{warning}"))
+            .chain(missing)
             .collect()
     }
 }
@@ -366,11 +374,6 @@ impl Kind for RunWork {
         };
         let mut warnings = scene.warnings(&ran.log_text, &ran.lost);
         warnings.extend(self.about_reports(&ran.reported));
-        let missing = ran.reported.missing.iter();
-        let place = self.place.of("reports");
-        warnings.extend(missing.map(|pattern| {
-            format!("{place}`{pattern}` in `reports` matches nothing that the command made")
-        }));
         checked?;
         Ok(Made {
             outputs: ran
