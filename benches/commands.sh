@@ -17,7 +17,7 @@ rounds=${2:-5}
 commands=${3:-5000}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-cd "$work"
+mkdir "$work/src" && cd "$work/src"
 git init -q .
 npm install --no-audit --no-fund turbo > npm.log 2>&1 || { tail -3 npm.log; exit 1; }
 GOBIN="$work" go install github.com/go-task/task/v3/cmd/task@latest > go.log 2>&1 || { tail -3 go.log; exit 1; }
@@ -61,7 +61,7 @@ def cold(sandbox):
     def run():
         # A new one each time: for a while, ext4 passes over each inode that was freed.
         cold.caches += 1
-        return cpu([jackal, 'build', '--pipeline', f'{sandbox}.yaml', '--cache-dir', f'caches/{cold.caches}'])
+        return cpu([jackal, 'build', '--pipeline', f'{sandbox}.yaml', '--cache-dir', f'../caches/{cold.caches}'])
     return run
 
 
@@ -112,13 +112,13 @@ open('null.yaml', 'w').write('\n'.join(lines) + '\n')
 json.dump({'version': '3', 'tasks': tasks}, open('Taskfile.yml', 'w'))
 json.dump({'name': 'bench', 'private': True, 'packageManager': 'npm@10.0.0', 'workspaces': ['packages/*']}, open('package.json', 'w'))
 json.dump({'tasks': {'build': {'inputs': ['src/**'], 'outputs': ['dist/**']}}}, open('turbo.json', 'w'))
-open('.gitignore', 'w').write('out*\ntask*\ndist\nnode_modules\n.turbo\n.task\ncache*\n*.log\n')
+open('.gitignore', 'w').write('out*\ntask*\ndist\nnode_modules\n.turbo\n.task\n*.log\n')
 subprocess.run(['git', 'add', '-A'], check=True)
 subprocess.run(['git', '-c', 'user.name=b', '-c', 'user.email=b@example.com', 'commit', '-qm', 'bench'], check=True)
 null = {
-    'jackal': lambda: cpu([jackal, 'build', '--pipeline', 'null.yaml', '--cache-dir', 'cache']),
+    'jackal': lambda: cpu([jackal, 'build', '--pipeline', 'null.yaml', '--cache-dir', '../cache']),
     'turbo': lambda: cpu(['node_modules/.bin/turbo', 'run', 'build', '--no-daemon']),
-    'go-task': lambda: cpu(['./task', 'all']),
+    'go-task': lambda: cpu(['../task', 'all']),
 }
 for run in null.values():
     run()
