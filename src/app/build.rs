@@ -119,6 +119,7 @@ pub fn prepare(options: &BuildOptions, ask: Ask<'_>) -> Result<Prepared, BuildEr
         unnamed,
         output,
         whole,
+        walked,
     } = units::plan(options, composer, &workspace)?;
     let mut pinned = places.folders();
     let mut named = BTreeMap::new();
@@ -163,8 +164,10 @@ pub fn prepare(options: &BuildOptions, ask: Ask<'_>) -> Result<Prepared, BuildEr
         output_bound: bound,
         ..options.run.site_options(place, options.pins)
     };
+    let site = Site::new(cas, registry, &workspace, site_options);
+    site.give_walked(walked);
     Ok(Prepared {
-        site: Site::new(cas, registry, &workspace, site_options),
+        site,
         plan,
         cache_size: options.cache_size,
         warnings,

@@ -14,7 +14,7 @@ use crate::ground::source::WORKSPACE_FILE;
 use crate::package::{Dialect, MAX_DEFINITION_BYTES};
 use crate::pipeline::WorkspaceSettings;
 use crate::plan::{Chosen, Named, Selection};
-use crate::workspace::{Globs, Kind};
+use crate::workspace::{Globs, Kind, Walked};
 use crate::yaml::{Node, SourceText, parse_first};
 use crate::{plan, workspace};
 
@@ -98,6 +98,8 @@ pub(super) struct Files {
     pub(super) definitions: Vec<PathBuf>,
     /// All YAML files: what `include` selects among.
     yaml: Vec<PathBuf>,
+    /// The root, and all that was found there, for the run.
+    pub(super) walked: Option<(PathBuf, Walked)>,
     /// The file that is planned alone: its tasks have no folder before their names.
     alone: Option<PathBuf>,
 }
@@ -117,7 +119,8 @@ impl Files {
         let included = Globs::new(&settings.include)?;
         let mut files = Self::default();
         let (mut folders, mut lone) = (BTreeSet::new(), Vec::new());
-        for entry in workspace::walk(root).0 {
+        let walked = workspace::walk(root);
+        for entry in &walked.0 {
             let path = entry.path.as_str();
             let yaml = path.ends_with(".yaml") || path.ends_with(".yml");
             if !yaml || entry.kind == Kind::Directory || is_within(&excluded, path) {
@@ -148,6 +151,7 @@ impl Files {
         files.definitions.sort();
         files.pipelines.sort();
         files.pipelines.dedup();
+        files.walked = Some((root.to_owned(), walked));
         Ok(files)
     }
 
@@ -160,7 +164,11 @@ impl Files {
         let Ok(globs) = Globs::new(&[rest]) else {
             return Vec::new();
         };
-        let all = self.yaml.iter().filter(|file| {
+        let below = match self.alone.is_some() {
+            true => Self::below(base, &WorkspaceSettings::default()).unwrap_or_default(),
+            false => Self::default(),
+        };
+        let all = self.yaml.iter().chain(&below.yaml).filter(|file| {
             let below = file.strip_prefix(base).ok().and_then(Path::to_str);
             below.is_some_and(|below| globs.matches(below))
         });
@@ -211,9 +219,19 @@ pub(super) fn pipeline(
 ) -> Result<(Selection, Files), BuildError> {
     let full = resolved(place, file)?;
     let selection = Selection::one(Chosen::File(full.clone()));
-    let mut files = match place.is_marked(root) {
-        true => Files::below(root, settings)?,
-        false => Files::below(full.parent().unwrap_or(root), settings)?,
+    let folder = full.parent().unwrap_or(root);
+    let name = full.file_name().and_then(|name| name.to_str());
+    let relative = full.strip_prefix(root).ok().and_then(Path::to_str);
+    let included = Globs::new(&settings.include)?;
+    let belongs = match name {
+        Some(PIPELINE_FILE) => true,
+        Some(LONE_PIPELINE) => plan::definition_in(folder).is_some(),
+        _ => relative.is_some_and(|path| included.matches(path)),
+    };
+    let mut files = match (belongs, place.is_marked(root)) {
+        (true, true) => Files::below(root, settings)?,
+        (true, false) => Files::below(folder, settings)?,
+        (false, _) => Files::default(),
     };
     if !files.pipelines.contains(&full) {
         files.pipelines = vec![full.clone()];

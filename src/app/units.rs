@@ -20,6 +20,7 @@ use crate::pipeline::WorkspaceSettings;
 use crate::pipeline::{self, ExpandError, Facts, Instance, Member, ParamError, Pipeline, Verb};
 use crate::plan::{Chosen, Outputs, Plan, PlanError, PlanOptions, Selection, Unit, imply};
 use crate::text::with_causes;
+use crate::workspace::Walked;
 use crate::yaml::SourceText;
 
 /// What a plan was made from.
@@ -32,6 +33,8 @@ pub(super) struct Planned {
     pub output: PathBuf,
     /// Whether it is all of the workspace.
     pub whole: bool,
+    /// A folder that was walked to find files, and what is there.
+    pub walked: Option<(PathBuf, Walked)>,
 }
 
 /// Where the tasks of a plan are written.
@@ -141,7 +144,7 @@ pub(super) fn plan(
 ) -> Result<Planned, BuildError> {
     let place = &options.place;
     let settings = find::settings(root, &place.here)?;
-    let (mut selection, files) = match &options.target {
+    let (mut selection, mut files) = match &options.target {
         Target::Package(path) => {
             let path = find::definition(place, path)?;
             let files = Files::of_definition(path.clone());
@@ -166,7 +169,11 @@ pub(super) fn plan(
         graph.ascend(&mut selection);
     }
     graph.collect(composer, &selection)?;
-    graph.plan(&selection)
+    let planned = graph.plan(&selection)?;
+    Ok(Planned {
+        walked: files.walked.take(),
+        ..planned
+    })
 }
 
 struct Loader<'o> {
@@ -617,6 +624,7 @@ impl Graph<'_> {
             unnamed,
             output: self.chosen.output.clone(),
             whole: selection.is_below(self.root),
+            walked: None,
         })
     }
 }

@@ -27,7 +27,7 @@ use crate::junit::Report;
 use crate::oci::{Descriptor, Digest, Reference};
 use crate::package::is_archive;
 use crate::registry::{Registry, RegistryError};
-use crate::workspace::{Entry, Snapshot, StatCache};
+use crate::workspace::{Entry, Snapshot, StatCache, Walked};
 
 /// Maximum number of parallel transfers. More connections make no registry faster, and
 /// each one has a buffer.
@@ -86,6 +86,8 @@ pub struct Site {
     distrusted: Mutex<HashSet<ActionKey>>,
     /// The content of each workspace folder when it was first read.
     snapshots: Mutex<HashMap<PathBuf, Arc<Snapshot>>>,
+    /// A folder that was walked before the run began, until it is needed.
+    walked: Mutex<Option<(PathBuf, Walked)>>,
     /// The cache's folder, which is never an input.
     cache: PathBuf,
     /// Notes for the user, without duplicates.
@@ -154,6 +156,7 @@ impl Site {
             made: Mutex::default(),
             distrusted: Mutex::default(),
             snapshots: Mutex::default(),
+            walked: Mutex::default(),
             cache: cache_folder(&cas),
             notes: Mutex::default(),
             tools: Mutex::default(),
@@ -237,9 +240,20 @@ impl Site {
             near.any(|own| path.starts_with(own.as_os_str().as_encoded_bytes()))
         };
         let own = |path: &Path| may_be_own(path) && self.is_own(&folder.join(path));
-        let found = Arc::new(Snapshot::of(folder, &own));
+        let mut walked = held(&self.walked);
+        let found = match walked.take_if(|(root, _)| root == folder) {
+            Some((_, walked)) => Snapshot::of_walked(folder, walked, &own),
+            None => Snapshot::of(folder, &own),
+        };
+        drop(walked);
+        let found = Arc::new(found);
         snapshots.insert(folder.to_owned(), Arc::clone(&found));
         found
+    }
+
+    /// Gives the run what a walk of a folder has found, so that it need not walk it again.
+    pub(crate) fn give_walked(&self, walked: Option<(PathBuf, Walked)>) {
+        *held(&self.walked) = walked;
     }
 
     /// Whether `path` belongs to this program: it is in the cache, or an archive that jackal wrote.
@@ -273,6 +287,7 @@ impl Site {
     /// because undeclared writes may have changed them.
     pub(crate) fn forget_snapshots(&self, folder: &Path) {
         let related = |other: &Path| other.starts_with(folder) || folder.starts_with(other);
+        held(&self.walked).take_if(|(root, _)| related(root));
         held(&self.snapshots).retain(|other, _| !related(other));
     }
 

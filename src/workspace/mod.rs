@@ -14,4 +14,4 @@ pub use index::tracked;
 pub use list::{Identity, Links, Rules, Written, list, list_by};
 pub use snapshot::Snapshot;
 pub use stat_cache::StatCache;
-pub use walk::{Entry, Globs, Kind, Stat, WalkError, climbed, fixed_part, walk, walk_all};
+pub use walk::{Entry, Globs, Kind, Stat, WalkError, Walked, climbed, fixed_part, walk, walk_all};

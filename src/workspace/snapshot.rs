@@ -9,7 +9,7 @@ use std::fs;
 use std::path::Path;
 
 use super::index::tracked;
-use super::walk::{Entry, Kind, WalkError, entry_at, walk};
+use super::walk::{Entry, Kind, WalkError, Walked, entry_at, walk};
 
 /// The content of one folder, at one time.
 #[derive(Debug, Default)]
@@ -37,7 +37,12 @@ impl Snapshot {
     /// by their paths relative to it.
     #[must_use]
     pub fn of(root: &Path, own: &dyn Fn(&Path) -> bool) -> Self {
-        let (mut entries, odd) = walk(root);
+        Self::of_walked(root, walk(root), own)
+    }
+
+    /// The same, of what a walk has found there.
+    #[must_use]
+    pub fn of_walked(root: &Path, (mut entries, odd): Walked, own: &dyn Fn(&Path) -> bool) -> Self {
         entries.retain(|entry| !own(Path::new(&entry.path)));
         let odd = odd.into_iter().filter_map(|(path, why)| {
             let path = path.strip_prefix(root).unwrap_or(&path);

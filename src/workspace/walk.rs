@@ -121,9 +121,12 @@ pub struct Entry {
     pub stat: Stat,
 }
 
+/// What a walk found, sorted by path, and what cannot be an input.
+pub type Walked = (Vec<Entry>, Vec<(PathBuf, WalkError)>);
+
 /// Walks `root`; the root itself and `.git` are left out. Each thing that cannot be
 /// an input comes as its error, with its path.
-pub fn walk(root: &Path) -> (Vec<Entry>, Vec<(PathBuf, WalkError)>) {
+pub fn walk(root: &Path) -> Walked {
     let (sender, receiver) = mpsc::channel();
     WalkBuilder::new(root)
         .standard_filters(false)
