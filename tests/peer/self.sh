@@ -38,7 +38,7 @@ build "$program" deeper/and/deeper/three
 cd "$work"
 archive=$(basename "$(ls two.out/*.tar.zst)")
 cmp "two.out/$archive" "deeper/and/deeper/three.out/$archive" || fail "the second and the third generation differ"
-"$program" package verify "two.out/$archive" >/dev/null || fail "the package is not valid"
+"$program" package verify "two.out/$archive" --key keys/cosign.pub >/dev/null || fail "the package is not valid"
 "$program" package inspect images "two.out/$archive" | grep -q '^localhost/jackal:' || fail "the package has no image"
 "$program" package inspect sbom "two.out/$archive" --output "$work/sboms" >/dev/null || fail "the package has no SBOM"
 ls "$work"/sboms/*/*.json "$work"/sboms/*.json 2>/dev/null | grep -q . || fail "the package has no SBOM"
