@@ -49,8 +49,8 @@ pub(crate) struct Service {
 /// What shows that a service is ready.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Probe {
-    /// This port accepts connections.
-    Tcp(u16),
+    /// This address of the machine's own accepts connections.
+    Tcp { host: String, port: u16 },
     /// This address of the machine's own answers with a status from 200 to 399.
     Http {
         host: String,
@@ -62,9 +62,13 @@ pub(crate) enum Probe {
 }
 
 impl Probe {
-    fn port(&self) -> Option<u16> {
+    /// Whether its address accepts connections; `None`: it has none.
+    fn connection(&self) -> Option<Self> {
         match self {
-            Self::Tcp(port) | Self::Http { port, .. } => Some(*port),
+            Self::Tcp { host, port } | Self::Http { host, port, .. } => Some(Self::Tcp {
+                host: host.clone(),
+                port: *port,
+            }),
             Self::Run(_) => None,
         }
     }
@@ -176,12 +180,9 @@ impl Crew<'_> {
                 }))
             };
             // What answers before it has started is another program.
-            if let Some(port) = service.probe.port() {
+            if let Some(probe) = service.probe.connection() {
                 let end = Instant::now() + service.limit;
-                // The port of another address of this machine may have an owner of its own.
-                let connects = self.probe(&Probe::Tcp(port), &service.name, end)?.is_ok();
-                let named = matches!(service.probe, Probe::Http { .. });
-                if connects || named && self.probe(&service.probe, &service.name, end)?.is_ok() {
+                if self.probe(&probe, &service.name, end)?.is_ok() {
                     return lost(How::Taken);
                 }
             }

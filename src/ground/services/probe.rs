@@ -16,7 +16,7 @@ const MAX_STATUS: u64 = 4 << 10;
 /// not.
 pub(super) fn ask(probe: &Probe) -> i32 {
     let answered = match probe {
-        Probe::Tcp(port) => connect("localhost", *port).map(drop),
+        Probe::Tcp { host, port } => connect(host, *port).map(drop),
         Probe::Http { host, port, path } => status(host, *port, path),
         Probe::Run(_) => Err(io::ErrorKind::Unsupported.into()),
     };
@@ -128,8 +128,17 @@ mod tests {
         let held = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
         bind(&held, &SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
         let name = SocketAddr::try_from(getsockname(&held).unwrap()).unwrap();
-        assert_eq!(ask(&Probe::Tcp(name.port())), 1);
+        let probe = |host: &str| {
+            let (host, port) = (host.to_owned(), name.port());
+            ask(&Probe::Tcp { host, port })
+        };
+        assert_eq!(probe("localhost"), 1);
         listen(&held, 1).unwrap();
-        assert_eq!(ask(&Probe::Tcp(name.port())), 0);
+        assert_eq!(probe("localhost"), 0);
+        assert_eq!(
+            probe("127.0.0.2"),
+            1,
+            "another address has ports of its own"
+        );
     }
 }

@@ -47,7 +47,10 @@ pub(super) fn started(services: &[Service], programs: &Programs) -> Vec<services
             name: service.name.clone(),
             argv: words(&service.command, programs),
             probe: match &service.probe {
-                Probe::Tcp(port) => services::Probe::Tcp(port.0),
+                Probe::Tcp(port) => services::Probe::Tcp {
+                    host: "localhost".to_owned(),
+                    port: port.0,
+                },
                 Probe::Http(address) => services::Probe::Http {
                     host: address.host.clone(),
                     port: address.port,
