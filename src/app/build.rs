@@ -12,8 +12,9 @@ use super::build_options::BuildOptions;
 use super::compose::{Ask, Composer};
 use super::named;
 use super::options::Pins;
+use super::places::Places;
 use super::skeletons::Skeletons;
-use super::units::{self, Places, Planned};
+use super::units::{self, Planned};
 use crate::cas::{Cas, Limits};
 use crate::disk;
 use crate::ground::folders::lexical;
@@ -86,7 +87,7 @@ pub struct Prepared {
     cache_size: Option<u64>,
     warnings: Vec<Warning>,
     places: Places,
-    /// Tasks that publish and are not in the plan, because nobody named them.
+    /// Tasks that publish, and are left out because no target names them.
     unnamed: Vec<String>,
     /// Why the plan can be displayed but not run.
     refusal: Option<BuildError>,
@@ -248,7 +249,7 @@ impl Prepared {
         &self.warnings
     }
 
-    /// Tasks that publish and are not in the plan, because nobody named them.
+    /// Tasks that publish, and are left out because no target names them.
     #[must_use]
     pub fn unnamed(&self) -> &[String] {
         &self.unnamed

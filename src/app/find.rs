@@ -100,8 +100,6 @@ pub(super) struct Files {
     yaml: Vec<PathBuf>,
     /// The root, and all that was found there, for the run.
     pub(super) walked: Option<(PathBuf, Walked)>,
-    /// The file that is planned alone: its tasks have no folder before their names.
-    alone: Option<PathBuf>,
 }
 
 impl Files {
@@ -155,8 +153,9 @@ impl Files {
         Ok(files)
     }
 
-    /// The files that a pipeline in `folder` includes by a pattern.
-    pub(super) fn included(&self, folder: &Path, pattern: &str) -> Vec<PathBuf> {
+    /// The files that a pipeline in `folder` includes by a pattern. One that is planned alone
+    /// does not have the exclusions of the workspace.
+    pub(super) fn included(&self, folder: &Path, pattern: &str, alone: bool) -> Vec<PathBuf> {
         let (up, rest) = workspace::climbed(pattern);
         let Some(base) = folder.ancestors().nth(up) else {
             return Vec::new();
@@ -164,7 +163,7 @@ impl Files {
         let Ok(globs) = Globs::new(&[rest]) else {
             return Vec::new();
         };
-        let below = match self.alone.is_some() {
+        let below = match alone {
             true => Self::below(base, &WorkspaceSettings::default()).unwrap_or_default(),
             false => Self::default(),
         };
@@ -174,25 +173,18 @@ impl Files {
         });
         all.cloned().collect()
     }
-
-    /// What the names of the tasks of a pipeline in `folder` begin with.
-    pub(super) fn prefix(&self, root: &Path, file: &Path) -> String {
-        match self.alone.as_deref() == Some(file) {
-            true => String::new(),
-            false => prefix(root, file.parent().unwrap_or(root)),
-        }
-    }
-
-    /// The same for the package of a definition. One that is not found by default is
-    /// named by its file.
-    pub(super) fn prefix_of_definition(&self, root: &Path, path: &Path) -> String {
-        let folder = path.parent().unwrap_or(root);
-        let usual = plan::definition_in(folder).is_some_and(|(_, usual)| usual == path);
-        prefix(root, if usual { folder } else { path })
-    }
 }
 
-fn prefix(root: &Path, named: &Path) -> String {
+/// The same as [`prefix`], for the package of a definition. One that is not found by default
+/// is named by its file.
+pub(super) fn prefix_of_definition(root: &Path, path: &Path) -> String {
+    let folder = path.parent().unwrap_or(root);
+    let usual = plan::definition_in(folder).is_some_and(|(_, usual)| usual == path);
+    prefix(root, if usual { folder } else { path })
+}
+
+/// What the names of the tasks of a unit begin with.
+pub(super) fn prefix(root: &Path, named: &Path) -> String {
     match named.strip_prefix(root).unwrap_or(named) {
         relative if relative.as_os_str().is_empty() => String::new(),
         relative => format!("{}:", relative.display()),
@@ -210,7 +202,7 @@ pub(super) fn real(path: &Path) -> PathBuf {
     fs::canonicalize(path).unwrap_or_else(|_| lexical(path))
 }
 
-/// What is planned of the pipeline `file`: the whole workspace, if it belongs to that.
+/// What names the pipeline `file`, and the files of the workspace.
 pub(super) fn pipeline(
     place: &Place,
     root: &Path,
@@ -218,27 +210,12 @@ pub(super) fn pipeline(
     settings: &WorkspaceSettings,
 ) -> Result<(Selection, Files), BuildError> {
     let full = resolved(place, file)?;
-    let selection = Selection::one(Chosen::File(full.clone()));
-    let folder = full.parent().unwrap_or(root);
-    let name = full.file_name().and_then(|name| name.to_str());
-    let relative = full.strip_prefix(root).ok().and_then(Path::to_str);
-    let included = Globs::new(&settings.include)?;
-    let belongs = match name {
-        Some(PIPELINE_FILE) => true,
-        Some(LONE_PIPELINE) => plan::definition_in(folder).is_some(),
-        _ => relative.is_some_and(|path| included.matches(path)),
+    let around = match place.is_marked(root) {
+        true => root,
+        false => full.parent().unwrap_or(root),
     };
-    let mut files = match (belongs, place.is_marked(root)) {
-        (true, true) => Files::below(root, settings)?,
-        (true, false) => Files::below(folder, settings)?,
-        (false, _) => Files::default(),
-    };
-    if !files.pipelines.contains(&full) {
-        files.pipelines = vec![full.clone()];
-        files.definitions.clear();
-        files.alone = Some(full);
-    }
-    Ok((selection, files))
+    let files = Files::below(around, settings)?;
+    Ok((Selection::one(Chosen::File(full)), files))
 }
 
 /// What words name, and the files of the workspace.

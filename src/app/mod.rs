@@ -22,6 +22,7 @@ mod package_delta;
 mod package_diff;
 mod package_read;
 mod package_sign;
+mod places;
 mod plans;
 mod publish;
 mod publish_options;

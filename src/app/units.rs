@@ -14,10 +14,11 @@ use super::build_options::{BuildOptions, Target};
 use super::compose::{self, Composer};
 use super::definitions;
 use super::find::{self, Files, read_text, shown};
+use super::places::Places;
 use super::plans::{git_facts, output_folder, parameters, plan_options};
 use crate::ground::marks::{Mark, Marks};
-use crate::pipeline::WorkspaceSettings;
 use crate::pipeline::{self, ExpandError, Facts, Instance, Member, ParamError, Pipeline, Verb};
+use crate::pipeline::{CacheLimits, WorkspaceSettings};
 use crate::plan::{Chosen, Outputs, Plan, PlanError, PlanOptions, Selection, Unit, imply};
 use crate::text::with_causes;
 use crate::workspace::Walked;
@@ -35,80 +36,6 @@ pub(super) struct Planned {
     pub whole: bool,
     /// A folder that was walked to find files, and what is there.
     pub walked: Option<(PathBuf, Walked)>,
-}
-
-/// Where the tasks of a plan are written.
-#[derive(Default)]
-pub(super) struct Places(Vec<Written>);
-
-struct Written {
-    file: PathBuf,
-    shown: String,
-    ids: BTreeSet<String>,
-    source: Option<SourceText>,
-}
-
-impl Places {
-    fn of(here: &Path, units: &[Unit]) -> Self {
-        let written = units.iter().map(|unit| Written {
-            file: unit.file.clone(),
-            shown: shown(here, &unit.file).display().to_string(),
-            ids: (unit.instances.iter())
-                .map(|instance| instance.id.clone())
-                .collect(),
-            source: unit.source.clone(),
-        });
-        Self(written.collect())
-    }
-
-    /// The folders of the files.
-    pub(super) fn folders(&self) -> BTreeSet<PathBuf> {
-        let files = self.0.iter();
-        files
-            .filter_map(|written| Some(written.file.parent()?.to_owned()))
-            .collect()
-    }
-
-    /// The file, line and column of a task of a pipeline file.
-    pub(super) fn of_task(&self, task: &str) -> Option<String> {
-        // A task may have several steps, whose names begin with its own.
-        let ends = task.match_indices(':').map(|(at, _)| at);
-        let names = std::iter::once(task.len()).chain(ends.collect::<Vec<_>>().into_iter().rev());
-        let mut names = names.map(|end| &task[..end]);
-        names.find_map(|name| {
-            let written = self.0.iter().find(|written| written.ids.contains(name))?;
-            Some(place(written.source.as_ref()?, Some((name, ""))))
-        })
-    }
-
-    /// The error of a plan, with the file of the task that it is about, and the line.
-    pub(super) fn locate(&self, error: PlanError) -> BuildError {
-        let task = error.about().map(|(task, _)| task);
-        let found = match task {
-            Some(task) => (self.0.iter()).find(|written| written.ids.contains(task)),
-            None if self.0.len() == 1 => self.0.first(),
-            None => None,
-        };
-        match found {
-            Some(Written {
-                source: Some(text), ..
-            }) => locate_error(text, error),
-            Some(written) => BuildError::Plan {
-                at: written.shown.clone(),
-                source: Box::new(error),
-            },
-            None => BuildError::Unpublishable(Box::new(error)),
-        }
-    }
-
-    /// The same for what only shows when the whole plan is known: a package that has no
-    /// pipeline has no line for it.
-    pub(super) fn locate_whole(&self, error: PlanError) -> BuildError {
-        match self.0.iter().any(|written| written.source.is_some()) {
-            true => self.locate(error),
-            false => BuildError::Unpublishable(Box::new(error)),
-        }
-    }
 }
 
 /// A pipeline file of the workspace.
@@ -132,8 +59,8 @@ struct Checked {
 enum Of {
     /// By its index among the pipelines.
     Pipeline(usize),
-    /// By its definition.
-    Package(PathBuf),
+    /// By what begins the names of its tasks.
+    Package(String),
 }
 
 /// The plan of `options.target`.
@@ -144,7 +71,7 @@ pub(super) fn plan(
 ) -> Result<Planned, BuildError> {
     let place = &options.place;
     let settings = find::settings(root, &place.here)?;
-    let (mut selection, mut files) = match &options.target {
+    let (mut selection, files) = match &options.target {
         Target::Package(path) => {
             let path = find::definition(place, path)?;
             let files = Files::of_definition(path.clone());
@@ -159,9 +86,17 @@ pub(super) fn plan(
         root,
         settings,
         pipelines: Vec::new(),
-        files: &files,
+        alone: None,
+        files,
     };
-    loader.read_all()?;
+    let found = loader.files.pipelines.clone();
+    loader.read_all(&found);
+    if let (Target::Pipeline { .. }, Some(Chosen::File(file))) = (&options.target, selection.only())
+    {
+        loader.read_alone(file.clone());
+    }
+    loader.all_params_known()?;
+    let walked = loader.files.walked.take();
     let mut graph = loader.expanded(&chosen)?;
     if let Target::Words { words, .. } = &options.target
         && words.is_empty()
@@ -170,10 +105,7 @@ pub(super) fn plan(
     }
     graph.collect(composer, &selection)?;
     let planned = graph.plan(&selection)?;
-    Ok(Planned {
-        walked: files.walked.take(),
-        ..planned
-    })
+    Ok(Planned { walked, ..planned })
 }
 
 struct Loader<'o> {
@@ -181,32 +113,45 @@ struct Loader<'o> {
     root: &'o Path,
     settings: WorkspaceSettings,
     pipelines: Vec<Read>,
-    files: &'o Files,
+    /// The file that is planned without the rest of the workspace.
+    alone: Option<PathBuf>,
+    files: Files,
 }
 
 impl<'o> Loader<'o> {
-    /// Reads the pipeline files, and those that they include.
-    fn read_all(&mut self) -> Result<(), BuildError> {
-        let mut open: Vec<PathBuf> = self.files.pipelines.iter().rev().cloned().collect();
+    /// Reads these pipeline files, and those that they include.
+    fn read_all(&mut self, files: &[PathBuf]) {
+        let mut open: Vec<PathBuf> = files.iter().rev().cloned().collect();
         let mut seen: BTreeSet<PathBuf> = open.iter().cloned().collect();
         while let Some(file) = open.pop() {
-            let read = self.read(file);
+            let mut read = self.read(file);
             let checked = read.outcome.as_ref();
             let include = checked.map_or_else(|_| Vec::new(), |one| one.pipeline.include.clone());
             for pattern in include {
-                let found = self.files.included(&read.folder, &pattern);
+                let found = self
+                    .files
+                    .included(&read.folder, &pattern, self.alone.is_some());
                 if found.is_empty() {
-                    return Err(BuildError::Include {
-                        file: read.text.name.clone(),
-                        pattern,
-                    });
+                    let file = read.text.name.clone();
+                    read.outcome = Err(Some(BuildError::Include { file, pattern }));
                 }
                 open.extend(found.into_iter().filter(|file| seen.insert(file.clone())));
             }
             self.pipelines.push(read);
         }
         self.pipelines.sort_by(|a, b| a.file.cmp(&b.file));
-        self.all_params_known()
+    }
+
+    /// Plans `file` alone if nothing of the workspace names it: its tasks have no folder
+    /// before their names.
+    fn read_alone(&mut self, file: PathBuf) {
+        if self.pipelines.iter().any(|read| read.file == file) {
+            return;
+        }
+        self.pipelines.clear();
+        self.files.definitions.clear();
+        self.alone = Some(file.clone());
+        self.read_all(&[file]);
     }
 
     fn read(&self, file: PathBuf) -> Read {
@@ -221,7 +166,10 @@ impl<'o> Loader<'o> {
             Err(error) => (SourceText::new(name, String::new()), Err(Some(error))),
         };
         Read {
-            prefix: self.files.prefix(self.root, &file),
+            prefix: match self.alone.as_ref() == Some(&file) {
+                true => String::new(),
+                false => find::prefix(self.root, &folder),
+            },
             file,
             folder,
             text,
@@ -288,9 +236,9 @@ impl<'o> Loader<'o> {
                 let checked = read.outcome.as_ref().ok()?;
                 Some(Member {
                     pipeline: &checked.pipeline,
-                    prefix: read.prefix.clone(),
-                    params: checked.params.clone(),
-                    facts: checked.facts.clone(),
+                    prefix: &read.prefix,
+                    params: &checked.params,
+                    facts: &checked.facts,
                 })
             })
             .collect();
@@ -310,6 +258,7 @@ impl<'o> Loader<'o> {
             outputs: None,
             units: Vec::new(),
             pools: BTreeMap::new(),
+            cache_limits: CacheLimits::default(),
         };
         for (at, mut read) in self.pipelines.into_iter().enumerate() {
             let made = match &read.outcome {
@@ -337,10 +286,7 @@ impl<'o> Loader<'o> {
         let all = self.files.definitions.iter();
         all.map(|path| match lone {
             true => (String::new(), path.clone()),
-            false => (
-                self.files.prefix_of_definition(self.root, path),
-                path.clone(),
-            ),
+            false => (find::prefix_of_definition(self.root, path), path.clone()),
         })
         .collect()
     }
@@ -360,6 +306,7 @@ struct Graph<'o> {
     outputs: Option<Outputs>,
     units: Vec<Unit>,
     pools: BTreeMap<String, u32>,
+    cache_limits: CacheLimits,
 }
 
 impl Graph<'_> {
@@ -436,10 +383,10 @@ impl Graph<'_> {
             .filter(|(_, (read, _))| selection.may_be_in(&read.folder, &read.file))
             .map(|(at, _)| Of::Pipeline(at))
             .collect();
-        for path in self.packages.values() {
+        for (prefix, path) in &self.packages {
             let folder = path.parent().unwrap_or(Path::new("/"));
             if selection.may_be_in(folder, path) {
-                open.insert(Of::Package(path.clone()));
+                open.insert(Of::Package(prefix.clone()));
             }
         }
         for named in &selection.chosen {
@@ -453,7 +400,7 @@ impl Graph<'_> {
         while let Some(of) = open.pop_first() {
             let mut unit = match &of {
                 Of::Pipeline(at) => self.pipeline(composer, *at)?,
-                Of::Package(path) => self.package(composer, path)?,
+                Of::Package(prefix) => self.package(composer, prefix)?,
             };
             if let Some(outputs) = &self.outputs {
                 outputs.link(&mut unit);
@@ -506,14 +453,14 @@ impl Graph<'_> {
             return Some(Of::Pipeline(*at));
         }
         // A folder's name may contain a colon, a task of a package as well.
-        let ends = task.match_indices(':').map(|(at, _)| at + 1);
-        let mut prefixes = ends.filter_map(|end| self.packages.get(&task[..end]));
+        let mut prefixes = task.match_indices(':').map(|(at, _)| &task[..=at]);
+        let prefix = prefixes.find(|prefix| self.packages.contains_key(*prefix));
         // Of the root's package these two have names in other files.
-        let root = || match IMPLIED_NAMES.contains(&task) {
-            true => self.packages.get(""),
-            false => None,
+        let root = || {
+            let named = IMPLIED_NAMES.contains(&task) && self.packages.contains_key("");
+            named.then_some("")
         };
-        Some(Of::Package(prefixes.next().or_else(root)?.clone()))
+        Some(Of::Package(prefix.or_else(root)?.to_owned()))
     }
 
     fn pipeline(&mut self, composer: &mut Composer<'_>, at: usize) -> Result<Unit, BuildError> {
@@ -527,6 +474,7 @@ impl Graph<'_> {
         let definitions = definitions::of_instances(composer, &unit.folder, &unit.instances);
         unit.definitions = definitions.map_err(|error| error.of(&read.text))?;
         if let Ok(checked) = &read.outcome {
+            self.cache_limits = self.cache_limits.most(checked.pipeline.cache_limits);
             for (pool, slots) in &checked.pipeline.pools {
                 self.pools.insert(format!("{}{pool}", read.prefix), *slots);
             }
@@ -552,24 +500,23 @@ impl Graph<'_> {
         Some(cause.unwrap_or(error))
     }
 
-    fn package(&self, composer: &mut Composer<'_>, path: &Path) -> Result<Unit, BuildError> {
+    fn package(&self, composer: &mut Composer<'_>, prefix: &str) -> Result<Unit, BuildError> {
+        let found = self.packages.get(prefix);
+        let path = found.ok_or_else(|| BuildError::NoPackage(self.root.to_owned()))?;
         let folder = path.parent().unwrap_or(Path::new("/")).to_owned();
         let (mut composed, _) =
             composer.compose(path, &compose::Chosen::of(&self.options.variant))?;
         if let Some(base) = &self.options.content.differential {
             composed.definition.reduce(base)?;
         }
-        let mut prefixes = self.packages.iter();
-        let prefix = prefixes.find(|(_, own)| own.as_path() == path);
-        let prefix = prefix.map_or_else(String::new, |(prefix, _)| prefix.clone());
-        let instances = imply(&prefix, &composed.definition, self.chosen);
+        let instances = imply(prefix, &composed.definition, self.chosen);
         let composed = Arc::new(composed);
         let ids = instances.iter().map(|instance| instance.id.clone());
         Ok(Unit {
-            file: path.to_owned(),
+            file: path.clone(),
             folder,
             name: IMPLIED.to_owned(),
-            prefix,
+            prefix: prefix.to_owned(),
             source: None,
             definitions: ids.map(|id| (id, Arc::clone(&composed))).collect(),
             instances,
@@ -582,35 +529,22 @@ impl Graph<'_> {
     fn plan(self, selection: &Selection) -> Result<Planned, BuildError> {
         let options = self.options;
         let places = Places::of(&options.place.here, &self.units);
+        let written = || self.units.iter().filter(|unit| unit.source.is_some());
+        let of = |unit: &Unit, is: &dyn Fn(&Instance) -> bool| unit.instances.iter().any(is);
+        let publishes = |unit: &&Unit| of(unit, &|one| matches!(one.verb, Verb::Publish(_)));
+        let keeps = |one: &Instance| one.settings.incremental || !one.settings.keep.is_empty();
+        // What one pipeline trusts, another may not: all that are concerned must agree.
+        let concerned = |unit: &&Unit| publishes(unit) || of(unit, &keeps);
+        let agreed = |units: Vec<&Unit>, mark| {
+            !units.is_empty() && units.iter().all(|unit| unit.trusts.has(mark))
+        };
         let mut plan = Plan {
             pools: self.pools,
+            cache_limits: self.cache_limits,
+            trusts_incremental: agreed(written().filter(concerned).collect(), Mark::Incremental),
+            allows_unpinned: agreed(written().filter(publishes).collect(), Mark::Unpinned),
             ..Plan::default()
         };
-        let publishes = |unit: &Unit| {
-            let mut all = unit.instances.iter();
-            all.any(|one| matches!(one.verb, Verb::Publish(_)))
-        };
-        let keeps = |unit: &Unit| {
-            let mut all = unit.instances.iter();
-            all.any(|one| one.settings.incremental || !one.settings.keep.is_empty())
-        };
-        // What one pipeline trusts, another may not: all that are concerned must agree.
-        let (mut trust, mut allow) = (Vec::new(), Vec::new());
-        for (read, _) in &self.pipelines {
-            let unit = self.units.iter().find(|unit| unit.file == read.file);
-            if let (Ok(checked), Some(unit)) = (&read.outcome, unit) {
-                let pipeline = &checked.pipeline;
-                plan.cache_limits = plan.cache_limits.most(pipeline.cache_limits);
-                if publishes(unit) || keeps(unit) {
-                    trust.push(pipeline.trust_incremental);
-                }
-                if publishes(unit) {
-                    allow.push(pipeline.allow_unpinned);
-                }
-            }
-        }
-        plan.trusts_incremental = !trust.is_empty() && trust.iter().all(|trusts| *trusts);
-        plan.allows_unpinned = !allow.is_empty() && allow.iter().all(|allows| *allows);
         if let Some(outputs) = &self.outputs {
             let declared = plan.declare(&self.units, outputs, self.chosen);
             declared.map_err(|error| places.locate(error))?;

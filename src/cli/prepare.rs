@@ -37,7 +37,7 @@ pub(super) fn prepare(
             false => format!(":{first}"),
         };
         note(&format!(
-            "note: not in the plan: {}, because tasks that publish run only if they are named, as in `jackal build {name}`",
+            "note: left out: {}. Tasks that publish run only if they are named, as in `jackal build {name}`",
             tasks.join(", ")
         ));
     }

@@ -43,11 +43,11 @@ pub struct Member<'p> {
     /// The pipeline.
     pub pipeline: &'p Pipeline,
     /// Begins the names of its tasks: its folder and `:`, or nothing.
-    pub prefix: String,
+    pub prefix: &'p str,
     /// Bound values, from [`Pipeline::bind_params`].
-    pub params: BTreeMap<String, String>,
+    pub params: &'p BTreeMap<String, String>,
     /// What the run knows besides.
-    pub facts: Facts,
+    pub facts: &'p Facts,
 }
 
 /// Every instance of every task of each pipeline, by task name and then in the order of
@@ -190,9 +190,9 @@ mod tests {
         facts.env.insert("HOME".into(), "/root".into());
         let members = [Member {
             pipeline: &pipeline,
-            prefix: String::new(),
-            params,
-            facts,
+            prefix: "",
+            params: &params,
+            facts: &facts,
         }];
         let made = expand(&members, &[]).remove(0);
         made.map_err(|error| {

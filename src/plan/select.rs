@@ -57,6 +57,15 @@ impl Selection {
         }
     }
 
+    /// What is chosen, if it is one.
+    #[must_use]
+    pub fn only(&self) -> Option<&Chosen> {
+        match self.chosen.as_slice() {
+            [named] => Some(&named.chosen),
+            _ => None,
+        }
+    }
+
     /// Whether the unit with this folder and file may have chosen steps.
     #[must_use]
     pub fn may_be_in(&self, folder: &Path, file: &Path) -> bool {

@@ -256,7 +256,7 @@ fn a_pipeline_packages_a_definition_instead_of_the_implied_tasks() {
     let said = sandbox.run(&["build"]);
     assert_eq!(said.code, Some(0), "{}", said.stderr);
     assert!(
-        said.stderr.contains("not in the plan: `release`"),
+        said.stderr.contains("left out: `release`"),
         "{}",
         said.stderr
     );
@@ -321,6 +321,13 @@ fn files_are_included_by_patterns_and_share_settings_of_the_workspace() {
         "kind: JackalPipeline\nversion: 1\nname: r\ninclude: ['lib/*.yaml']\ntasks: {}\n",
     );
     assert_eq!(tasks(&sandbox, &[]), ["ci:t", "lib:t"]);
+    // One that only `include` names belongs to the graph, one that nothing names does not.
+    assert_eq!(
+        tasks(&sandbox, &["--pipeline", "lib/tasks.yaml"]),
+        ["lib:t"]
+    );
+    sandbox.write("lib/more/own.yml", script(""));
+    assert_eq!(tasks(&sandbox, &["lib/more/own.yml"]), ["t"]);
     sandbox.write("jackal-workspace.yaml", "requires: '>=99.0'\n");
     let said = sandbox.run(&["build"]);
     assert_eq!(said.code, Some(3), "{}", said.stderr);
@@ -334,7 +341,9 @@ fn files_are_included_by_patterns_and_share_settings_of_the_workspace() {
         "jackal.pipeline.yaml",
         "kind: JackalPipeline\nversion: 1\nname: r\ninclude: ['none/*.yaml']\ntasks: {}\n",
     );
-    let said = sandbox.run(&["build"]);
+    sandbox.write("apart/jackal.pipeline.yaml", script(", shell: sh"));
+    assert_eq!(tasks(&sandbox, &["apart"]), ["apart:t"]);
+    let said = sandbox.run(&["build", "jackal.pipeline.yaml"]);
     assert!(
         said.stderr.contains("`none/*.yaml` in `include`"),
         "{}",

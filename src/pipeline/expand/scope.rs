@@ -35,8 +35,12 @@ impl<'p> Scope<'p> {
         rows: &'p Rows<'p>,
         spent: &'p Spent,
     ) -> Result<Self, ExpandError> {
-        let (pipeline, prefix) = (member.pipeline, &member.prefix);
-        let (params, facts) = (&member.params, &member.facts);
+        let Member {
+            pipeline,
+            prefix,
+            params,
+            facts,
+        } = *member;
         let strict = context(pipeline, task, row, params, facts);
         spent.context(strict.bytes())?;
         let mut scope = Self {
