@@ -95,6 +95,20 @@ fn tasks_of_one_folder_read_what_those_of_another_made() {
 }
 
 #[test]
+fn a_pattern_excludes_what_another_folder_made_however_far_it_climbs() {
+    let sandbox = workspace();
+    sandbox.write(
+        "libs/use/jackal.pipeline.yaml",
+        pipeline("  t: { run: [sh, -c, 'ls ../core/dist >out'], inputs: ['../core/dist/**', '!../../libs/core/dist/b'], outputs: [out], tools: [sh, ls] }\n"),
+    );
+    let tasks = "  compile: { run: [sh, -c, 'mkdir dist; cp in dist/a; cp in dist/b'], inputs: [in], outputs: [dist/], tools: [sh, mkdir, cp] }\n";
+    sandbox.write("libs/core/jackal.pipeline.yaml", pipeline(tasks));
+    sandbox.build(&["libs/use"]);
+    let listed = fs::read_to_string(sandbox.src().join("libs/use/out")).unwrap();
+    assert_eq!(listed, "a\n");
+}
+
+#[test]
 fn targets_select_folders_files_tasks_and_tags_with_what_they_need() {
     let sandbox = workspace();
     for (words, expected) in [

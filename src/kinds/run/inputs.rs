@@ -44,7 +44,7 @@ pub(super) fn read(site: &Site, work: &RunWork, results: &Results) -> Result<Inp
             continue;
         };
         let tree = tree::load(&site.cas, &found.digest)?;
-        let selected = selected(&tree, &named.path, &named.globs)?;
+        let selected = selected(&tree, &work.folder, &named.path, &named.globs)?;
         if selected.is_empty() && !tree.entries.is_empty() {
             return Err(nothing(work, &named.globs.join("`, `"), ""));
         }
@@ -64,28 +64,44 @@ pub(super) fn read(site: &Site, work: &RunWork, results: &Results) -> Result<Inp
     Ok(inputs)
 }
 
-/// The part of the output `name` that the patterns select.
+/// The part of the output `name` that the patterns select: each is relative to the folder
+/// that it climbs to from `folder`.
 fn selected<'t>(
     tree: &'t Tree,
+    folder: &Path,
     name: &str,
     globs: &[String],
 ) -> Result<Vec<(String, &'t TreeEntry)>, Failure> {
-    // All patterns that begin in one output climb as far as its path does.
-    let (up, _) = workspace::climbed(name);
-    let same = globs.iter().filter(|glob| taken_apart(glob).0 == up);
-    let bare = same.map(|glob| match glob.starts_with('!') {
-        true => format!("!{}", taken_apart(glob).1),
-        false => taken_apart(glob).1.to_owned(),
-    });
-    let globs = Globs::new(&bare.collect::<Vec<_>>())?;
+    let mut by_climb: BTreeMap<usize, Vec<String>> = BTreeMap::new();
+    for glob in globs {
+        let (up, rest) = taken_apart(glob);
+        let sign = if glob.starts_with('!') { "!" } else { "" };
+        by_climb
+            .entry(up)
+            .or_default()
+            .push(format!("{sign}{rest}"));
+    }
+    let mut levels = Vec::new();
+    for (up, globs) in by_climb {
+        if let Some(level) = folder.ancestors().nth(up) {
+            levels.push((level, Globs::new(&globs)?));
+        }
+    }
+    let is_selected = |path: &str| {
+        let full = lexical(&folder.join(path));
+        let below = |level: &Path| full.strip_prefix(level).ok().and_then(Path::to_str);
+        let mut named = levels
+            .iter()
+            .filter_map(|(level, globs)| Some((below(level)?, globs)));
+        !named.clone().any(|(path, globs)| globs.excludes(path))
+            && named.any(|(path, globs)| globs.matches(path))
+    };
     let full = |entry: &TreeEntry| match entry.path.as_str() {
         "" => name.to_owned(),
         below => format!("{name}/{below}"),
     };
     let all = tree.entries.iter().map(|entry| (full(entry), entry));
-    Ok(all
-        .filter(|(path, _)| globs.matches(workspace::climbed(path).1))
-        .collect())
+    Ok(all.filter(|(path, _)| is_selected(path)).collect())
 }
 
 /// A pattern taken apart.
