@@ -366,10 +366,9 @@ impl Graph<'_> {
                 _ => None,
             }));
         }
+        let is_named = |path: &Path| !named.is_empty() && named.contains(&find::real(path));
         let own = packages.into_iter();
-        self.packages = own
-            .filter(|(_, path)| !named.contains(&find::real(path)))
-            .collect();
+        self.packages = own.filter(|(_, path)| !is_named(path)).collect();
     }
 
     /// Takes the units that the selection may name, and those that they need.

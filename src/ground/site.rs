@@ -78,6 +78,8 @@ pub struct Site {
     pub published: OnceLock<Published>,
     stats: Mutex<StatCache>,
     locks: Mutex<HashMap<PathBuf, Lockfile>>,
+    /// The folder of the lock file of each folder, found once.
+    lock_folders: Mutex<HashMap<PathBuf, PathBuf>>,
     /// What references stood for when they were resolved in this run.
     documents: Mutex<HashMap<String, Arc<tokio::sync::Mutex<Option<Document>>>>>,
     flights: Mutex<HashMap<ActionKey, Arc<tokio::sync::Mutex<()>>>>,
@@ -151,6 +153,7 @@ impl Site {
             published: OnceLock::new(),
             stats: Mutex::new(stats),
             locks: Mutex::default(),
+            lock_folders: Mutex::default(),
             documents: Mutex::default(),
             flights: Mutex::default(),
             made: Mutex::default(),

@@ -9,7 +9,7 @@ use std::pin::Pin as Pinned;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::ground::lockfile::{Dropped, Lockfile, LockfileError, lock_folder};
+use crate::ground::lockfile::{Dropped, Lockfile, LockfileError};
 use crate::ground::site::Site;
 use crate::ground::{Class, Failure};
 use crate::oci::Digest;
@@ -75,7 +75,7 @@ pub(crate) async fn answer<Q: Question>(
 ) -> Result<Q::Answer, Failure> {
     let name = question.name();
     // For all pins of the reference: they are resolved together.
-    let last = format!("{}\n{name}", lock_folder(folder).display());
+    let last = format!("{}\n{name}", site.lock_folder(folder).display());
     let online = !site.options.locked && !site.options.offline;
     let too_old = |age| online && site.is_outdated(&last, age);
     let look = || -> Result<_, Failure> {

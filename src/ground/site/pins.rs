@@ -16,15 +16,26 @@ impl Site {
         folder: &Path,
         use_pins: impl FnOnce(&mut Lockfile) -> T,
     ) -> Result<T, Failure> {
-        let folder = lock_folder(folder);
+        let folder = self.lock_folder(folder);
         let mut locks = held(&self.locks);
-        if !locks.contains_key(folder) {
-            locks.insert(folder.to_owned(), Lockfile::load(folder)?);
+        if !locks.contains_key(&folder) {
+            locks.insert(folder.clone(), Lockfile::load(&folder)?);
         }
         locks
-            .get_mut(folder)
+            .get_mut(&folder)
             .map(use_pins)
             .ok_or_else(|| Failure::internal("no lock file"))
+    }
+
+    /// The folder of the lock file that has the pins of what is in `folder`.
+    pub(crate) fn lock_folder(&self, folder: &Path) -> PathBuf {
+        let mut known = held(&self.lock_folders);
+        if let Some(found) = known.get(folder) {
+            return found.clone();
+        }
+        let found = lock_folder(folder).to_owned();
+        known.insert(folder.to_owned(), found.clone());
+        found
     }
 
     /// Whether `reference` was never resolved, or longer than `age` ago. The time is
@@ -54,8 +65,7 @@ impl Site {
 
     /// The error for a reference that must not be resolved now.
     pub(crate) fn unpinned(&self, reference: &str, folder: &Path) -> Option<Failure> {
-        let folder = lock_folder(folder);
-        let lock = folder.join(LOCK_FILE);
+        let lock = self.lock_folder(folder).join(LOCK_FILE);
         let why = if self.options.locked {
             "--locked"
         } else if self.options.offline {

@@ -11,16 +11,25 @@ use crate::cas::Cas;
 use crate::disk;
 use crate::ground::marks::{Mark, Marks};
 
+/// The folder of all notes.
+fn notes(cas: &Cas) -> PathBuf {
+    cas.root().join("marked")
+}
+
 /// The note of an archive and what the archive is now, whatever links lead to it.
 fn note_of(cas: &Cas, archive: &Path) -> Option<(PathBuf, String)> {
     let full = fs::canonicalize(archive).ok()?;
     let name = blake3::hash(full.as_os_str().as_encoded_bytes()).to_hex();
-    let note = cas.root().join("marked").join(name.as_str());
+    let note = notes(cas).join(name.as_str());
     Some((note, stamp(&full)?))
 }
 
 /// Notes the marks of `files`, which were delivered. Writes nothing if they are noted.
 pub(crate) fn note(cas: &Cas, files: &[String], marks: Marks) {
+    // Most archives have no marks, and most caches no notes.
+    if marks.is_empty() && !notes(cas).exists() {
+        return;
+    }
     for file in files.iter().map(Path::new) {
         let Some((note, stamp)) = note_of(cas, file) else {
             continue;
