@@ -31,7 +31,7 @@ build() {
 export COSIGN_PASSWORD=
 build "$jackal" two
 program=$work/two/pipelines/target/$target/release/jackal
-file -L "$program" 2>/dev/null | grep -q 'dynamically linked' && fail "the program is not static"
+case $(file -L "$program") in *"dynamically linked"*) fail "the program is not static" ;; esac
 "$program" version >/dev/null || fail "the program does not start"
 build "$program" deeper/and/deeper/three
 
@@ -39,8 +39,9 @@ cd "$work"
 archive=$(basename "$(ls two.out/*.tar.zst)")
 cmp "two.out/$archive" "deeper/and/deeper/three.out/$archive" || fail "the second and the third generation differ"
 "$program" package verify "two.out/$archive" --key keys/cosign.pub >/dev/null || fail "the package is not valid"
-"$program" package inspect images "two.out/$archive" | grep -q '^localhost/jackal:' || fail "the package has no image"
-"$program" package inspect sbom "two.out/$archive" --output "$work/sboms" >/dev/null || fail "the package has no SBOM"
-ls "$work"/sboms/*/*.json "$work"/sboms/*.json 2>/dev/null | grep -q . || fail "the package has no SBOM"
-ls two.out | grep -q sigstore || fail "the package has no provenance"
+images=$("$program" package inspect images "two.out/$archive")
+grep -q '^localhost/jackal:' <<< "$images" || fail "the package has no image: $images"
+"$program" package inspect sbom "two.out/$archive" --output sboms >/dev/null || fail "the SBOMs cannot be read"
+[ "$(find sboms -name '*.json' | wc -l)" = 2 ] || fail "not one SBOM for the component and one for the image: $(find sboms)"
+find two.out -name '*.sigstore.jsonl' | grep . >/dev/null || fail "the package has no provenance: $(ls two.out)"
 echo "ok: $archive, $(stat -c %s "two.out/$archive") bytes, is the same in the second and the third generation"
