@@ -116,7 +116,6 @@ impl InputDirectory {
     }
 }
 
-/// What an action reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InputTree {
     root: InputNode,

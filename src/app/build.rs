@@ -46,7 +46,6 @@ pub const CACHE_GIB: u64 = 20;
 
 /// The outcome of a build.
 pub struct Built {
-    /// The whole run.
     pub record: RunRecord,
     /// Failures in the order in which they happened.
     pub failures: Vec<(String, Failure)>,
@@ -267,7 +266,6 @@ impl Prepared {
             && launch::best(self.site.options.program.as_deref()) == Level::Free
     }
 
-    /// The plan.
     #[must_use]
     pub fn plan(&self) -> &Plan {
         &self.plan

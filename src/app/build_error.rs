@@ -32,7 +32,6 @@ pub enum BuildError {
     Plan {
         /// The definition, with line and column if known.
         at: String,
-        /// Why.
         source: Box<PlanError>,
     },
     /// A pipeline parameter has a wrong value.
@@ -43,13 +42,11 @@ pub enum BuildError {
     Expand {
         /// The pipeline file, with line and column.
         at: String,
-        /// Why.
         source: Box<ExpandError>,
     },
     /// `--cache-from` is malformed.
     #[error("--cache-from: expected oci://HOST/PATH:TAG, found `{given}`")]
     CacheFrom {
-        /// As given.
         given: String,
         /// What is wrong with the reference; `None`: it has another scheme.
         source: Option<ReferenceError>,
@@ -59,10 +56,7 @@ pub enum BuildError {
     Differential(#[from] DifferentialError),
     /// There is no place for a shell.
     #[error("--shell {task}: expected one task with the verb `run`")]
-    Shell {
-        /// As given.
-        task: String,
-    },
+    Shell { task: String },
     /// A dependency cycle, or a dependency that does not exist.
     #[error(transparent)]
     Graph(#[from] GraphError),
@@ -86,29 +80,17 @@ pub enum BuildError {
     OutputLeadsOut(#[source] LeadsOut),
     /// The checkout leads an image layout out of the workspace.
     #[error("task `{task}` publishes to an image layout that is refused")]
-    LayoutLeadsOut {
-        /// The task that publishes.
-        task: String,
-        /// How.
-        source: LeadsOut,
-    },
+    LayoutLeadsOut { task: String, source: LeadsOut },
     /// A pattern of `include` matches nothing.
     #[error("{file}: `{pattern}` in `include` matches no YAML file: correct it, or remove it")]
-    Include {
-        /// The pipeline file.
-        file: String,
-        /// The pattern.
-        pattern: String,
-    },
+    Include { file: String, pattern: String },
     /// A file or folder does not exist.
     #[error("no such file or directory: `{0}`")]
     Absent(PathBuf),
-    /// The disk failed.
     #[error("cannot read `{path}`")]
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// What happened.
         source: io::Error,
     },
     /// The workspace cannot be listed.

@@ -16,16 +16,12 @@ pub enum Target {
     /// What words name: folders, files and tasks; without any, what is in the current
     /// folder and below it.
     Words {
-        /// The words.
         words: Vec<String>,
-        /// Values of parameters.
         params: BTreeMap<String, String>,
     },
     /// The package in this folder, not in subfolders, or of this file.
     Package(PathBuf),
-    /// A pipeline file.
     Pipeline {
-        /// The file.
         file: PathBuf,
         /// Values of its parameters.
         params: BTreeMap<String, String>,
@@ -52,7 +48,6 @@ impl Target {
         place.workspace_of(folder.as_deref().unwrap_or(&place.here))
     }
 
-    /// Values of parameters.
     #[must_use]
     pub fn params(&self) -> Option<&BTreeMap<String, String>> {
         match self {
@@ -65,7 +60,6 @@ impl Target {
 /// What to build, and how.
 #[derive(Clone, Debug)]
 pub struct BuildOptions {
-    /// Where.
     pub place: Place,
     /// Which variant of the packages.
     pub variant: Variant,
@@ -142,7 +136,6 @@ pub struct OutputOptions {
 /// How packages are signed.
 #[derive(Clone, Debug)]
 pub struct SignOptions {
-    /// Who signs.
     pub signer: Arc<Signer>,
     /// Where the signature is written in the package; `None`: only beside it.
     pub seal: Option<Seal>,

@@ -36,7 +36,6 @@ const MAX_RENDERED: usize = 64 << 20;
 /// Where to search for images, and with which values.
 #[derive(Clone, Debug)]
 pub struct FindOptions {
-    /// Where.
     pub place: Place,
     /// Which variant of the package.
     pub variant: Variant,
@@ -55,7 +54,6 @@ pub struct FindOptions {
 /// The images of one component.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Found {
-    /// The component.
     pub component: String,
     /// Images that resources name, with the resources.
     pub images: BTreeMap<String, BTreeSet<String>>,

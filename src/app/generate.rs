@@ -32,12 +32,10 @@ pub enum GenerateError {
     /// Both file names are taken.
     #[error("`{0}` already exists, and so does `{1}`")]
     Exists(PathBuf, String),
-    /// The disk failed.
     #[error("cannot write `{path}`")]
     Write {
         /// The file or folder.
         path: PathBuf,
-        /// What happened.
         source: io::Error,
     },
     /// The generated definition cannot be composed.
@@ -50,7 +48,6 @@ disk::from_disk_error!(GenerateError::Write);
 /// A definition that was written.
 #[derive(Clone, Debug)]
 pub struct Generated {
-    /// Path of the file.
     pub file: PathBuf,
     /// Number of images it lists.
     pub images: usize,

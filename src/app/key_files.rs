@@ -9,18 +9,14 @@ use crate::signing::{
     encrypt_container, import,
 };
 
-/// The private key's file.
 const PRIVATE: &str = "cosign.key";
 
-/// The public key's file.
 const PUBLIC: &str = "cosign.pub";
 
 /// The files of a key pair.
 #[derive(Debug)]
 pub struct KeyPair {
-    /// The encrypted private key.
     pub private: PathBuf,
-    /// The public key.
     pub public: PathBuf,
     /// SHA-256 of the public key (SubjectPublicKeyInfo, DER).
     pub fingerprint: Digest,
@@ -29,10 +25,8 @@ pub struct KeyPair {
 /// Why no key files were written.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyFileError {
-    /// A file exists already.
     #[error("`{0}` already exists")]
     Exists(PathBuf),
-    /// The disk failed.
     #[error(transparent)]
     Io(#[from] DiskError),
     /// The key cannot be generated.
@@ -41,25 +35,17 @@ pub enum KeyFileError {
     /// The key cannot be encrypted.
     #[error(transparent)]
     Container(#[from] ContainerError),
-    /// The key is malformed.
     #[error(transparent)]
     Key(#[from] KeyError),
     /// The file holds no unencrypted key.
     #[error("`{path}`")]
-    Import {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        source: ImportError,
-    },
+    Import { path: PathBuf, source: ImportError },
 }
 
 /// How key files are written.
 #[derive(Clone, Debug)]
 pub struct KeyFileOptions {
-    /// The folder.
     pub folder: PathBuf,
-    /// Replaces existing files.
     pub force: bool,
 }
 

@@ -18,7 +18,6 @@ use crate::package::{Choice, Finding, lint as lint_definition};
 /// Which definitions to check.
 #[derive(Clone, Debug)]
 pub struct LintOptions {
-    /// Where.
     pub place: Place,
     /// Checks only components of this variant.
     pub variant: Variant,

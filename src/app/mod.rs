@@ -82,7 +82,8 @@ pub use crate::package::{Base, Definition, Finding, Severity, patch_git_links, t
 pub use crate::pipeline::duration::parse as parse_duration;
 pub use crate::pipeline::size::parse as parse_size;
 pub use crate::registry::{
-    Connection, ConnectionError, Hosts, LoginText, PerHost, PlainHttp, Profile, runtime,
+    Connection, ConnectionError, Hosts, LoginText, MAX_DOWNLOAD_BYTES, PerHost, PlainHttp, Profile,
+    runtime,
 };
 pub use crate::rehearsal::{Fault, Login, Options as RehearsalOptions, Tls};
 pub use crate::release::{CONCURRENCY, Destination, Released};

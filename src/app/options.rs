@@ -16,7 +16,6 @@ use crate::registry::Connection;
 pub struct Place {
     /// The current folder of the user: relative paths start here.
     pub here: PathBuf,
-    /// The cache folder.
     pub cache: CacheFolder,
     /// How registries are reached.
     pub connection: Connection,
@@ -67,10 +66,8 @@ pub struct Variant {
 /// Skeletons whose commands the user allows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum TrustedImports {
-    /// None.
     #[default]
     Nothing,
-    /// All.
     Everything,
     /// Those whose URL is one of these, or continues one at `/`, `:` or `@`.
     Below(Vec<String>),

@@ -30,7 +30,6 @@ pub enum PackageDeltaError {
     /// The output file exists already.
     #[error("`{0}` already exists")]
     Exists(PathBuf),
-    /// The disk failed.
     #[error(transparent)]
     Io(#[from] DiskError),
 }

@@ -113,7 +113,6 @@ fn images(mut file: File) -> io::Result<Digests> {
 /// the other: documents that list files are large.
 struct Listing<'l> {
     found: &'l mut Catalogue,
-    /// The document's name.
     name: &'l str,
     left: &'l mut usize,
 }

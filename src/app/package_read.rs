@@ -90,7 +90,6 @@ fn sboms(opened: &Opened, to: &Path, existing: Existing) -> Result<PathBuf, Pack
 /// Options of `jackal package extract`.
 #[derive(Clone, Debug)]
 pub struct ExtractOptions {
-    /// The folder to create.
     pub to: PathBuf,
     /// Files or folders of the package to extract; empty: all.
     pub only: Vec<String>,

@@ -22,7 +22,6 @@ use crate::verify::{Scope, VerifiedPackage};
 /// The signer, and where to write the result.
 #[derive(Clone, Debug)]
 pub struct PackageSignOptions {
-    /// Signs the package.
     pub signer: Arc<Signer>,
     /// Where the signature is written in the package; `None`: only beside it.
     pub seal: Option<Seal>,
@@ -36,13 +35,10 @@ pub enum PackageSignError {
     /// The package cannot be read or is damaged.
     #[error(transparent)]
     Read(#[from] PackageReadError),
-    /// Signing failed.
     #[error(transparent)]
     Sign(#[from] SignerError),
-    /// It cannot be written.
     #[error(transparent)]
     Layout(#[from] LayoutError),
-    /// The disk failed.
     #[error(transparent)]
     Io(#[from] DiskError),
     /// It is a part of a split archive.
@@ -51,15 +47,12 @@ pub enum PackageSignError {
     /// It is not on this machine.
     #[error("`{0}` is not on this machine")]
     Elsewhere(String),
-    /// The cache failed.
     #[error(transparent)]
     Cas(#[from] CasError),
-    /// It cannot be packed.
     #[error(transparent)]
     Export(#[from] ExportError),
 }
 
-/// A signed package.
 #[derive(Debug)]
 pub struct Resigned {
     /// The verified package before it was signed.

@@ -37,23 +37,17 @@ use crate::verify::{Attached, Policy, Scope, Signature};
 /// Why nothing, or not all, was published.
 #[derive(Debug, thiserror::Error)]
 pub enum PublishError {
-    /// The destination is malformed.
     #[error(transparent)]
     Destination(#[from] DestinationError),
-    /// A name is malformed.
     #[error("`{destination}`")]
     Name {
-        /// As given.
         destination: String,
-        /// What is wrong.
         source: ReferenceError,
     },
     /// A source cannot be read or must not be trusted.
     #[error("{path}")]
     Read {
-        /// As given.
         path: String,
-        /// What is wrong.
         source: Box<PackageReadError>,
     },
     /// A package in a registry cannot be fetched.
@@ -64,37 +58,24 @@ pub enum PublishError {
     Manifest(String, #[source] serde_json::Error),
     /// The package cannot become an artifact.
     #[error("{path}")]
-    Artifact {
-        /// As given.
-        path: String,
-        /// What is wrong.
-        source: ArtifactError,
-    },
+    Artifact { path: String, source: ArtifactError },
     /// The package is not made from what its key names alone.
     #[error("{path}: the package is {}, which the pipeline that made it does not allow to be published", marked(.mark))]
     Marked {
-        /// As given.
         path: String,
         /// `incremental` or `unpinned`.
         mark: &'static str,
         /// The key of the pipeline that allows it.
         allowed_by: &'static str,
     },
-    /// Signing failed.
     #[error("{path}: cannot sign, so nothing was published: {what}")]
-    Sign {
-        /// As given.
-        path: String,
-        /// Why not.
-        what: String,
-    },
+    Sign { path: String, what: String },
     /// A skeleton cannot be made from a folder.
     #[error(transparent)]
     Skeleton(Box<SkeletonMakeError>),
     /// The settings for registries are invalid.
     #[error(transparent)]
     Connection(#[from] ConnectionError),
-    /// The cache failed.
     #[error(transparent)]
     Cas(#[from] CasError),
     /// The release was not completed.
@@ -424,7 +405,6 @@ async fn vouching(signer: &Arc<Signer>) -> Result<Vouching, PublishError> {
 /// An unfinished release.
 #[derive(Debug)]
 pub struct Unfinished {
-    /// Its name.
     pub id: String,
     /// Its artifacts and options.
     pub begun: Begun,

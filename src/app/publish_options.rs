@@ -11,7 +11,6 @@ use crate::verify::{Policy, Signature};
 /// Packages, destinations, and how to publish.
 #[derive(Clone, Debug)]
 pub struct PublishOptions {
-    /// Where.
     pub place: Place,
     /// Packages, folders with a definition, `oci://` references.
     pub sources: Vec<String>,

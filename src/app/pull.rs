@@ -44,7 +44,6 @@ pub struct PullOptions {
     pub writing: Arc<AtomicBool>,
 }
 
-/// A pulled package.
 #[derive(Debug)]
 pub struct Pulled {
     /// The archive, or its parts.
@@ -57,7 +56,6 @@ pub struct Pulled {
     pub fetched_bytes: u64,
     /// Number of blobs that were in the cache.
     pub cached: u64,
-    /// The package.
     pub package: VerifiedPackage,
     /// Warnings for the user.
     pub notes: Vec<String>,
@@ -72,7 +70,6 @@ pub enum PullError {
     /// The package cannot be found, read or trusted.
     #[error(transparent)]
     Read(#[from] PackageReadError),
-    /// The cache failed.
     #[error(transparent)]
     Cas(#[from] CasError),
     /// The archive cannot be named.

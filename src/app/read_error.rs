@@ -37,13 +37,11 @@ pub enum PackageReadError {
     /// The package does not list this path.
     #[error("`{0}` has no file or folder `{1}`")]
     NoFile(String, String),
-    /// The target exists already.
     #[error("`{0}` already exists")]
     Exists(PathBuf),
     /// The target exists and must not be replaced.
     #[error("`{}` {}, so it is not replaced", .path.display(), foreign(.path, .file.as_deref()))]
     Foreign {
-        /// The target.
         path: PathBuf,
         /// What was changed in it.
         file: Option<PathBuf>,
@@ -51,11 +49,9 @@ pub enum PackageReadError {
     /// A verified document is malformed.
     #[error("`{package}`: cannot read {entry}: {what}")]
     Document {
-        /// The package.
         package: PathBuf,
         /// The file in it.
         entry: String,
-        /// What is wrong.
         what: String,
     },
     /// A name in the package is not safe as a folder name.
@@ -67,19 +63,14 @@ pub enum PackageReadError {
     /// The announced size of the package exceeds the free space on the disk.
     #[error("writing `{path}` requires {needed} bytes, but the file system has only {free} left")]
     Full {
-        /// The package.
         path: PathBuf,
-        /// Size of its files.
         needed: u64,
-        /// Free space.
         free: u64,
     },
-    /// The disk failed.
     #[error("cannot write `{path}`")]
     Write {
         /// The file or folder.
         path: PathBuf,
-        /// What happened.
         source: io::Error,
     },
 }

@@ -31,7 +31,6 @@ use crate::release::{Artifact, StoredError};
 pub struct Skeleton {
     /// With its files.
     pub artifact: Artifact,
-    /// Its tag.
     pub tag: String,
     /// Warnings about the definition.
     pub warnings: Vec<Warning>,
@@ -64,10 +63,8 @@ pub enum SkeletonMakeError {
     /// A part of it cannot be made.
     #[error("{}", .0.message)]
     Part(Failure),
-    /// Threads cannot be started.
     #[error("cannot start threads")]
     Threads(#[source] std::io::Error),
-    /// The cache failed.
     #[error(transparent)]
     Cas(#[from] CasError),
 }

@@ -19,7 +19,6 @@ use crate::verify::{Scope, VerifiedPackage};
 /// What a stage may replace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Existing {
-    /// Nothing.
     Refuse,
     /// A folder that jackal made, in which nothing was changed: it is removed.
     ReplaceOurs,

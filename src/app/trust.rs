@@ -46,9 +46,7 @@ pub enum TrustError {
     /// A key cannot be loaded.
     #[error("--key {name}")]
     Key {
-        /// The reference.
         name: String,
-        /// What is wrong.
         source: KeyReferenceError,
     },
     /// The identity is incomplete.
@@ -59,7 +57,6 @@ pub enum TrustError {
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// What happened.
         source: io::Error,
     },
     /// The policy file has mistakes.
@@ -68,7 +65,6 @@ pub enum TrustError {
     /// The trusted root is invalid.
     #[error(transparent)]
     Root(#[from] RootError),
-    /// It cannot be fetched.
     #[error(transparent)]
     Fetch(#[from] FetchError),
 }
@@ -157,21 +153,17 @@ pub enum RootFrom {
     Public,
     /// A mirror of TUF metadata, verified from its first root.
     Mirror {
-        /// Its address.
         url: String,
         /// The file with its first `root.json`.
         root: PathBuf,
     },
-    /// A file.
     File(PathBuf),
 }
 
 /// A trusted root, ready to be pinned.
 #[derive(Clone, Debug)]
 pub struct FoundRoot {
-    /// Its source.
     pub name: String,
-    /// The file's content.
     pub json: String,
     /// SHA-256 of it.
     pub digest: Digest,

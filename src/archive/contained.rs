@@ -49,13 +49,7 @@ pub enum ContainedFault {
     Twice(String),
     /// An entry that is never unpacked.
     #[error("its entry `{entry}` is {what}")]
-    Foreign {
-        /// The entry's name.
-        entry: String,
-        /// What it is.
-        what: &'static str,
-    },
-    /// A limit is exceeded.
+    Foreign { entry: String, what: &'static str },
     #[error("{0}")]
     TooLarge(&'static str),
 }

@@ -6,6 +6,7 @@
 mod bounded;
 mod compression;
 mod contained;
+mod growth;
 mod listing;
 mod path;
 mod seekable;
@@ -15,6 +16,7 @@ mod tar_write;
 pub use bounded::Bounded;
 pub use compression::{COMPRESSION_MAGIC, Compression, Unzstd, is_tar};
 pub use contained::{Contained, ContainedFault, Contents};
+pub use growth::Growth;
 pub use listing::{Listing, list};
 pub use path::{MAX_PATH_BYTES, PathError, SafePath, stays_inside};
 pub use seekable::{

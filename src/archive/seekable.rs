@@ -42,14 +42,10 @@ pub enum SeekableError {
         /// Length of the whole content.
         total: u64,
     },
-    /// A limit is exceeded.
     #[error("{what} is {found}, expected at most {limit}")]
     TooLarge {
-        /// The limited quantity.
         what: &'static str,
-        /// Its measure.
         found: u64,
-        /// The limit.
         limit: u64,
     },
     /// A frame or its source does not have the expected length.

@@ -45,15 +45,12 @@ pub enum TarFault {
     /// A block is not a header.
     #[error("no tar header at byte {0}: not a tar archive, or a damaged one")]
     NoHeader(u64),
-    /// The file is truncated.
     #[error("the tar archive ends within {0}")]
     Cut(&'static str),
-    /// A header is malformed.
     #[error("malformed tar header at byte {at}: expected {expected}")]
     Malformed {
         /// Offset of the header or of its content.
         at: u64,
-        /// The expected content.
         expected: &'static str,
     },
     /// One of the limits above is exceeded.
@@ -61,7 +58,6 @@ pub enum TarFault {
     Limit {
         /// Offset of its header.
         at: u64,
-        /// Which limit.
         what: &'static str,
     },
 }
@@ -79,13 +75,9 @@ impl From<TarFault> for io::Error {
 /// The type of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TarKind {
-    /// A regular file.
     File,
-    /// A folder.
     Directory,
-    /// A symbolic link.
     Symlink,
-    /// A hard link.
     Hardlink,
     /// A device or pipe.
     Special,
@@ -102,7 +94,6 @@ pub enum TarKind {
 pub struct TarEntry {
     /// The name, as written; at most 4096 bytes.
     pub name: Vec<u8>,
-    /// What it is.
     pub kind: TarKind,
     /// The target of a link, as written; empty for other entries.
     pub link: Vec<u8>,
@@ -111,7 +102,6 @@ pub struct TarEntry {
     pub size: u64,
     /// The length in the header.
     pub stated: u64,
-    /// Permission bits.
     pub mode: u32,
     /// Offset of the content in the tar.
     pub offset: u64,

@@ -17,7 +17,6 @@ const PREFIX_LEN: usize = 155;
 const MAX_OCTAL_SIZE: u64 = (1 << 33) - 1;
 const COPY_BUFFER: usize = 64 * 1024;
 
-/// What an entry is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EntryKind<'a> {
     /// A regular file, followed by its content.
@@ -42,29 +41,21 @@ pub enum TarError {
     /// The content is shorter than announced.
     #[error("`{path}` ended after {found} of {size} bytes; it may have changed while it was read")]
     Short {
-        /// The entry's name.
         path: String,
         /// Announced size.
         size: u64,
-        /// Number of bytes read.
         found: u64,
     },
     /// The content is longer than announced.
     #[error("`{path}` runs past its {size} bytes; it may have changed while it was read")]
     Long {
-        /// The entry's name.
         path: String,
         /// Announced size.
         size: u64,
     },
     /// The content could not be read.
     #[error("cannot read the content of `{path}`")]
-    Read {
-        /// The entry's name.
-        path: String,
-        /// The reader's error.
-        source: io::Error,
-    },
+    Read { path: String, source: io::Error },
     /// The archive could not be written.
     #[error("cannot write the tar archive")]
     Write(#[source] io::Error),

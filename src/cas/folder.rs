@@ -11,7 +11,6 @@ use crate::disk::{self, Owner, OwnerError};
 /// A cache, as the user names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CacheFolder {
-    /// The folder.
     pub path: PathBuf,
     /// Others may write there, so it is only read (`--shared-cache`).
     pub shared: bool,

@@ -40,7 +40,6 @@ pub struct Kept {
 }
 
 impl Kept {
-    /// Its path.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path

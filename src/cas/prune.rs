@@ -19,7 +19,6 @@ const PRUNED: &str = "pruned";
 /// What is stored or was removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// Number of blobs.
     pub blobs: u64,
     /// Number of kept folders.
     pub folders: u64,
@@ -131,7 +130,7 @@ impl Cas {
                     if recent || wanted.contains(&digest) {
                         continue;
                     }
-                    let path = self.blob_path(&digest);
+                    let path = self.path_of(&digest);
                     match fs::remove_file(&path) {
                         // A reader that found it damaged has removed it.
                         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
@@ -170,7 +169,7 @@ impl Cas {
     fn forget(&self, accesses: &HashMap<Digest, u64>, now: u64) -> Result<(), CasError> {
         let mut log = Vec::new();
         for (digest, time) in accesses {
-            if self.blob_path(digest).exists() {
+            if self.path_of(digest).exists() {
                 log.extend(access::record(digest, *time));
             }
         }

@@ -72,7 +72,6 @@ impl Stage {
         Ok(stage)
     }
 
-    /// Its path.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path

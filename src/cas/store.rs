@@ -5,6 +5,8 @@
 //! for unfinished files, whose lock ends with the process, and the next process to open
 //! the store removes folders without an owner.
 
+mod ingest;
+
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::io::{self, Read, Seek as _, SeekFrom, Write};
@@ -16,13 +18,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::content::{Fetch, Push, VerifyReader};
 use crate::disk::{self, Foreign, OwnerError, TemporaryFolder, at};
-use crate::oci::{Descriptor, Digest, Hasher};
+use crate::oci::{Descriptor, Digest};
 
 use super::access;
 use super::folder::{Access, CacheFolder};
 use super::stage::Stage;
 use crate::action::Output;
-use crate::text::with_causes;
+
+pub use ingest::Ingest;
 
 /// Minimum age of a recorded access before it is recorded again, in milliseconds: one
 /// hour, so that a build with nothing to do writes nothing. While another process has
@@ -36,12 +39,10 @@ const PROBE_BYTES: usize = 32;
 /// Why an operation on the store failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CasError {
-    /// A file operation failed.
     #[error("cannot use the cache at `{path}`")]
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// What happened.
         source: io::Error,
     },
     /// Other users may write to it.
@@ -65,7 +66,6 @@ pub enum CasError {
         found: Digest,
         /// Number of bytes read, at most one more than expected.
         found_size: u64,
-        /// Announced digest.
         expected: Digest,
         /// Announced length.
         expected_size: u64,
@@ -77,7 +77,6 @@ pub enum CasError {
     Full {
         /// Announced length.
         needed: u64,
-        /// Free space.
         free: u64,
     },
 }
@@ -255,16 +254,12 @@ impl Cas {
         self.root.join("blobs/sha256")
     }
 
-    pub(super) fn blob_path(&self, digest: &Digest) -> PathBuf {
-        let hex = digest.hex();
-        self.blobs().join(&hex[..2]).join(&hex)
-    }
-
     /// The file of a blob, for programs that need a path. It is not verified, and may be
     /// pruned once it is old enough.
     #[must_use]
     pub fn path_of(&self, digest: &Digest) -> PathBuf {
-        self.blob_path(digest)
+        let hex = digest.hex();
+        self.blobs().join(&hex[..2]).join(&hex)
     }
 
     /// Replaces the content of the file `path` below the store, as `disk::write_hint` does.
@@ -319,7 +314,7 @@ impl Cas {
     ///
     /// The access log cannot be written.
     pub fn contains(&self, digest: &Digest, size: u64) -> Result<bool, CasError> {
-        let there = || fs::metadata(self.blob_path(digest)).is_ok_and(|m| m.len() == size);
+        let there = || fs::metadata(self.path_of(digest)).is_ok_and(|m| m.len() == size);
         if locked(&self.damaged).contains(digest) || !there() {
             return Ok(false);
         }
@@ -387,7 +382,7 @@ impl Cas {
     ///
     /// [`CasError::Missing`], or the file cannot be read.
     pub fn open_blob(&self, digest: &Digest) -> Result<Blob<'_>, CasError> {
-        let path = self.blob_path(digest);
+        let path = self.path_of(digest);
         if locked(&self.damaged).contains(digest) {
             return Err(CasError::Missing(*digest));
         }
@@ -425,13 +420,7 @@ impl Cas {
     pub fn ingest(&self) -> Result<Ingest<'_>, CasError> {
         let path = self.temp_path()?;
         let file = disk::create_private(&path).map_err(at(&path))?;
-        Ok(Ingest {
-            cas: self,
-            path,
-            file,
-            hasher: Hasher::default(),
-            size: 0,
-        })
+        Ok(Ingest::new(self, path, file))
     }
 
     /// Stores the content that `descriptor` describes, unless it is stored already;
@@ -568,214 +557,5 @@ impl Read for Blob<'_> {
     }
 }
 
-/// A blob that is being written; nothing is stored if it is dropped without a
-/// [`commit`](Self::commit).
-pub struct Ingest<'a> {
-    cas: &'a Cas,
-    path: PathBuf,
-    file: File,
-    hasher: Hasher,
-    size: u64,
-}
-
-impl Ingest<'_> {
-    /// Stores the bytes written so far, if they match the descriptor.
-    ///
-    /// # Errors
-    ///
-    /// [`CasError::Mismatch`]: nothing is stored then; or as [`commit`](Self::commit).
-    pub fn commit_as(self, expected: &Digest, expected_size: u64) -> Result<(), CasError> {
-        let (found, found_size) = (self.hasher.clone().finish(), self.size);
-        if found == *expected && found_size == expected_size {
-            return self.commit().map(|_| ());
-        }
-        Err(CasError::Mismatch {
-            found,
-            found_size,
-            expected: *expected,
-            expected_size,
-        })
-    }
-
-    /// Stores the bytes written so far as the output `name`.
-    ///
-    /// # Errors
-    ///
-    /// As [`commit`](Self::commit).
-    pub fn output(self, name: impl Into<String>) -> Result<Output, CasError> {
-        Ok(Output::new(name, self.commit()?))
-    }
-
-    /// Stores the bytes written so far durably.
-    ///
-    /// # Errors
-    ///
-    /// The file cannot be flushed or moved into place.
-    pub fn commit(self) -> Result<(Digest, u64), CasError> {
-        let digest = self.hasher.clone().finish();
-        let known = locked(&self.cas.verified).contains(&digest);
-        if known && self.cas.contains(&digest, self.size)? {
-            return Ok((digest, self.size));
-        }
-        self.cas.touch(&digest)?;
-        self.file.sync_all().map_err(at(&self.path))?;
-        let target = self.cas.blob_path(&digest);
-        let blobs = self.cas.blobs();
-        let dir = target.parent().unwrap_or(&blobs);
-        if !dir.exists() {
-            fs::create_dir_all(dir).map_err(at(dir))?;
-            sync_dir(&blobs)?;
-        }
-        // An existing file has the same bytes, or is damaged and gets replaced.
-        fs::rename(&self.path, &target).map_err(at(&target))?;
-        sync_dir(dir)?;
-        locked(&self.cas.verified).insert(digest);
-        locked(&self.cas.damaged).remove(&digest);
-        Ok((digest, self.size))
-    }
-}
-
-impl Write for Ingest<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        // The path says which disk is full.
-        let named = |error: io::Error| {
-            let message = format!(
-                "cannot write `{}`: {error}",
-                self.path.display(),
-                error = with_causes(&error)
-            );
-            io::Error::new(error.kind(), message)
-        };
-        let count = self.file.write(bytes).map_err(named)?;
-        self.hasher.update(&bytes[..count]);
-        self.size += count as u64;
-        Ok(count)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Drop for Ingest<'_> {
-    fn drop(&mut self) {
-        // After a commit, the file has been renamed.
-        let _ = fs::remove_file(&self.path);
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn store(cas: &Cas, bytes: &[u8]) -> Digest {
-        let mut ingest = cas.ingest().unwrap();
-        ingest.write_all(bytes).unwrap();
-        ingest.commit().unwrap().0
-    }
-
-    fn read(cas: &Cas, digest: &Digest) -> io::Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        cas.open_blob(digest)?.read_to_end(&mut bytes)?;
-        Ok(bytes)
-    }
-
-    #[test]
-    fn a_flipped_bit_is_a_miss_that_is_repaired() {
-        let dir = tempfile::tempdir().unwrap();
-        let digest = store(&Cas::open(dir.path()).unwrap(), b"abc");
-        let cas = Cas::open(dir.path()).unwrap();
-        fs::write(cas.blob_path(&digest), b"abd").unwrap();
-        assert!(read(&cas, &digest).is_err());
-        assert!(!cas.contains(&digest, 3).unwrap());
-        store(&cas, b"abc");
-        assert_eq!(read(&cas, &digest).unwrap(), b"abc");
-    }
-
-    #[test]
-    fn a_damaged_blob_that_cannot_be_removed_counts_as_gone_until_it_is_stored_again() {
-        let dir = tempfile::tempdir().unwrap();
-        let digest = store(&Cas::open(dir.path()).unwrap(), b"abc");
-        let cas = Cas::open(dir.path()).unwrap();
-        fs::write(cas.blob_path(&digest), b"abd").unwrap();
-        assert!(read(&cas, &digest).is_err());
-        // As on a disk that is read-only.
-        fs::write(cas.blob_path(&digest), b"abd").unwrap();
-        assert!(!cas.contains(&digest, 3).unwrap());
-        assert!(cas.open_blob(&digest).is_err());
-        assert_eq!(cas.found_damaged(), 1);
-        store(&cas, b"abc");
-        assert_eq!(read(&cas, &digest).unwrap(), b"abc");
-    }
-
-    #[test]
-    fn a_truncated_blob_is_not_contained_and_not_served() {
-        let dir = tempfile::tempdir().unwrap();
-        let digest = store(&Cas::open(dir.path()).unwrap(), b"abc");
-        let cas = Cas::open(dir.path()).unwrap();
-        fs::write(cas.blob_path(&digest), b"").unwrap();
-        assert!(!cas.contains(&digest, 3).unwrap());
-        let error = cas
-            .fetch(&Descriptor::of("x", b"abc"))
-            .err()
-            .map(|e| e.kind());
-        assert_eq!(error, Some(io::ErrorKind::NotFound));
-        assert!(!cas.blob_path(&digest).exists());
-    }
-
-    #[test]
-    fn two_writers_of_one_blob_both_succeed() {
-        let dir = tempfile::tempdir().unwrap();
-        let (a, b) = (
-            Cas::open(dir.path()).unwrap(),
-            Cas::open(dir.path()).unwrap(),
-        );
-        let (mut first, mut second) = (a.ingest().unwrap(), b.ingest().unwrap());
-        first.write_all(b"same").unwrap();
-        second.write_all(b"same").unwrap();
-        assert_eq!(first.commit().unwrap(), second.commit().unwrap());
-        assert_eq!(read(&a, &Digest::of(b"same")).unwrap(), b"same");
-    }
-
-    #[test]
-    fn a_drop_without_commit_leaves_nothing() {
-        let dir = tempfile::tempdir().unwrap();
-        let cas = Cas::open(dir.path()).unwrap();
-        let mut ingest = cas.ingest().unwrap();
-        ingest.write_all(b"half").unwrap();
-        let path = ingest.path.clone();
-        drop(ingest);
-        assert!(!path.exists());
-        assert!(!cas.contains(&Digest::of(b"half"), 4).unwrap());
-    }
-
-    #[test]
-    fn a_dead_session_is_reaped_and_a_live_one_is_kept() {
-        let dir = tempfile::tempdir().unwrap();
-        let live = Cas::open(dir.path()).unwrap();
-        let ingest = live.ingest().unwrap();
-        let dead = dir.path().join("v1/ingest/.jackal-tmp-dead");
-        fs::create_dir(&dead).unwrap();
-        fs::write(dead.join("alive"), b"").unwrap();
-        fs::write(dead.join("0"), b"half").unwrap();
-        let _second = Cas::open(dir.path()).unwrap();
-        assert!(!dead.exists());
-        assert!(ingest.path.exists());
-    }
-
-    #[test]
-    fn other_content_than_announced_is_not_stored() {
-        let dir = tempfile::tempdir().unwrap();
-        let cas = Cas::open(dir.path()).unwrap();
-        let descriptor = Descriptor::of("x", b"abc");
-        for content in [&b"abd"[..], b"ab", b"abcd"] {
-            assert!(matches!(
-                cas.put(&descriptor, content),
-                Err(CasError::Mismatch { .. })
-            ));
-        }
-        assert!(!cas.contains(&descriptor.digest, 3).unwrap());
-        cas.put(&descriptor, &b"abc"[..]).unwrap();
-        assert!(cas.contains(&descriptor.digest, 3).unwrap());
-    }
-}
+mod tests;

@@ -36,14 +36,12 @@ pub struct Tree {
 pub struct TreeEntry {
     /// Relative to the tree's own path, with `/` between names.
     pub path: String,
-    /// Its type.
     pub kind: TreeKind,
 }
 
 /// The type of an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TreeKind {
-    /// A regular file.
     File {
         /// Of its bytes.
         digest: Digest,
@@ -52,22 +50,18 @@ pub enum TreeKind {
         /// Whether its owner may execute it.
         executable: bool,
     },
-    /// A symbolic link.
     Symlink {
         /// A relative path that stays inside the tree.
         target: String,
     },
-    /// A folder.
     Directory,
 }
 
 /// Why a tree cannot be stored, read or restored.
 #[derive(Debug, thiserror::Error)]
 pub enum TreeError {
-    /// A file operation failed.
     #[error(transparent)]
     Io(#[from] DiskError),
-    /// The store failed.
     #[error(transparent)]
     Cas(#[from] CasError),
     /// It is not a file, folder or link.
@@ -80,12 +74,7 @@ pub enum TreeError {
     #[error(
         "link `{path}` points to `{target}`, which may be outside the tree: use a relative target inside it"
     )]
-    Escapes {
-        /// The link.
-        path: String,
-        /// Its target.
-        target: String,
-    },
+    Escapes { path: String, target: String },
     /// The names are too many or too long.
     #[error("the list of files has {0} bytes, expected at most {MAX_TREE_BYTES}: split the output")]
     TooLarge(usize),
@@ -94,12 +83,7 @@ pub enum TreeError {
     Encoding(#[from] CodecError),
     /// A tree that breaks the rules.
     #[error("tree is malformed at `{at}`: expected {expected}")]
-    Malformed {
-        /// The entry's path.
-        at: String,
-        /// The expected value.
-        expected: &'static str,
-    },
+    Malformed { at: String, expected: &'static str },
 }
 
 impl Tree {

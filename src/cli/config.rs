@@ -4,22 +4,23 @@
 //! reads the command line. So a flag always overrides it, and one parser reads
 //! all values. It never changes what a flag means.
 
+mod read;
 mod toml;
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read as _;
-use std::path::{Component as Part, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Command};
 
+use self::read::{is_number, pair, parse};
 use super::command_error::CommandError;
 use super::environment::{home, variable};
 use super::exit::Exit;
 use super::output::note;
-use crate::app::{Reference, place};
-use crate::yaml::{self, Mistake, Mistakes, Node, SourceText, Value};
+use crate::yaml::SourceText;
 
 /// Largest configuration file, in bytes: 1 MiB. A file with every key has a few
 /// kilobytes.
@@ -431,208 +432,6 @@ fn read_file(path: &Path, from: Origin) -> Result<Values, CommandError> {
         .map_err(|mistakes| CommandError::new(Exit::Configuration, mistakes))
 }
 
-fn parse(source: &SourceText, extension: &str, from: Origin) -> Result<Values, Mistakes> {
-    let root = match extension {
-        "toml" => Some(toml::parse(source)?),
-        _ => yaml::parse_only(source)?,
-    };
-    let mut values = Values::new();
-    let mut mistakes = Vec::new();
-    if let Some(root) = root.filter(|root| !root.is_null()) {
-        read_keys(&root, "", from, &mut values, &mut mistakes);
-    }
-    Mistakes::none_or(values, source, mistakes)
-}
-
-/// Reads the keys of `node`, whose own name, with a dot, is `above`. Case is
-/// ignored, as Jackal does.
-fn read_keys(
-    node: &Node,
-    above: &str,
-    from: Origin,
-    values: &mut Values,
-    mistakes: &mut Vec<Mistake>,
-) {
-    let Value::Mapping(pairs) = &node.value else {
-        let what = match above.trim_end_matches('.') {
-            "" => "the configuration".to_owned(),
-            name => format!("`{name}`"),
-        };
-        mistakes.push(Mistake::new(
-            node.span,
-            format!("{what} is a {}, expected a mapping", node.kind()),
-            "Write its keys below its name.",
-        ));
-        return;
-    };
-    for (index, (key, value)) in pairs.iter().enumerate() {
-        let own = key.scalar().unwrap_or_default().to_ascii_lowercase();
-        let name = format!("{above}{own}");
-        let before = pairs[..index].iter().filter_map(|(key, _)| key.scalar());
-        if before
-            .into_iter()
-            .any(|name| name.eq_ignore_ascii_case(&own))
-        {
-            mistakes.push(Mistake::new(
-                key.span,
-                format!("duplicate key `{name}`"),
-                "Keep one of the two.",
-            ));
-        } else if let Some(known) = KEYS.iter().find(|known| known.name == name) {
-            if known.source == Origin::Own && from == Origin::Any {
-                mistakes.push(Mistake::new(
-                    key.span,
-                    format!("`{name}` is only read from your own configuration file"),
-                    OWN_HELP,
-                ));
-            } else if !value.is_null()
-                && let Some(read) = read_value(known, value, mistakes)
-            {
-                let leaves = |text: &String| !is_below(text);
-                if known.source == Origin::Below
-                    && from == Origin::Any
-                    && let Some(text) = read.iter().find(|text| leaves(text))
-                {
-                    mistakes.push(Mistake::new(
-                        value.span,
-                        format!(
-                            "`{name}` is `{text}`, but the file of a checkout may only name \
-                             a folder below its own"
-                        ),
-                        format!(
-                            "Name such a folder. Set another place in \
-                             ~/.jackal/jackal-config.toml, in the file that JACKAL_CONFIG \
-                             names, with {}, or with its flag.",
-                            known.variable()
-                        ),
-                    ));
-                } else {
-                    values.insert(known.name, read);
-                }
-            }
-        } else if IGNORED.contains(&name.as_str()) {
-        } else if is_section(&name) {
-            if !value.is_null() {
-                read_keys(value, &format!("{name}."), from, values, mistakes);
-            }
-        } else {
-            mistakes.push(Mistake::new(
-                key.span,
-                format!("unknown setting `{name}`"),
-                suggestion(&name),
-            ));
-        }
-    }
-}
-
-/// What to do about a key of the user's own file in another one.
-const OWN_HELP: &str = "Remove it. Set it in ~/.jackal/jackal-config.toml or in the file that \
-                        JACKAL_CONFIG names, or use its flag.";
-
-/// Whether `text` names a folder below the current one, not counting links.
-fn is_below(text: &str) -> bool {
-    let mut depth = 0_usize;
-    let inside = Path::new(text).components().all(|part| match part {
-        Part::Normal(_) => {
-            depth += 1;
-            true
-        }
-        Part::CurDir => true,
-        Part::ParentDir if depth > 0 => {
-            depth -= 1;
-            true
-        }
-        _ => false,
-    });
-    inside && !text.starts_with(place::LAYOUT) && Reference::url_path(text).is_none()
-}
-
-fn is_section(name: &str) -> bool {
-    let below = format!("{name}.");
-    KEYS.iter().any(|key| key.name.starts_with(&below))
-}
-
-fn suggestion(name: &str) -> String {
-    let names: Vec<&str> = KEYS.iter().map(|key| key.name).collect();
-    match yaml::nearest(name, names.iter().copied()) {
-        Some(near) => format!("Did you mean `{near}`?"),
-        None => format!("Remove it, or use one of: {}.", names.join(", ")),
-    }
-}
-
-/// The name of a map in messages.
-const MAPPING: &str = "a mapping of names to strings";
-
-fn read_value(key: &Key, node: &Node, mistakes: &mut Vec<Mistake>) -> Option<Vec<String>> {
-    let mut wrong = |node: &Node, expected: &str| {
-        mistakes.push(Mistake::new(
-            node.span,
-            format!("`{}` is a {}, expected {expected}", key.name, node.kind()),
-            format!("Give it {expected}."),
-        ));
-    };
-    let plain = node.scalar();
-    match (key.kind, node.plain_type()) {
-        (Kind::Map, _) => {
-            let Value::Mapping(pairs) = &node.value else {
-                wrong(node, MAPPING);
-                return None;
-            };
-            let mut read = Vec::new();
-            for (name, value) in pairs {
-                // Numbers and booleans are kept as they are written.
-                match (name.scalar(), scalar_or_empty(value)) {
-                    (Some(name), Some(text)) => read.push(pair(key, name, text)),
-                    _ => wrong(value, MAPPING),
-                }
-            }
-            Some(read)
-        }
-        (Kind::Text, None) if plain.is_some_and(|text| !text.is_empty()) => {
-            plain.map(|text| vec![text.to_owned()])
-        }
-        // An empty value counts as unset.
-        (Kind::Text, None) if plain.is_some() => None,
-        (Kind::Text, _) => {
-            wrong(node, "a quoted string");
-            None
-        }
-        (Kind::Flag, Some("boolean")) => plain.map(|text| vec![text.to_ascii_lowercase()]),
-        (Kind::Flag, _) => {
-            wrong(node, "true or false");
-            None
-        }
-        (Kind::Number, Some("number")) if plain.is_some_and(is_number) => {
-            plain.map(|text| vec![text.to_owned()])
-        }
-        (Kind::Number, _) => {
-            wrong(node, "a whole number");
-            None
-        }
-    }
-}
-
-fn is_number(text: &str) -> bool {
-    text.parse::<u64>().is_ok()
-}
-
-fn scalar_or_empty(node: &Node) -> Option<&str> {
-    if node.is_null() {
-        return Some("");
-    }
-    node.scalar()
-}
-
-/// A name and its text in the form of the flag.
-fn pair(key: &Key, name: &str, text: &str) -> String {
-    if key.arg == SET {
-        let name = name.to_ascii_uppercase();
-        // A flag is one record of comma-separated values.
-        return format!("\"{}\"", format!("{name}={text}").replace('"', "\"\""));
-    }
-    format!("{name}={text}")
-}
-
 fn from_environment(key: &Key) -> Result<Option<Vec<String>>, CommandError> {
     let name = key.variable();
     let Some(value) = variable(&name) else {
@@ -666,117 +465,4 @@ fn from_environment(key: &Key) -> Result<Option<Vec<String>>, CommandError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(name: &str, text: &str) -> Result<Values, String> {
-        let ending = name.rsplit('.').next().unwrap();
-        parse(&SourceText::new(name, text), ending, Origin::Any)
-            .map_err(|mistakes| mistakes.to_string())
-    }
-
-    #[test]
-    fn keys_that_say_whom_to_trust_are_for_the_user_s_own_file() {
-        let toml = "jackal_cache = 'x'\narchitecture = 'a'\n[package]\nPublic_Key = ''\n";
-        let text = read("c.toml", toml).unwrap_err();
-        for part in [
-            "c.toml:1:1: `jackal_cache` is only read from your own configuration file",
-            "c.toml:4:1: `package.public_key` is only read from your own",
-            "~/.jackal/jackal-config.toml",
-        ] {
-            assert!(text.contains(part), "{part} not in {text}");
-        }
-        let own = parse(&SourceText::new("c.toml", toml), "toml", Origin::Own).unwrap();
-        assert_eq!(own.get("jackal_cache"), Some(&vec!["x".to_owned()]));
-        let of_trust = [
-            "cache", "state", "certs", "key", "polic", "password", "pass", "auth", "root", "trust",
-            "insecure", "identity", "issuer", "override",
-        ];
-        for key in KEYS {
-            let trusts = of_trust.iter().any(|word| key.arg.contains(word));
-            assert_eq!(key.source == Origin::Own, trusts, "{}", key.name);
-        }
-    }
-
-    #[test]
-    fn a_checkout_names_no_place_for_results_outside_its_folder() {
-        for (line, key) in [
-            ("output = '/srv/out'", "output"),
-            ("output = '../out'", "output"),
-            ("output = 'a/../../out'", "output"),
-            ("output = 'oci://r.example/team'", "output"),
-            ("output = 'oci-layout:out'", "output"),
-            ("output_directory = '..'", "output_directory"),
-            ("sbom_output = '/srv'", "sbom_output"),
-        ] {
-            let toml = format!("[package.create]\n{line}\n");
-            let text = read("c.toml", &toml).unwrap_err();
-            let column = key.len() + 4;
-            for part in [
-                format!("c.toml:2:{column}: `package.create.{key}` is "),
-                format!("JACKAL_PACKAGE_CREATE_{}", key.to_uppercase()),
-            ] {
-                assert!(text.contains(&part), "{part} not in {text}");
-            }
-            parse(&SourceText::new("c.toml", toml), "toml", Origin::Own).unwrap();
-        }
-        for line in [
-            "output = 'dist'",
-            "output = './a/../b'",
-            "sbom_output = 'x'",
-        ] {
-            read("c.toml", &format!("[package.create]\n{line}\n")).unwrap();
-        }
-        // Every flag that says where results go is such a key.
-        for key in KEYS {
-            let goes = ["output", "out", "summary", "events"].iter();
-            let goes = goes
-                .into_iter()
-                .any(|word| key.arg.split('_').any(|part| part == *word));
-            assert_eq!(key.source == Origin::Below, goes, "{}", key.name);
-        }
-    }
-
-    #[test]
-    fn toml_yaml_and_json_are_equivalent() {
-        let toml = "architecture = 'arm64'\n[package.create]\nmax_package_size = 1_000\n\
-                    skip_sbom = true\n[package.create.set]\na = 'x,\"y\"'\n[package.deploy]\nretries = 3\n";
-        let yaml = "Architecture: arm64\npackage:\n  create:\n    max_package_size: 1000\n    \
-                    skip_sbom: true\n    set: {a: 'x,\"y\"'}\n  deploy: {retries: 3}\n";
-        let json = r#"{"architecture": "arm64", "package": {"create": {"max_package_size": 1000,
-                    "skip_sbom": true, "set": {"a": "x,\"y\""}}, "deploy": {"retries": 3}}}"#;
-        let expected = [
-            ("architecture", "arm64"),
-            ("package.create.max_package_size", "1000"),
-            ("package.create.skip_sbom", "true"),
-            ("package.create.set", r#""A=x,""y""""#),
-        ];
-        let expected: Values = expected
-            .map(|(name, text)| (name, vec![text.to_owned()]))
-            .into();
-        for (name, text) in [("c.toml", toml), ("c.yaml", yaml), ("c.json", json)] {
-            assert_eq!(read(name, text).as_ref(), Ok(&expected), "{name}");
-        }
-    }
-
-    #[test]
-    fn every_mistake_is_reported_with_its_place() {
-        let toml = "archtecture = 'a'\n[package.create]\nmax_package_size = 'x'\nset = 3\n";
-        let text = read("c.toml", toml).unwrap_err();
-        for part in [
-            "c.toml:1:1: unknown setting `archtecture`",
-            "Did you mean `architecture`?",
-            "c.toml:3:20: `package.create.max_package_size` is a string, expected a whole number",
-            "c.toml:4:7: `package.create.set` is a number",
-        ] {
-            assert!(text.contains(part), "{part} not in {text}");
-        }
-        let text = read("c.toml", "a = 1\nb = = 2\n").unwrap_err();
-        assert!(text.starts_with("c.toml:2:5: invalid TOML"), "{text}");
-        let text = read("c.yaml", "package:\n  create: [x]\n").unwrap_err();
-        assert!(
-            text.starts_with("c.yaml:2:11: `package.create` is a list"),
-            "{text}"
-        );
-    }
-}
+mod tests;

@@ -11,9 +11,10 @@ use super::connection::{ConnectionArgs, UploadArgs};
 use super::environment::{build_facts, cache_folder, current_folder, program, variables};
 use super::values::{megabytes, pairs, size, templates};
 use crate::app::{
-    self, BuildOptions, CacheFolder, ContentOptions, OutputOptions, Pins, Place, RunOptions,
-    SkeletonOptions, Target, TrustedImports, Variant, is_pipeline,
+    self, BuildOptions, CacheFolder, ContentOptions, MAX_DOWNLOAD_BYTES, OutputOptions, Pins,
+    Place, RunOptions, SkeletonOptions, Target, TrustedImports, Variant, is_pipeline,
 };
+use crate::archive::Growth;
 
 /// Which packages or tasks a plan is made of.
 #[derive(Args)]
@@ -199,18 +200,25 @@ impl CacheDirArgs {
     }
 }
 
+fn content_limits() -> String {
+    format!(
+        "Maximum size of a download, and of what an archive or layer unpacks to\n\n\
+         Default: {}GiB for a download; for an archive with extractPath, {}; for the SBOM of a layer, {}",
+        MAX_DOWNLOAD_BYTES >> 30,
+        Growth::EXTRACTED,
+        Growth::LAYER
+    )
+}
+
 /// The environment of a command.
 #[derive(Args)]
 pub(super) struct PlaceArgs {
     #[command(flatten)]
     cache: CacheDirArgs,
     /// Maximum size of a download, and of what an archive or layer unpacks to
-    ///
-    /// Default: 64GiB for a download. For an archive with extractPath, 32 times
-    /// its size, at least 256MiB; for the SBOM of a layer, 100 times its size, at
-    /// least 4GiB.
     #[arg(
         long,
+        long_help = content_limits(),
         value_name = "SIZE",
         help_heading = "Limits",
         env = "JACKAL_MAX_CONTENT_SIZE",

@@ -11,7 +11,16 @@ use super::options::CacheDirArgs;
 use super::trust::TrustArgs;
 use super::values::{size, transfers};
 use crate::app::{self, Check, ReadOptions, host_architecture};
+use crate::archive::Growth;
 use crate::oci::Digest;
+
+fn package_limits() -> String {
+    format!(
+        "Maximum size of the package's files in total, such as 500GiB\n\n\
+         Default: for an archive, {}; for a registry, as much as fits on the disk",
+        Growth::PACKAGE
+    )
+}
 
 /// How to read a package.
 #[derive(Args)]
@@ -26,11 +35,9 @@ pub(super) struct ReadArgs {
     #[arg(long, value_name = "N", default_value_t = app::CONCURRENCY, value_parser = transfers)]
     oci_concurrency: usize,
     /// Maximum size of the package's files in total, such as 500GiB
-    ///
-    /// Default: for an archive, 200 times its size and at least 32GiB; for a
-    /// registry, as much as fits on the disk.
     #[arg(
         long,
+        long_help = package_limits(),
         value_name = "SIZE",
         env = "JACKAL_MAX_CONTENT_SIZE",
         hide_env_values = true

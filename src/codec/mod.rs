@@ -16,15 +16,12 @@ use crate::oci::Digest;
 /// Why bytes could not be read back.
 #[derive(Debug, thiserror::Error)]
 pub enum CodecError {
-    /// They are malformed.
     #[error("byte {at}: expected {expected}")]
     Malformed {
         /// Offset of the value.
         at: u64,
-        /// The expected value.
         expected: &'static str,
     },
-    /// The reader failed.
     #[error(transparent)]
     Io(#[from] io::Error),
 }
@@ -53,7 +50,6 @@ impl Writer {
         self.0.extend_from_slice(bytes);
     }
 
-    /// Appends one byte.
     pub fn byte(&mut self, byte: u8) {
         self.0.push(byte);
     }
@@ -63,17 +59,14 @@ impl Writer {
         self.byte(flag.into());
     }
 
-    /// Appends a number.
     pub fn u32(&mut self, number: u32) {
         self.array(&number.to_le_bytes());
     }
 
-    /// Appends a number.
     pub fn u64(&mut self, number: u64) {
         self.array(&number.to_le_bytes());
     }
 
-    /// Appends a number.
     pub fn i64(&mut self, number: i64) {
         self.array(&number.to_le_bytes());
     }

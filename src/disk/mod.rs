@@ -71,7 +71,6 @@ pub fn refuses_writing(error: &io::Error) -> bool {
     )
 }
 
-/// A file operation failed.
 #[derive(Debug, thiserror::Error)]
 #[error("`{path}`")]
 pub struct DiskError {

@@ -33,7 +33,6 @@ pub enum Owner {
 #[derive(Debug, thiserror::Error)]
 #[error("`{path}` {how}, so that others could put false data into it")]
 pub struct Foreign {
-    /// The folder.
     pub path: PathBuf,
     /// Who may change it.
     pub how: String,

@@ -40,13 +40,11 @@ impl NewFile {
         })
     }
 
-    /// The open file.
     #[must_use]
     pub fn file(&self) -> &File {
         self.temp.as_file()
     }
 
-    /// Its temporary path.
     #[must_use]
     pub fn path(&self) -> &Path {
         self.temp.path()

@@ -80,7 +80,6 @@ impl<N: Ord + Clone + Display> Graph<N> {
         Ok(Self { dag, places, order })
     }
 
-    /// The number of tasks.
     #[must_use]
     pub fn len(&self) -> usize {
         self.dag.node_count()

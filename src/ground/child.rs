@@ -28,7 +28,6 @@ pub(crate) type Variables = BTreeMap<String, String>;
 /// What a command reads as its input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Input {
-    /// Nothing.
     Empty,
     /// The terminal that is its output, which it controls.
     Terminal,

@@ -122,7 +122,6 @@ impl<'c> Git<'c> {
         Ok(git)
     }
 
-    /// Its own folder.
     pub(super) fn folder(&self) -> &Path {
         self.folder.path()
     }

@@ -28,7 +28,6 @@ pub enum Class {
     Environment,
     /// Content does not match its digest or signature.
     Verification,
-    /// A timeout.
     Timeout,
     /// A tag names another package and must not be moved.
     Conflict,
@@ -41,7 +40,6 @@ pub enum Class {
 pub enum Again {
     /// A connection failed, or the server had an error.
     Network,
-    /// The attempt timed out.
     Timeout,
     /// The command exited with this code; for a signal, 128 plus its number, as in a
     /// shell.
@@ -54,7 +52,6 @@ pub enum Again {
 pub struct Cause {
     /// For programs that read the run record.
     pub kind: CauseKind,
-    /// What was found.
     pub message: String,
     /// The next step; empty if the message says it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -107,10 +104,8 @@ impl CauseKind {
     ];
 }
 
-/// Why a task failed.
 #[derive(Debug)]
 pub struct Failure {
-    /// Its class.
     pub class: Class,
     /// The condition for a retry; `None`: a retry would fail the same way.
     pub again: Option<Again>,
@@ -142,7 +137,6 @@ pub struct Reported {
 }
 
 impl Failure {
-    /// A permanent failure.
     pub fn new(class: Class, message: impl fmt::Display) -> Self {
         Self {
             class,

@@ -22,7 +22,6 @@ const MAX_BYTES: u64 = 64 << 20;
 /// Version of the file format.
 const VERSION: u32 = 1;
 
-/// Name of the file.
 pub const LOCK_FILE: &str = "jackal.lock";
 
 /// The folder whose lock file has the pins of what is in `folder`: its own, if there is a
@@ -121,18 +120,12 @@ pub enum LockfileError {
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// What happened.
         source: io::Error,
     },
     #[error(
         "cannot write `{path}` (run `jackal update` where it can be written, and keep the file, or name everything by digest)"
     )]
-    Write {
-        /// The lock file.
-        path: PathBuf,
-        /// What happened.
-        source: io::Error,
-    },
+    Write { path: PathBuf, source: io::Error },
     /// It is not a valid lock file.
     #[error(
         "{path}:{line}:{column}: this is not a lock file of version {VERSION}: {message}; \

@@ -35,7 +35,6 @@ const KILLED: Duration = Duration::from_secs(5);
 /// Sets the usual umask where a thread cannot have its own.
 const UMASK_SHELL: [&str; 4] = ["/bin/sh", "-c", "umask 022; exec \"$@\"", "sh"];
 
-/// A command to run.
 #[derive(Clone, Debug)]
 pub struct Process {
     pub argv: Vec<String>,
@@ -84,9 +83,7 @@ pub enum Ending {
     Exited(i32),
     /// It was ended by a signal that we did not send.
     Signaled(i32),
-    /// It exceeded its timeout.
     TimedOut,
-    /// The run was cancelled.
     Cancelled,
     /// A service was not ready, and the command did not start.
     Unready,

@@ -33,7 +33,6 @@ pub enum LocalSourceError {
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// What happened.
         source: io::Error,
     },
     /// An entry that cannot be packed.

@@ -3,7 +3,6 @@
 /// Cancellation of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stop {
-    /// The run continues.
     #[default]
     No,
     /// Commands get a signal, and are killed after their grace period; everything else

@@ -35,13 +35,10 @@ pub struct Suite {
     pub hostname: String,
     pub properties: Vec<(String, String)>,
     pub cases: Vec<Case>,
-    /// Its standard output.
     pub out: String,
-    /// Its standard error.
     pub err: String,
 }
 
-/// One test.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Case {
     pub name: String,
@@ -159,7 +156,6 @@ impl Counts {
     }
 }
 
-/// How a case ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     Passed,
@@ -191,7 +187,6 @@ impl Suite {
 }
 
 impl Case {
-    /// How it ended.
     #[must_use]
     pub fn outcome(&self) -> Outcome {
         use VerdictKind as Kind;

@@ -162,7 +162,6 @@ pub(crate) fn make_pure<'a>(
     }
 }
 
-/// A kind of work.
 pub(crate) trait Kind {
     /// The verb, as pipelines and records write it.
     fn verb(&self) -> &'static str;

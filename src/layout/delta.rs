@@ -49,16 +49,10 @@ pub enum DeltaError {
     NoFrames(PathBuf),
     /// Not a delta, or a damaged one.
     #[error("`{path}` is not a usable delta: {what}")]
-    Malformed {
-        /// The delta.
-        path: PathBuf,
-        /// The mistake.
-        what: String,
-    },
+    Malformed { path: PathBuf, what: String },
     /// The delta was made for another archive.
     #[error("`{path}` has digest {found}, but the delta applies to {expected}: use that archive")]
     OtherOld {
-        /// The archive.
         path: PathBuf,
         /// The digest in the delta.
         expected: Digest,
@@ -71,7 +65,6 @@ pub enum DeltaError {
          download the delta again"
     )]
     OtherNew {
-        /// The delta.
         path: PathBuf,
         /// The digest in the delta.
         expected: Digest,
@@ -86,12 +79,7 @@ pub enum DeltaError {
     Repeats(PathBuf),
     /// The delta cannot be read, or the result cannot be written.
     #[error("`{path}`")]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What happened.
-        source: io::Error,
-    },
+    Io { path: PathBuf, source: io::Error },
 }
 
 /// A whole archive.

@@ -20,35 +20,22 @@ pub enum LayoutError {
     Io {
         /// The package, or the file in it.
         path: PathBuf,
-        /// What happened.
         source: io::Error,
     },
-    /// A write failed.
     #[error(
         "cannot write `{path}` (choose another place, or give jackal permission to write there)"
     )]
     Write {
         /// The file or folder.
         path: PathBuf,
-        /// What happened.
         source: io::Error,
     },
     /// A file name that is not relative, or leads out of the package.
     #[error("`{path}` has an entry named `{entry}`, which leads out of the package")]
-    Unsafe {
-        /// The package.
-        path: PathBuf,
-        /// The entry's name.
-        entry: String,
-    },
+    Unsafe { path: PathBuf, entry: String },
     /// Two entries have the same name, so that readers could see different packages.
     #[error("`{path}` has two entries named `{entry}`")]
-    Twice {
-        /// The package.
-        path: PathBuf,
-        /// The entry's name.
-        entry: String,
-    },
+    Twice { path: PathBuf, entry: String },
     /// A file that would be replaced, and that this program did not write.
     #[error(
         "`{path}` is in the way: it is not a list of bundles, and those of the archive go there; move or remove it"
@@ -57,48 +44,28 @@ pub enum LayoutError {
         /// The file of bundles.
         path: PathBuf,
     },
-    /// A limit is exceeded.
     #[error("`{path}`: {what}")]
-    TooLarge {
-        /// The package.
-        path: PathBuf,
-        /// Which limit.
-        what: String,
-    },
+    TooLarge { path: PathBuf, what: String },
     /// A compressed frame or the seek table is damaged.
     #[error("`{path}` cannot be read")]
     Frames {
-        /// The package.
         path: PathBuf,
-        /// What happened.
         source: SeekableError,
     },
     /// The package has no such file.
     #[error("`{path}` has no file `{entry}`: list its files with `jackal package inspect files`")]
-    NoMember {
-        /// The package.
-        path: PathBuf,
-        /// The name.
-        entry: String,
-    },
-    /// Writing the content failed.
+    NoMember { path: PathBuf, entry: String },
     #[error("cannot write `{entry}` of `{path}`")]
     Output {
-        /// The package.
         path: PathBuf,
-        /// The entry's name.
         entry: String,
-        /// What happened.
         source: io::Error,
     },
     /// An entry that is never unpacked.
     #[error("cannot unpack `{entry}` of `{path}`: it is {what}")]
     Foreign {
-        /// The tar.
         path: PathBuf,
-        /// The entry's name.
         entry: String,
-        /// What it is.
         what: &'static str,
     },
     /// The header of a split package is malformed.
@@ -106,13 +73,11 @@ pub enum LayoutError {
     SplitHeader {
         /// The header, `.part000`.
         path: PathBuf,
-        /// The mistake.
         what: String,
     },
     /// A part of a split package is missing.
     #[error("part `{path}` is missing: the package has {count} parts, which must be in one folder")]
     PartMissing {
-        /// The part.
         path: PathBuf,
         /// Number of parts, from the header.
         count: usize,
@@ -122,7 +87,6 @@ pub enum LayoutError {
         "the parts of `{path}` have {found} bytes in total, expected {expected}: copy them again"
     )]
     PartsSize {
-        /// The package.
         path: PathBuf,
         /// From the header.
         expected: u64,
@@ -134,7 +98,6 @@ pub enum LayoutError {
         "digest mismatch: the parts of `{path}` have SHA-256 {found}, expected {expected}: copy them again"
     )]
     PartsSum {
-        /// The package.
         path: PathBuf,
         /// From the header, hex.
         expected: String,

@@ -1,5 +1,7 @@
 //! Opens a package of any form, lists its files and reads single ones.
 
+mod noted;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read, Seek as _, SeekFrom, Write};
@@ -9,22 +11,16 @@ use std::sync::{Arc, OnceLock};
 
 use unicode_normalization::UnicodeNormalization as _;
 
+use self::noted::Noted;
 use super::LayoutError;
 use super::bytes::{Framed, Joined};
 use super::parts::{self, Parts};
 use super::walk::{Walk, WalkError};
-use crate::archive::{Compression, SeekTable, SeekableReader, Skip, Stream, Unzstd};
+use crate::archive::{Compression, Growth, SeekTable, SeekableReader, Skip, Stream, Unzstd};
 use crate::package::MAX_FILES;
 
 /// Maximum length of all paths, in bytes: 32 MiB.
 const MAX_PATH_BYTES: usize = 32 << 20;
-
-/// Maximum size of an archive's content, as a multiple of its own size: text
-/// compresses a hundredfold.
-const MAX_RATIO: u64 = 200;
-
-/// Content that any archive may have, in bytes: 32 GiB.
-const ALWAYS_ALLOWED: u64 = 32 << 30;
 
 /// Deepest folder of an unpacked package.
 const MAX_DEPTH: usize = 32;
@@ -180,7 +176,7 @@ impl PackageFile {
             return u64::MAX;
         };
         let bytes: u64 = archive.files.iter().map(|(_, len)| len).sum();
-        let allowed = bytes.saturating_mul(MAX_RATIO).max(ALWAYS_ALLOWED);
+        let allowed = Growth::PACKAGE.of(bytes);
         self.limit.unwrap_or(match archive.packing {
             Packing::Plain => u64::MAX,
             _ => allowed,
@@ -580,29 +576,6 @@ impl PackageFile {
                 entry: name.chars().take(200).collect(),
             },
         }
-    }
-}
-
-/// Records an error of the writer, to distinguish it from one of the reader.
-struct Noted<'w, W> {
-    out: &'w mut W,
-    failed: Option<io::Error>,
-}
-
-impl<W: Write> Write for Noted<'_, W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.out.write(bytes).map_err(|error| {
-            let kind = error.kind();
-            // An interrupted write is tried again.
-            if kind != io::ErrorKind::Interrupted {
-                self.failed = Some(error);
-            }
-            kind.into()
-        })
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
     }
 }
 

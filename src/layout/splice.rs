@@ -13,7 +13,6 @@ const BLOCK: u64 = 512;
 /// The outcome of splicing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Spliced {
-    /// The archive was written.
     Done,
     /// A file to replace shares a frame with other files, so the archive must be
     /// repacked. Nothing was written.

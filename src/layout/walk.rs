@@ -7,7 +7,6 @@ use std::io::{self, Read};
 
 use crate::archive::{SafePath, Skip, TarKind, TarReader};
 
-/// One regular file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Entry {
     /// Safe to join to a folder.
@@ -42,12 +41,10 @@ impl<F: Skip> Walk<F> {
         Self(TarReader::skipping(inner))
     }
 
-    /// The underlying reader.
     pub(super) fn into_inner(self) -> F {
         self.0.into_inner()
     }
 
-    /// The next regular file.
     pub(super) fn next(&mut self) -> Result<Option<Entry>, WalkError> {
         while let Some(entry) = self.0.next()? {
             match entry.kind {

@@ -69,11 +69,8 @@ pub mod annotation {
 
 /// Media types that jackal reads or writes.
 pub mod media_type {
-    /// OCI image index.
     pub const INDEX: &str = "application/vnd.oci.image.index.v1+json";
-    /// OCI image manifest.
     pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
-    /// OCI image configuration.
     pub const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
     /// OCI layer: a plain tar.
     pub const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";

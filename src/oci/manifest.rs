@@ -26,7 +26,6 @@ pub struct Manifest {
     /// The type of the artifact, if it is not the type of the configuration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub artifact_type: Option<String>,
-    /// The configuration blob.
     pub config: Descriptor,
     /// Layers, the base first.
     pub layers: Vec<Descriptor>,
@@ -39,7 +38,6 @@ pub struct Manifest {
 }
 
 impl Manifest {
-    /// An OCI image.
     #[must_use]
     pub fn image(config: Descriptor, layers: Vec<Descriptor>) -> Self {
         Self {

@@ -25,7 +25,6 @@ pub enum Kind {
 }
 
 impl Dialect {
-    /// All dialects.
     pub const ALL: [Self; 2] = [Self::Jackal, Self::Zarf];
 
     /// File name of the list of checksums, the same in all dialects.

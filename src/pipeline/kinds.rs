@@ -69,6 +69,13 @@ pub fn duration_schema() -> Value {
     json!({"type": "string", "pattern": "^([0-9]+(d|h|ms|m|s))+$"})
 }
 
+/// A span of time that is `default` if it is not written.
+pub fn duration_schema_of(default: Duration) -> Value {
+    let mut schema = duration_schema();
+    schema["default"] = json!(format!("{}s", default.as_secs()));
+    schema
+}
+
 /// The span of time at `key`.
 pub fn span(f: &mut Fields<'_>, key: &'static str, r: &mut Reader) -> Option<Duration> {
     let node = f.node(key)?;

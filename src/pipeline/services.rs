@@ -9,7 +9,7 @@ use serde_json::{Value as Json, json};
 
 use super::error::ExpandError;
 use super::expression::Template;
-use super::kinds::{Text, duration_schema, span};
+use super::kinds::{Text, duration_schema_of, span};
 use super::reader::Reader;
 use super::record::{
     Key, Keys, Record, Rendered, Rendering, State, Written, below, described, object,
@@ -223,8 +223,7 @@ impl Key for Services {
                 "http",
                 "A URL of this machine that answers with a status from 200 to 399 once it is ready.",
             );
-        let limit = "Time in which it must be ready. 30s by default.";
-        let limit = described(duration_schema(), limit);
+        let limit = described(duration_schema_of(LIMIT), "Time in which it must be ready.");
         ready.properties.insert("timeout".to_owned(), limit);
         let about = "How the service shows that it is ready: one of `tcp`, `http` and `run`.";
         let ready = object(about, ready);

@@ -5,17 +5,21 @@
 //! and what a task reads and writes are read in `check/task`.
 
 mod paths;
+mod retries;
 
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use paths::{input_folders, kept_paths, reports};
+use retries::{retries, retries_schema};
 
 use super::expression::Template;
-use super::kinds::{Flag, Names, OneOf, Tasks, Text, Word, duration_schema, span};
+use super::kinds::{
+    Flag, Names, OneOf, Tasks, Text, Word, duration_schema, duration_schema_of, span,
+};
 use super::limits::{
-    CACHES, Caching, DownloadCache, Resources, Retries, RetryOn, Sandbox, Secret, SecretSource,
+    CACHES, Caching, DownloadCache, Resources, Retries, Sandbox, Secret, SecretSource,
 };
 use super::reader::Reader;
 use super::record::{Key, Keys, Plain, Rendering, described, object, record};
@@ -32,9 +36,6 @@ const TIMEOUT: Duration = Duration::from_secs(15 * 60);
 /// Time between asking a command to stop and killing it, of `run` tasks: package
 /// actions, Git and kustomize have times of their own.
 const DEFAULT_GRACE: Duration = Duration::from_secs(10);
-
-/// Maximum number of attempts: with delays that double, more is a mistake.
-const MAX_ATTEMPTS: i64 = 100;
 
 record! {
     /// Keys of every task.
@@ -53,9 +54,9 @@ record! {
         secrets: Secrets = "secrets",
         /// Whether and how results are cached.
         cache: Caching = "cache",
-        /// Time limit of one attempt. Default: 15m for `run`, none for other verbs.
+        /// Time limit of one attempt. Verbs other than `run` have none by default.
         timeout: Timeout = "timeout",
-        /// Time between asking a command to stop and killing it. 10s by default.
+        /// Time between asking a command to stop and killing it.
         grace: Grace = "grace",
         /// Whether to restrict a command to system files and the files it declares.
         /// `warn`, the default, restricts it if the kernel supports that.
@@ -214,8 +215,8 @@ macro_rules! kind {
 }
 
 kind!(Span: Option<Duration>, duration_schema(), [], |f, key, r| span(f, key, r));
-kind!(Timeout: Option<Duration>, duration_schema(), [minutes_schema()], |f, key, r| timeout(f, key, r));
-kind!(Grace: Duration, duration_schema(), [], |f, key, r| span(f, key, r).unwrap_or(DEFAULT_GRACE));
+kind!(Timeout: Option<Duration>, duration_schema_of(TIMEOUT), [minutes_schema()], |f, key, r| timeout(f, key, r));
+kind!(Grace: Duration, duration_schema_of(DEFAULT_GRACE), [], |f, key, r| span(f, key, r).unwrap_or(DEFAULT_GRACE));
 kind!(Caching: Self, caching_schema(), [], |f, key, r| {
     let default = r.defaults.cache.clone();
     f.node(key).map_or(default, |node| caching(node, r))
@@ -523,73 +524,6 @@ fn caching(node: &Node, r: &mut Reader) -> Caching {
     };
     f.finish(&mut r.mistakes);
     made
-}
-
-fn retries_schema() -> Value {
-    let pattern = "^(network|timeout|exit:-?[0-9]+)$";
-    let backoff = "Delay before the first retry; it doubles with each retry. 1s by default.";
-    let keys = Keys::default()
-        .with::<Span>("backoff", backoff)
-        .with::<Span>("maxDelay", "Maximum delay between retries. 30s by default.");
-    let mut form = object("", keys);
-    form["properties"]["attempts"] = described(whole_schema(0), "Maximum number of retries.");
-    form["properties"]["only"] = json!({
-        "type": ["string", "array"],
-        "pattern": pattern,
-        "items": {"type": "string", "pattern": pattern},
-        "description": "Retry only after these failures.",
-    });
-    form["type"] = json!(["integer", "object"]);
-    form["minimum"] = json!(0);
-    form
-}
-
-/// `retries: 3`, or a mapping.
-fn retries(node: &Node, r: &mut Reader) -> Retries {
-    if !matches!(node.value, Yaml::Mapping(_)) {
-        let attempts = node
-            .plain_type()
-            .and(node.scalar())
-            .and_then(|text| text.parse::<i64>().ok())
-            .filter(|number| (0..=MAX_ATTEMPTS).contains(number))
-            .and_then(|number| u32::try_from(number).ok());
-        if attempts.is_none() {
-            let help = format!("Write a number from 0 to {MAX_ATTEMPTS}, or a mapping.");
-            r.at(node.span, "`retries` is not a number of attempts", help);
-        }
-        return Retries::plain(attempts.unwrap_or(0));
-    }
-    let mut f = Fields::new(node, "`retries`", &mut r.mistakes);
-    let attempts = number(&mut f, "attempts", 0..=MAX_ATTEMPTS, r).unwrap_or(0);
-    let plain = Retries::plain(u32::try_from(attempts).unwrap_or(0));
-    let made = Retries {
-        backoff: span(&mut f, "backoff", r).unwrap_or(plain.backoff),
-        max_delay: span(&mut f, "maxDelay", r).unwrap_or(plain.max_delay),
-        only: Reader::nodes(&mut f, "only")
-            .into_iter()
-            .filter_map(|n| retry_on(n, r))
-            .collect(),
-        ..plain
-    };
-    f.finish(&mut r.mistakes);
-    made
-}
-
-fn retry_on(node: &Node, r: &mut Reader) -> Option<RetryOn> {
-    let text = node.scalar().unwrap_or_default();
-    let code = text
-        .strip_prefix("exit:")
-        .and_then(|code| code.parse().ok());
-    match (text, code) {
-        ("network", _) => Some(RetryOn::Network),
-        ("timeout", _) => Some(RetryOn::Timeout),
-        (_, Some(code)) => Some(RetryOn::Exit(code)),
-        _ => {
-            let message = format!("`only` cannot list `{text}`");
-            r.at(node.span, message, "Use network, timeout or exit:75.");
-            None
-        }
-    }
 }
 
 fn resources_schema() -> Value {

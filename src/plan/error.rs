@@ -105,7 +105,6 @@ pub enum PlanError {
         definition: String,
         name: String,
     },
-    /// A destination is invalid.
     #[error("task `{task}`")]
     Destination {
         task: String,
@@ -113,7 +112,6 @@ pub enum PlanError {
         key: &'static str,
         source: Box<DestinationError>,
     },
-    /// A tag is invalid.
     #[error("task `{task}` publishes under the tag `{tag}`: expected {TAG_RULE}")]
     Tag { task: String, tag: String },
     /// A package has no tag, and its version cannot be one.
@@ -170,7 +168,6 @@ pub enum PlanError {
     /// Two SBOM documents would have one file name.
     #[error("the SBOMs of `{0}` and `{1}` would have the same file name: rename one")]
     SbomNames(String, String),
-    /// A platform is invalid.
     #[error("`{0}` is not a platform: write os/arch, such as linux/amd64")]
     Platform(String),
     /// No file name can be made for the archive.

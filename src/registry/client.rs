@@ -25,7 +25,6 @@ use crate::registry::host::{Clients, Hosts};
 use crate::registry::transfer::speed::Speed;
 use crate::registry::transfer::upload::{Upload, watched};
 
-/// Settings of a client.
 pub struct Options {
     /// Schemes and certificates.
     pub hosts: Hosts,
@@ -389,7 +388,6 @@ impl Registry {
         self.settle
     }
 
-    /// The retry policy.
     pub(super) fn retries(&self) -> &Retries {
         &self.retries
     }

@@ -14,27 +14,19 @@ pub enum RegistryError {
     /// 401 or 403, even with the available credentials.
     #[error("{reference}: registry refused access (HTTP {status}{message}); {login}")]
     Unauthorized {
-        /// What was requested.
         reference: String,
-        /// The HTTP status.
         status: u16,
-        /// The registry's message.
         message: ServerMessage,
         /// The credentials that were used.
         login: Box<UsedLogin>,
     },
     /// 404: no such repository, tag or blob.
     #[error("{reference}: not found in the registry (HTTP 404); check the name and the tag")]
-    NotFound {
-        /// What was requested.
-        reference: String,
-    },
+    NotFound { reference: String },
     /// A manifest was refused because blobs of it are missing.
     #[error("{reference}: registry is missing blobs of this manifest{message}; publish again")]
     BlobUnknown {
-        /// The manifest.
         reference: String,
-        /// The registry's message.
         message: ServerMessage,
     },
     /// The tag must not be moved or created.
@@ -42,21 +34,15 @@ pub enum RegistryError {
         "{reference}: registry refuses to write the tag (HTTP {status}{message}): if tags are immutable there, {}", todo(.reference)
     )]
     Immutable {
-        /// The tag.
         reference: String,
-        /// The HTTP status.
         status: u16,
-        /// The registry's message.
         message: ServerMessage,
     },
     /// Any other status that is not success.
     #[error("{reference}: registry answered HTTP {status}{message}; {}", advice(*.status, *.payload))]
     Status {
-        /// What was requested.
         reference: String,
-        /// The HTTP status.
         status: u16,
-        /// The registry's message.
         message: ServerMessage,
         /// The payload of the request.
         payload: Payload,
@@ -66,31 +52,20 @@ pub enum RegistryError {
         "{reference}: registry answered HTTP {status}{message} and asks for a delay of {seconds} s, which is more than jackal waits; run the command again after that"
     )]
     Later {
-        /// What was requested.
         reference: String,
-        /// The HTTP status.
         status: u16,
-        /// The registry's message.
         message: ServerMessage,
-        /// The delay.
         seconds: u64,
     },
     /// No response, or an incomplete one.
     #[error("{reference}: connection failed: {reason}; check the network and the registry's name")]
-    Transport {
-        /// What was requested.
-        reference: String,
-        /// The network error.
-        reason: String,
-    },
+    Transport { reference: String, reason: String },
     /// A response that violates the protocol, or other content than requested.
     #[error("{reference}: registry sent {found}, expected {expected}")]
     Content {
-        /// What was requested.
         reference: String,
         /// What was received.
         found: String,
-        /// What was expected.
         expected: String,
     },
     /// Success, with a web page instead of a registry's answer.
@@ -116,7 +91,6 @@ pub enum RegistryError {
         "{reference}: {size} bytes exceed the layer limit of {host} ({limit}); make the component or image layer smaller, or, if everyone who pulls it uses jackal, split it with --split-layers (`splitLayers` in a pipeline)"
     )]
     TooLarge {
-        /// The blob.
         reference: String,
         /// Its length in bytes.
         size: u64,
@@ -131,7 +105,6 @@ pub enum RegistryError {
         "{reference}: {size} bytes exceed the limit for a request ({limit}), and {host} is known to lose chunked uploads; make the component or image layer smaller, or raise --max-request-body"
     )]
     Unsplittable {
-        /// The blob.
         reference: String,
         /// Its length in bytes.
         size: u64,
@@ -143,17 +116,14 @@ pub enum RegistryError {
     /// The content to upload cannot be read, or does not match its digest.
     #[error("{reference}: cannot read the content to upload: {reason}")]
     Source {
-        /// The blob.
         reference: String,
         /// Whether it is missing or has changed; otherwise reading it failed.
         damaged: bool,
-        /// What happened.
         reason: String,
     },
     /// Other clients kept changing the same index.
     #[error("{reference}: changed by other clients {rounds} times during the update; try again")]
     Contended {
-        /// The tag.
         reference: String,
         /// Number of attempts.
         rounds: u32,
@@ -164,9 +134,7 @@ pub enum RegistryError {
         "{reference}: registry names the token server {realm} at another host or port, so the credentials for {registry} were not sent to it; if it belongs to the registry, add --token-server {registry}={realm}"
     )]
     ForeignRealm {
-        /// What was requested.
         reference: String,
-        /// The registry.
         registry: String,
         /// The host of the token server.
         realm: String,
@@ -225,7 +193,6 @@ pub enum UsedLogin {
     Nothing(Vec<String>),
     /// The credentials of `user` in `from`.
     Login {
-        /// The user name.
         user: String,
         /// The file or variable.
         from: String,

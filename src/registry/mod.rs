@@ -31,7 +31,7 @@ pub use index::{Merge, read_index};
 pub use probe::Probe;
 pub use retry::is_temporary;
 pub use transfer::blob::Blobs;
-pub use transfer::download::{DownloadError, download};
+pub use transfer::download::{DownloadError, MAX_DOWNLOAD_BYTES, download};
 pub use transfer::push::{Hints, Sent};
 pub use transfer::repository::{BlobReader, Repository};
 pub use transfer::upload::BlobSource;

@@ -32,7 +32,6 @@ pub fn is_temporary(status: u16) -> bool {
     matches!(status, 408 | 429 | 500 | 502 | 503 | 504)
 }
 
-/// A failed attempt.
 #[derive(Debug)]
 pub(super) enum Failure {
     /// A retry may succeed, perhaps only after the delay that the server asked

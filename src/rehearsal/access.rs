@@ -11,9 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 /// The credentials of the user.
 #[derive(Clone, Debug)]
 pub struct Login {
-    /// Name.
     pub user: String,
-    /// Password.
     pub password: String,
     /// If set, the registry requires tokens, which expire after this time.
     pub token_ttl: Option<Duration>,

@@ -12,7 +12,6 @@ use tokio::sync::mpsc;
 
 const PIECE: usize = 256 << 10;
 
-/// A response body.
 pub(super) enum Answer {
     Bytes(Option<Bytes>),
     File {

@@ -8,7 +8,6 @@ use std::time::Duration;
 use crate::text::with_causes;
 use regex::Regex;
 
-/// A kind of fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A response with this status, without any effect.

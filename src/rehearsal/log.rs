@@ -12,7 +12,6 @@ use crate::disk;
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Request {
-    /// The HTTP method.
     pub method: String,
     /// The path with the query.
     pub path: String,

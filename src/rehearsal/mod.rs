@@ -8,6 +8,8 @@ mod access;
 mod body;
 mod fault;
 mod log;
+mod receive;
+mod reply;
 mod route;
 mod server;
 mod store;

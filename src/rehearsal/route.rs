@@ -1,30 +1,28 @@
 //! The endpoints. Source: distribution-spec 1.1.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper::header::{
-    AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HOST, HeaderName, LINK, LOCATION,
-    RANGE, RETRY_AFTER, WWW_AUTHENTICATE,
+    AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HOST, HeaderName, LINK, RANGE,
+    RETRY_AFTER, WWW_AUTHENTICATE,
 };
-use hyper::{HeaderMap, Method, Request, Response, StatusCode};
-use tokio::io::AsyncWriteExt as _;
+use hyper::{HeaderMap, Method, Request, StatusCode};
 
 use super::access::Access;
 use super::body::Answer;
 use super::fault::{Fault, Kind};
 use super::log::{self, Log};
+use super::receive::{digest_of, drain, take};
+use super::reply::{DIGEST, Reply, created, error, json, plain, refused_now, set, upload_at};
 use super::store::{self, Store};
 use crate::oci::{Digest, MAX_MANIFEST_BYTES, Reference};
 use crate::registry::{Chunks, Profile, Referrers};
 
-const DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
-const UPLOAD: HeaderName = HeaderName::from_static("docker-upload-uuid");
 const SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
 const FILTERS: HeaderName = HeaderName::from_static("oci-filters-applied");
 
@@ -45,10 +43,8 @@ pub(super) struct Site {
     pub log: Log,
 }
 
-type Reply = Response<Answer>;
-
 /// Why a request fails.
-enum RequestError {
+pub(super) enum RequestError {
     /// An error of the protocol.
     Refused(StatusCode, &'static str, String),
     /// Close the connection.
@@ -72,7 +68,6 @@ fn unknown() -> RequestError {
     refused(404, "NAME_UNKNOWN", "not found")
 }
 
-/// A parsed request.
 struct Call {
     method: Method,
     repository: String,
@@ -587,111 +582,4 @@ fn parse(rest: &str) -> Option<(String, String, String)> {
 
 fn no_upload() -> RequestError {
     refused(404, "BLOB_UPLOAD_UNKNOWN", "no such upload")
-}
-
-/// Reads and discards a body.
-async fn drain(body: &mut Incoming, came: &AtomicU64) -> Result<u64, RequestError> {
-    let mut len = 0;
-    while let Some(frame) = body.frame().await {
-        if let Ok(data) = frame.map_err(io::Error::other)?.into_data() {
-            came.fetch_add(data.len() as u64, Ordering::Relaxed);
-            len += data.len() as u64;
-        }
-    }
-    Ok(len)
-}
-
-/// Appends a body to an upload or replaces it; flips a bit of the byte at
-/// `garble`.
-async fn take(
-    path: &Path,
-    body: &mut Incoming,
-    came: &AtomicU64,
-    afresh: bool,
-    garble: Option<usize>,
-) -> Result<u64, RequestError> {
-    let mut file = tokio::fs::OpenOptions::new()
-        .append(!afresh)
-        .write(true)
-        .truncate(afresh)
-        .open(path)
-        .await?;
-    let mut len = 0;
-    while let Some(frame) = body.frame().await {
-        let Ok(data) = frame.map_err(io::Error::other)?.into_data() else {
-            continue;
-        };
-        came.fetch_add(data.len() as u64, Ordering::Relaxed);
-        let data = match garble {
-            Some(at) if len == 0 && at < data.len() => {
-                let mut turned = data.to_vec();
-                turned[at] ^= 1;
-                Bytes::from(turned)
-            }
-            _ => data,
-        };
-        len += data.len() as u64;
-        file.write_all(&data).await?;
-    }
-    file.flush().await?;
-    Ok(len)
-}
-
-fn digest_of(path: &Path) -> io::Result<Digest> {
-    let mut hasher = crate::oci::Hasher::default();
-    let mut file = std::fs::File::open(path)?;
-    let mut buffer = vec![0; 256 << 10];
-    loop {
-        match io::Read::read(&mut file, &mut buffer)? {
-            0 => return Ok(hasher.finish()),
-            count => hasher.update(&buffer[..count]),
-        }
-    }
-}
-
-fn plain(status: StatusCode, body: Answer) -> Reply {
-    let mut answer = Response::new(body);
-    *answer.status_mut() = status;
-    answer
-}
-
-fn set(answer: &mut Reply, name: HeaderName, value: &str) {
-    // Invalid header values come only from names that were rejected.
-    if let Ok(value) = value.parse() {
-        answer.headers_mut().insert(name, value);
-    }
-}
-
-fn json(status: StatusCode, value: &impl serde::Serialize) -> Reply {
-    let bytes = serde_json::to_vec(value).unwrap_or_default();
-    let mut answer = plain(status, Answer::bytes(bytes));
-    set(&mut answer, CONTENT_TYPE, "application/json");
-    answer
-}
-
-fn error(status: StatusCode, code: &str, message: &str) -> Reply {
-    let told = serde_json::json!({"errors": [{"code": code, "message": message}]});
-    json(status, &told)
-}
-
-fn refused_now(status: u16) -> Reply {
-    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    error(status, "UNKNOWN", "an injected fault")
-}
-
-fn created(repository: &str, what: &str, digest: Digest) -> Reply {
-    let mut answer = plain(StatusCode::CREATED, Answer::empty());
-    let place = format!("/v2/{repository}/{what}/{digest}");
-    set(&mut answer, LOCATION, &place);
-    set(&mut answer, DIGEST, &digest.to_string());
-    answer
-}
-
-fn upload_at(status: StatusCode, repository: &str, id: &str, have: u64) -> Reply {
-    let mut answer = plain(status, Answer::empty());
-    let place = format!("/v2/{repository}/blobs/uploads/{id}");
-    set(&mut answer, LOCATION, &place);
-    set(&mut answer, RANGE, &format!("0-{}", have.saturating_sub(1)));
-    set(&mut answer, UPLOAD, id);
-    answer
 }

@@ -21,7 +21,6 @@ use super::tls::Tls;
 use crate::disk::{self, TemporaryFolder};
 use crate::registry::{PROFILES, Profile};
 
-/// Settings of the registry.
 #[derive(Debug)]
 pub struct Options {
     /// Address to listen on; port 0: any free port.

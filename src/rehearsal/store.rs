@@ -16,7 +16,6 @@ pub(super) struct Store {
     root: PathBuf,
 }
 
-/// A stored manifest.
 pub(super) struct Found {
     pub media_type: String,
     pub digest: Digest,

@@ -16,7 +16,6 @@ use tokio_rustls::TlsAcceptor;
 pub struct Tls {
     /// The certificate, with intermediate certificates.
     pub certificate: PathBuf,
-    /// Its key.
     pub key: PathBuf,
     /// CAs of client certificates. If set, clients must have one.
     pub client_authorities: Option<PathBuf>,

@@ -23,11 +23,9 @@ use crate::yaml::{Mistakes, SourceText};
 /// A package in the form of a registry: its manifest and a store of its blobs.
 #[derive(Clone)]
 pub struct Artifact {
-    /// The package's name.
     pub name: String,
     /// The architecture of its entry in an index.
     pub architecture: String,
-    /// Descriptor of the manifest.
     pub manifest: Descriptor,
     /// The bytes of the manifest.
     pub bytes: Bytes,
@@ -51,7 +49,6 @@ pub enum StoredError {
     /// The package cannot be an artifact.
     #[error(transparent)]
     Artifact(#[from] ArtifactError),
-    /// The cache failed.
     #[error(transparent)]
     Cas(#[from] CasError),
     /// A file of the cache cannot be read.
@@ -223,12 +220,7 @@ pub enum Place {
     /// A tag of a repository.
     Registry(Reference),
     /// A tag of an image layout on this machine.
-    Layout {
-        /// Its folder.
-        folder: PathBuf,
-        /// The tag.
-        tag: String,
-    },
+    Layout { folder: PathBuf, tag: String },
 }
 
 impl fmt::Display for Place {

@@ -26,7 +26,6 @@ pub enum DestinationError {
     Name {
         /// As the user gave it.
         destination: String,
-        /// What is wrong.
         source: ReferenceError,
     },
 }

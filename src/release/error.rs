@@ -17,25 +17,18 @@ pub enum ReleaseError {
         "{place} already names another package for {architecture}: found {found}, publishing {wanted}; publish under another version"
     )]
     Taken {
-        /// The tag.
         place: String,
         /// The entry of its index.
         architecture: String,
         /// The manifest that it names.
         found: Digest,
-        /// The manifest to publish.
         wanted: Digest,
     },
     /// Two artifacts of a release have the same place and architecture.
     #[error(
         "two different packages have the destination {place}, architecture {architecture}: remove one"
     )]
-    Twice {
-        /// The tag.
-        place: String,
-        /// The entry.
-        architecture: String,
-    },
+    Twice { place: String, architecture: String },
     /// The registry refused or cannot be reached.
     #[error(transparent)]
     Registry(#[from] RegistryError),
@@ -44,32 +37,21 @@ pub enum ReleaseError {
     Layout(#[from] LayoutError),
     /// A blob could not be copied.
     #[error("{place}")]
-    Copy {
-        /// The layout.
-        place: String,
-        /// What happened.
-        source: io::Error,
-    },
+    Copy { place: String, source: io::Error },
     /// Attached bundles cannot be read.
     #[error("{place}: cannot read the bundles attached to it")]
     Unreadable {
-        /// The tag.
         place: String,
-        /// What happened.
         source: Box<RemoteError>,
     },
-    /// Signing failed.
     #[error("{place}: signing failed, and its tag was not moved")]
     Sign {
-        /// The tag.
         place: String,
-        /// The cause.
         source: Box<SignerError>,
     },
     /// A required signature does not verify.
     #[error("{place}: signature verification failed, and its tag was not moved: {why}")]
     Unproven {
-        /// The tag.
         place: String,
         /// The refusals of `verify`.
         why: String,

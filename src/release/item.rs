@@ -11,9 +11,7 @@ use crate::registry::Registry;
 /// An artifact with its place.
 #[derive(Clone)]
 pub struct Item {
-    /// The artifact.
     pub artifact: Arc<Artifact>,
-    /// The place.
     pub place: Place,
     /// Bundles about it, which are published with it.
     pub bundles: Vec<Vec<u8>>,
@@ -44,7 +42,6 @@ impl Item {
 /// Default number of parallel transfers.
 pub const CONCURRENCY: usize = 3;
 
-/// Options of a release.
 #[derive(Clone)]
 pub struct Rules {
     /// Whether to move a tag that names another package of the same

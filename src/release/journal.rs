@@ -101,12 +101,10 @@ pub enum Step {
 /// Why a journal cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
-    /// The disk refused.
     #[error("cannot use the journal `{path}`")]
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// What happened.
         source: io::Error,
     },
     /// Someone else may change the folder.
@@ -116,16 +114,10 @@ pub enum JournalError {
     Foreign(Foreign),
     /// It is not a valid journal.
     #[error("journal `{path}` cannot be read: {what}; remove the file to discard the release")]
-    Malformed {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        what: String,
-    },
+    Malformed { path: PathBuf, what: String },
     /// Another process is working on the same release.
     #[error("journal `{0}`: another process is working on this release; wait for it to finish")]
     Busy(PathBuf),
-    /// No such release.
     #[error("no unfinished release `{0}`: see `jackal release status`")]
     Unknown(String),
 }

@@ -203,7 +203,6 @@ impl Vouched<'_> {
             .map_err(|refusals| self.unproven(&refusals))
     }
 
-    /// Signs the artifact.
     pub(super) async fn sign(&self, signer: &Arc<Signer>) -> Result<String, ReleaseError> {
         let (artifact, signer) = (Arc::clone(self.artifact), Arc::clone(signer));
         let signing = tokio::task::spawn_blocking(move || {

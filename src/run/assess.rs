@@ -20,12 +20,10 @@ pub enum Verdict {
     Runs {
         /// The key of its result.
         key: ActionKey,
-        /// Why.
         reason: String,
     },
     /// It depends on the outputs of these steps.
     After(Vec<String>),
-    /// It cannot be determined.
     Unknown(String),
     /// A build would refuse it, for this reason.
     Refused(String),

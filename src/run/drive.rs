@@ -84,7 +84,6 @@ pub async fn run(site: &Arc<Site>, plan: &Plan, how: &How) -> Result<Ran, GraphE
     })
 }
 
-/// A run in progress.
 struct Drive<'r> {
     site: &'r Arc<Site>,
     plan: &'r Plan,

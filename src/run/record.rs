@@ -27,7 +27,6 @@ pub const RECORD_VERSION: u32 = 1;
 pub struct RunRecord {
     /// `RECORD_VERSION`.
     pub version: u32,
-    /// Version of the program.
     pub jackal: String,
     /// Start, in milliseconds since the Unix epoch.
     pub start_ms: u64,
@@ -105,7 +104,6 @@ pub struct TaskRecord {
 pub struct TestsRecord {
     /// Suites that have tests of their own.
     pub suites: u64,
-    /// All tests.
     pub tests: u64,
     /// Tests that failed.
     pub failures: u64,
@@ -122,7 +120,6 @@ pub struct TestsRecord {
     pub failed: Vec<FailedTest>,
 }
 
-/// A test that failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct FailedTest {
@@ -189,7 +186,6 @@ pub struct OutputRecord {
     pub size: u64,
 }
 
-/// How a task ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {

@@ -15,14 +15,8 @@ use super::layer::{self, Keeper, LayerError, LayerScan};
 use super::squash::{StackError, View};
 use super::stored::StoredScan;
 use super::unpack::{self, TAR_HEAD};
-use crate::archive::is_tar;
+use crate::archive::{Growth, is_tar};
 use crate::oci::Digest;
-
-/// Maximum unpacked size of an archive inside a component, as a multiple of its own
-/// size, and the size that any archive may have. The rest is ignored: a bomb takes
-/// seconds instead of a day.
-const ARCHIVE_RATIO: u64 = 64;
-const ARCHIVE_ALWAYS: u64 = 1 << 30;
 
 /// Scans the uncompressed layer tar `input` to its end.
 ///
@@ -111,7 +105,7 @@ pub fn component(name: &str, tar: impl Read) -> Result<Document, LayerError> {
 /// Finds the packages in an archive of `size` bytes at `path`; none if it is not a valid
 /// tar.
 fn archive(path: &str, size: u64, input: impl Read, found: &mut Found) -> Result<(), LayerError> {
-    let most = size.saturating_mul(ARCHIVE_RATIO).max(ARCHIVE_ALWAYS);
+    let most = Growth::INNER.of(size);
     let mut view = View::new(false, INNER_BYTES);
     let mut keeper = Keeper::new(catalog::wanted);
     let scan = || -> Result<(), LayerError> {

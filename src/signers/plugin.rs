@@ -43,16 +43,12 @@ const MAX_MESSAGE: usize = 300;
 /// Why a plugin returned no key or signature.
 #[derive(Debug, thiserror::Error)]
 pub enum PluginError {
-    /// It is not installed.
     #[error("keys at {0}:// require the program sigstore-kms-{0} on PATH: install it")]
     Missing(String),
-    /// It cannot be run.
     #[error("`{program}`")]
     Io { program: PathBuf, source: io::Error },
-    /// It reported an error.
     #[error("`{program}`: {message}")]
     Refused { program: PathBuf, message: String },
-    /// Its answer is malformed.
     #[error("`{program}` violates the plugin protocol: {what}")]
     Answer { program: PathBuf, what: String },
     /// Its public key is not supported.

@@ -41,13 +41,11 @@ pub enum KeyReferenceError {
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// What happened.
         source: io::Error,
     },
     /// Too large for a key.
     #[error("not a key: more than {MAX_KEY_BYTES} bytes")]
     Large,
-    /// It cannot be downloaded.
     #[error("cannot be fetched: {0}")]
     Fetch(String),
     /// It is not a public key.

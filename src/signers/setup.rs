@@ -28,13 +28,11 @@ pub struct KeylessOptions {
     pub environment: BTreeMap<String, String>,
     /// The trust config of a private deployment.
     pub trust_config: Option<PathBuf>,
-    /// The certificate authority.
     pub fulcio: Option<String>,
     /// The log, and the version of its API.
     pub rekor: Option<(String, u32)>,
     /// Whether signatures are logged.
     pub log: bool,
-    /// The timestamp authority.
     pub timestamps: Option<String>,
 }
 
@@ -44,9 +42,7 @@ pub enum SignerSetupError {
     /// The key cannot be loaded.
     #[error("signing key `{name}`")]
     Key {
-        /// The reference.
         name: String,
-        /// What is wrong.
         source: KeyReferenceError,
     },
     /// The trust config is invalid.
@@ -57,18 +53,12 @@ pub enum SignerSetupError {
     Root(#[from] RootError),
     /// A password cannot be read.
     #[error("cannot read the password file `{path}`")]
-    Password {
-        /// The file.
-        path: PathBuf,
-        /// What happened.
-        source: io::Error,
-    },
+    Password { path: PathBuf, source: io::Error },
     /// A file cannot be read.
     #[error("cannot read the trust config `{path}`")]
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// What happened.
         source: io::Error,
     },
 }

@@ -14,19 +14,15 @@ pub enum SignerError {
     /// The key cannot sign.
     #[error(transparent)]
     Key(#[from] SignError),
-    /// The plugin refused.
     #[error(transparent)]
     Plugin(#[from] PluginError),
-    /// The vault refused.
     #[error(transparent)]
     Vault(#[from] VaultError),
-    /// Keyless signing failed.
     #[error(transparent)]
     Keyless(#[from] KeylessSignError),
     /// The statement cannot be serialised.
     #[error("the statement cannot be written")]
     Json(#[from] serde_json::Error),
-    /// A thread panicked.
     #[error("signing stopped: {0}")]
     Stopped(String),
 }
@@ -43,7 +39,6 @@ pub enum HeldKey {
 }
 
 impl HeldKey {
-    /// The public key.
     #[must_use]
     pub fn public(&self) -> &PublicKey {
         match self {
@@ -67,7 +62,6 @@ impl HeldKey {
     }
 }
 
-/// A signer.
 #[derive(Debug)]
 pub enum Signer {
     /// By a key.

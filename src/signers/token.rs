@@ -63,7 +63,6 @@ pub enum TokenError {
     /// Its email address is not verified.
     #[error("the email address in the identity token from {0} is not verified")]
     Unverified(String),
-    /// The token service failed.
     #[error("GitHub Actions did not provide an identity token: {0}")]
     Service(String),
 }

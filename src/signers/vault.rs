@@ -32,12 +32,10 @@ pub enum VaultError {
     /// The name is not safe in a URL.
     #[error("`{0}` is not the name of a key in a vault")]
     Name(String),
-    /// It cannot be reached.
     #[error("the vault cannot be reached: {0}")]
     Reach(String),
     #[error("the vault answered HTTP {status}: {what}")]
     Refused { status: u16, what: String },
-    /// Its answer is malformed.
     #[error("the vault's answer is not a valid transit engine response: {0}")]
     Answer(&'static str),
     /// Its key is not supported.

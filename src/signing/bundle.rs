@@ -166,9 +166,7 @@ pub enum KeyBundleError {
     /// It has a signature of a file instead of a statement, or the reverse.
     #[error("the bundle holds {found}, not {wanted}")]
     Content {
-        /// Its content.
         found: &'static str,
-        /// The expected content.
         wanted: &'static str,
     },
     /// The statement is malformed or about another artifact.
@@ -181,11 +179,9 @@ pub enum KeyBundleError {
 pub enum Material {
     /// A key, which the verifier must know. The hint is ignored.
     Key,
-    /// A certificate.
     Certificate,
 }
 
-/// The signed content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Content {
     /// The bytes of a file.
@@ -302,7 +298,6 @@ impl Bundle {
         &self.material
     }
 
-    /// The signed content.
     #[must_use]
     pub fn content(&self) -> &Content {
         &self.content

@@ -43,7 +43,6 @@ pub enum ContainerError {
     /// Another PEM label.
     #[error("unsupported pem type: {0}: expected ENCRYPTED SIGSTORE PRIVATE KEY")]
     Label(String),
-    /// The content is malformed.
     #[error("the key container cannot be read: {0}")]
     Malformed(String),
     /// Unsupported parameters.
@@ -53,9 +52,7 @@ pub enum ContainerError {
     Cost {
         /// Cost in memory and time.
         n: u64,
-        /// Block size.
         r: u32,
-        /// Parallelism.
         p: u32,
     },
     /// A wrong password or a damaged file, which cannot be distinguished.

@@ -40,9 +40,7 @@ pub(super) const MAX_DIGESTS: usize = 32;
 pub struct Envelope {
     /// The type of the payload.
     pub payload_type: String,
-    /// The signed bytes.
     pub payload: Vec<u8>,
-    /// The signature.
     pub signature: Vec<u8>,
 }
 
@@ -72,7 +70,6 @@ pub struct Statement {
     /// The version of the statement format.
     #[serde(rename = "_type")]
     pub kind: String,
-    /// The artifacts.
     pub subject: Vec<Subject>,
     /// The type of the predicate.
     pub predicate_type: String,
@@ -85,7 +82,6 @@ pub struct Statement {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Subject {
-    /// Its name.
     #[serde(default)]
     pub name: String,
     /// Its digests in hex, by algorithm.
@@ -100,7 +96,6 @@ pub struct Subject {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ResourceDescriptor {
-    /// Its name.
     #[serde(skip_serializing_if = "String::is_empty", default)]
     pub name: String,
     /// Where it comes from.
@@ -117,7 +112,6 @@ pub enum StatementError {
     /// The envelope has another payload type.
     #[error("the envelope holds `{0}`, not {IN_TOTO}")]
     PayloadType(String),
-    /// The statement is malformed.
     #[error("the statement cannot be read: {0}")]
     Malformed(String),
     /// Another type of document.

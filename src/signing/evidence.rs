@@ -106,7 +106,6 @@ impl Root {
         self.certificate_logs
     }
 
-    /// Its name.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
@@ -140,9 +139,7 @@ pub enum KeylessError {
         found: String,
         /// The issuer of that identity.
         issuer: String,
-        /// The expected identity.
         wanted: String,
-        /// The expected issuer.
         wanted_issuer: String,
     },
     /// The statement is malformed or about another artifact.

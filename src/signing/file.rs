@@ -11,10 +11,8 @@ const MAX_BYTES: usize = 64 << 10;
 /// Why a signature file cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SignatureFileError {
-    /// It is empty.
     #[error("the signature file is empty")]
     Empty,
-    /// It is too large.
     #[error("the signature file is longer than {MAX_BYTES} bytes")]
     Large,
 }

@@ -7,7 +7,6 @@ use regex::Regex;
 /// A pattern for a value in a certificate.
 #[derive(Clone, Debug)]
 pub enum Pattern {
-    /// The exact value.
     Exact(String),
     /// Matches by an expression.
     Expression(Expression),
@@ -49,7 +48,6 @@ impl Pattern {
         }))
     }
 
-    /// Whether `text` matches.
     #[must_use]
     pub fn matches(&self, text: &str) -> bool {
         match self {
@@ -88,7 +86,6 @@ pub enum IdentityError {
     Pattern {
         /// As the user gave it.
         pattern: String,
-        /// What is wrong.
         what: String,
     },
 }

@@ -117,7 +117,6 @@ impl<'de> Visitor<'de> for StrictVisitor {
 /// The type of a member.
 #[derive(Clone, Copy)]
 pub enum Shape {
-    /// Text.
     Text,
     /// Bytes, in base64.
     Bytes,

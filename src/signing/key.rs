@@ -56,7 +56,6 @@ pub enum ImportError {
     Key(#[from] KeyError),
 }
 
-/// Why signing failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the key cannot sign: {0}")]
 pub struct SignError(pub String);
@@ -71,7 +70,6 @@ enum Pair {
     Ed25519(Box<Ed25519KeyPair>),
 }
 
-/// A decrypted private key.
 pub struct SigningKey {
     pair: Pair,
     public: PublicKey,
@@ -213,7 +211,6 @@ impl SigningKey {
         })
     }
 
-    /// The public key.
     #[must_use]
     pub fn public(&self) -> &PublicKey {
         &self.public

@@ -69,7 +69,6 @@ pub enum PublicKeyError {
     /// Another PEM label.
     #[error("this is a {0}: expected a PUBLIC KEY")]
     Label(String),
-    /// The content is malformed.
     #[error("the public key cannot be read: {0}")]
     Malformed(&'static str),
     /// An unsupported type of key.
@@ -84,7 +83,6 @@ pub enum PublicKeyError {
 #[error("the signature does not match the key and the signed bytes")]
 pub struct Mismatch;
 
-/// A public key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublicKey {
     algorithm: Algorithm,

@@ -16,21 +16,14 @@ pub enum RemoteError {
         "{reference} has no package for {wanted}, only for {}; choose one with --architecture", shown(.found)
     )]
     Platform {
-        /// What was requested.
         reference: String,
-        /// The architecture.
         wanted: String,
         /// The architectures that exist.
         found: Vec<String>,
     },
     /// It is not a valid package.
     #[error("{reference} is not a package: {what}")]
-    Shape {
-        /// What was requested.
-        reference: String,
-        /// What is wrong.
-        what: String,
-    },
+    Shape { reference: String, what: String },
 }
 
 fn shown(found: &[String]) -> String {
@@ -87,12 +80,10 @@ pub enum OpenError {
         /// What names of places with tags look like.
         expected: String,
     },
-    /// The reference is malformed.
     #[error("`{text}`")]
     Name {
         /// As the user gave it.
         text: String,
-        /// What is wrong.
         source: ReferenceError,
     },
     /// A download has no checksum.
@@ -112,7 +103,6 @@ pub enum OpenError {
         name: String,
         /// What the tag names.
         found: Digest,
-        /// What was requested.
         wanted: Digest,
     },
     /// Two different digests were given.
@@ -123,22 +113,18 @@ pub enum OpenError {
         "`{0}` has no tag, and the repository has no `latest`: see `jackal package list-tags {0}`, then add :TAG or @DIGEST"
     )]
     NoTag(String),
-    /// It cannot be read.
     #[error(transparent)]
     Source(#[from] PackageSourceError),
-    /// It cannot be downloaded.
     #[error(transparent)]
     Download(#[from] DownloadError),
     /// The settings for registries are invalid.
     #[error(transparent)]
     Connection(#[from] ConnectionError),
-    /// The cache failed.
     #[error(transparent)]
     Cas(#[from] CasError),
     /// There is no cache folder for downloads.
     #[error("HOME is not set, so there is no cache folder: add --cache-dir")]
     NoCache,
-    /// Threads cannot be started.
     #[error("cannot start threads")]
     Threads(#[source] std::io::Error),
 }

@@ -146,7 +146,6 @@ pub enum JudgeError {
 pub struct Opened {
     /// As the user called it.
     pub name: String,
-    /// The package.
     pub package: Arc<dyn Package>,
     /// Set once writing must end.
     pub stop: Arc<AtomicBool>,

@@ -35,15 +35,11 @@ pub enum SkeletonError {
     /// It does not exist, or is not a skeleton.
     #[error("no such skeleton package")]
     Missing,
-    /// It is malformed.
     #[error("{what}: expected {expected}")]
     Malformed {
-        /// What was found.
         what: String,
-        /// What was expected.
         expected: &'static str,
     },
-    /// The registry refused.
     #[error(transparent)]
     Registry(#[from] RegistryError),
     /// The cache refused, or a blob is not what its descriptor says.
@@ -52,7 +48,6 @@ pub enum SkeletonError {
     /// A component's tar cannot be unpacked.
     #[error(transparent)]
     Layout(#[from] LayoutError),
-    /// The disk refused.
     #[error(transparent)]
     Io(#[from] DiskError),
 }
@@ -63,7 +58,6 @@ pub enum Origin<'o> {
     Layout(ImageLayout),
     /// The cache only, without network access.
     Cache,
-    /// A repository.
     Registry(Repository<&'o Registry>),
 }
 

@@ -23,14 +23,12 @@ pub enum Check {
     Skip,
 }
 
-/// A trusted signer.
 #[derive(Clone, Debug)]
 pub enum Signer {
     /// The holder of a private key.
     Key {
         /// The key as the user named it.
         name: String,
-        /// The public key.
         key: PublicKey,
     },
     /// The owner of a certificate for this identity.

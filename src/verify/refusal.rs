@@ -28,7 +28,6 @@ pub enum Refusal {
     Signature {
         /// The file in the package, or the place beside it.
         file: String,
-        /// What is wrong.
         what: String,
     },
     /// No rule of the policy matches the package.
@@ -40,9 +39,7 @@ pub enum Refusal {
     /// A required attestation is missing.
     #[error("no attestation of type {wanted}{} by a signer in the policy", with_builder(.builder.as_deref()))]
     NoAttestation {
-        /// The predicate type.
         wanted: String,
-        /// The required builder.
         builder: Option<String>,
     },
     /// The answer may be among signatures that were not examined.
@@ -130,7 +127,6 @@ pub enum Refusal {
     Content {
         /// Path in the package.
         path: String,
-        /// What is wrong.
         what: String,
     },
     /// An image is not in the package.
@@ -138,7 +134,6 @@ pub enum Refusal {
         "the component `{component}` declares the image `{image}`, which is not in the package"
     )]
     NoImage {
-        /// The component.
         component: String,
         /// As declared.
         image: String,
@@ -146,11 +141,8 @@ pub enum Refusal {
     /// A part of a component is not in the package.
     #[error("the component `{component}` declares the {what}, which is not in `{path}`")]
     NoPart {
-        /// The component.
         component: String,
-        /// The part.
         what: String,
-        /// The component's tar.
         path: String,
     },
     /// The content of a blob does not match its name.

@@ -50,7 +50,6 @@ impl Signature {
 /// A signature that was checked.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Signed {
-    /// The signer.
     pub by: By,
     /// Where the signature was found: files of the package, or `referrer`.
     pub found_in: Vec<String>,
@@ -65,7 +64,6 @@ pub struct Signed {
     pub attestations: Vec<Attested>,
 }
 
-/// A signer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum By {
     /// The holder of a private key.
@@ -74,7 +72,6 @@ pub enum By {
         name: String,
         /// SHA-256 of its SubjectPublicKeyInfo.
         fingerprint: Digest,
-        /// The key's algorithm.
         algorithm: &'static str,
     },
     /// The owner of a certificate.

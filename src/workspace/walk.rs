@@ -27,7 +27,6 @@ pub enum WalkError {
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// What happened.
         source: io::Error,
     },
     /// A path that is not UTF-8, which keys cannot represent on every machine.

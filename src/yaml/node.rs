@@ -25,16 +25,13 @@ pub enum Style {
 pub struct Node {
     /// Where the node begins.
     pub span: Span,
-    /// The content.
     pub value: Value,
 }
 
 /// The content of a node. Scalars keep their source text: `1.10` stays `1.10`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
-    /// A scalar.
     Scalar(String, Style),
-    /// A list.
     Sequence(Vec<Node>),
     /// Keys and values, in source order. Duplicate keys are kept.
     Mapping(Vec<(Node, Node)>),
@@ -102,7 +99,6 @@ impl Node {
         }
     }
 
-    /// A list.
     #[must_use]
     pub fn sequence(span: Span, items: Vec<Self>) -> Self {
         Self {

@@ -13,7 +13,6 @@ use super::{Node, Span, Value};
 pub struct SourceText {
     /// The path, as the user would write it.
     pub name: String,
-    /// The whole text.
     pub text: Arc<str>,
 }
 

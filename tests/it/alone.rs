@@ -121,9 +121,8 @@ fn an_image_that_is_built_gives_the_same_digests_alone() {
     let sandbox = Sandbox::new();
     sandbox.write("site/index.html", "<p>\n");
     sandbox.write("tool.sh", "#!/bin/sh\n");
-    sandbox.write(
-        "p.yaml",
-        "kind: JackalPipeline\nversion: 1\nname: p\ntasks:\n  \
+    sandbox.pipeline(
+        "tasks:\n  \
          make:\n    run: [sh, -c, 'cp tool.sh made']\n    inputs: [tool.sh]\n    outputs: [made]\n    \
          tools: [sh, cp]\n  \
          below:\n    image:\n      base: scratch\n      platform: linux/amd64\n      layers: \

@@ -2,7 +2,7 @@
 
 use jackal::oci::Digest;
 
-use crate::sandbox::{Sandbox, settle};
+use crate::sandbox::{HEAD, Sandbox, settle};
 
 /// Two tasks that use the store of Cargo, for a crate whose content is `good`.
 fn pipeline(sandbox: &Sandbox, a: &str, b: &str) {
@@ -21,10 +21,7 @@ fn pipeline(sandbox: &Sandbox, a: &str, b: &str) {
         )
     };
     let tasks = [task("a", a), task("b", b)].concat();
-    sandbox.write(
-        "p.yaml",
-        format!("kind: JackalPipeline\nversion: 1\nname: p\ntasks:\n{tasks}"),
-    );
+    sandbox.write("p.yaml", format!("{HEAD}tasks:\n{tasks}"));
 }
 
 const FILE: &str = "$CARGO_HOME/registry/cache/r-1/c-1.0.0.crate";

@@ -3,13 +3,13 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use crate::sandbox::Sandbox;
+use crate::sandbox::{HEAD, Sandbox};
 
 fn task(sandbox: &Sandbox, script: &str) {
     sandbox.write(
         "p.yaml",
         format!(
-            "kind: JackalPipeline\nversion: 1\nname: p\ntasks:\n  t: {{ run: [sh, -c, '{script}'], \
+            "{HEAD}tasks:\n  t: {{ run: [sh, -c, '{script}'], \
              inputs: [], outputs: [o], tools: [sh, sleep, mkdir, stat], sandbox: none }}\n"
         ),
     );
@@ -43,9 +43,8 @@ fn staged_files_have_one_time_and_what_is_dropped_is_named() {
     let sandbox = Sandbox::new();
     sandbox.write("in/f", "1");
     std::os::unix::fs::symlink("f", sandbox.src().join("in/l")).unwrap();
-    sandbox.write(
-        "p.yaml",
-        "kind: JackalPipeline\nversion: 1\nname: p\ntasks:\n  t:\n    \
+    sandbox.pipeline(
+        "tasks:\n  t:\n    \
          run: [sh, -c, 'stat -c %Y in in/f in/l > o; mkdir d; echo > d/left; echo > more']\n    \
          inputs: [in/]\n    outputs: [o]\n    tools: [sh, stat, mkdir]\n",
     );

@@ -7,8 +7,8 @@ use std::process::Command;
 
 use jackal::testing::{Level, best};
 
-use crate::sandbox::Said;
 use crate::sandbox::Sandbox;
+use crate::sandbox::{HEAD, Said};
 
 pub fn level() -> Level {
     best(Some(Path::new(env!("CARGO_BIN_EXE_jackal"))))
@@ -26,7 +26,7 @@ fn pipeline(sandbox: &Sandbox, script: &str, more: &str) {
     sandbox.write(
         "p.yaml",
         format!(
-            "kind: JackalPipeline\nversion: 1\nname: p\ntasks:\n  a:\n    \
+            "{HEAD}tasks:\n  a:\n    \
              run: [sh, script]\n    inputs: [script]\n    outputs: [o]\n    {more}\n"
         ),
     );
@@ -316,7 +316,7 @@ fn a_program_is_named_by_a_link_and_a_shim_leads_to_its_program() {
         sandbox.write(
             "p.yaml",
             format!(
-                "kind: JackalPipeline\nversion: 1\nname: p\ntasks:\n  a: {{ run: {argv}, \
+                "{HEAD}tasks:\n  a: {{ run: {argv}, \
                  inputs: [], outputs: [o], tools: [sh] }}\n"
             ),
         );
@@ -463,7 +463,7 @@ fn no_output_is_collected_through_a_folder_that_the_command_replaced() {
         sandbox.write(
             "app/p.yaml",
             format!(
-                "kind: JackalPipeline\nversion: 1\nname: p\ntasks:\n  a:\n    run: '{script}'\n    \
+                "{HEAD}tasks:\n  a:\n    run: '{script}'\n    \
                  shell: sh\n    inputs: [../lib/**]\n    outputs: [o]\n    tools: [sh, mv, ln, dirname]\n"
             ),
         );
@@ -522,7 +522,7 @@ fn without_namespaces_nothing_is_changed_through_what_a_command_left_in_its_home
         sandbox.write(
             "p.yaml",
             format!(
-                "kind: JackalPipeline\nversion: 1\nname: p\ntasks:\n  a:\n    run: '{script}'\n    \
+                "{HEAD}tasks:\n  a:\n    run: '{script}'\n    \
                  shell: sh\n    inputs: [seed]\n    outputs: [o]\n    incremental: true\n    \
                  tools: [sh, cat, rm, mv, ln, dirname]\n    caches: [cargo]\n    \
                  secrets: {{ id: {{ env: ID, path: ~/.s/id }} }}\n"
@@ -545,7 +545,7 @@ fn a_cache_at_another_path_is_not_mounted_over_what_a_command_left() {
         sandbox.write(
             "p.yaml",
             format!(
-                "kind: JackalPipeline\nversion: 1\nname: p\ntasks:\n  a:\n    run: '{script}'\n    \
+                "{HEAD}tasks:\n  a:\n    run: '{script}'\n    \
                  shell: sh -e\n    inputs: []\n    outputs: [o]\n    tools: [sh, ln]\n    \
                  caches: [{caches}]\n"
             ),
@@ -570,9 +570,8 @@ fn a_cache_at_another_path_is_not_mounted_over_what_a_command_left() {
 #[test]
 fn paths_in_a_relative_cache_are_absolute_for_the_command() {
     let sandbox = Sandbox::new();
-    sandbox.write(
-        "p.yaml",
-        "kind: JackalPipeline\nversion: 1\nname: p\ntasks:\n  a:\n    \
+    sandbox.pipeline(
+        "tasks:\n  a:\n    \
          run: 'mkdir d; cd d; echo \"$HOME\" > \"$HOME/h\"; cat \"$HOME/h\" > ../o'\n    \
          shell: sh -e\n    inputs: []\n    outputs: [o]\n    tools: [sh, cat, mkdir]\n    \
          sandbox: none\n    incremental: true\n",
@@ -590,7 +589,7 @@ fn no_repository_of_git_is_put_into_the_workspace() {
         sandbox.write(
             "p.yaml",
             format!(
-                "kind: JackalPipeline\nversion: 1\nname: p\ntasks:\n  a:\n    \
+                "{HEAD}tasks:\n  a:\n    \
                  run: 'mkdir -p d/s/.git; echo > d/s/.git/config'\n    shell: sh -e\n    \
                  inputs: []\n    outputs: [{output}]\n    tools: [sh, mkdir]\n"
             ),

@@ -1,6 +1,6 @@
 //! `jackal dev`.
 
-use super::sandbox::Sandbox;
+use super::sandbox::{HEAD, Sandbox};
 
 #[test]
 fn sha256sum_prints_the_sum_of_a_file_alone() {
@@ -239,18 +239,15 @@ fn inputs_prints_what_a_command_uses_and_does_not_declare() {
     let declared = said.stdout.replace('\n', "\n    ");
     sandbox.write(
         "p.yaml",
-        format!(
-            "kind: JackalPipeline\nversion: 1\nname: p\ntasks:\n  a:\n    run: [sh, make.sh]\n    {declared}\n"
-        ),
+        format!("{HEAD}tasks:\n  a:\n    run: [sh, make.sh]\n    {declared}\n"),
     );
     for made in ["made", "out/inner/x"] {
         std::fs::remove_file(sandbox.src().join(made)).unwrap();
     }
     let said = sandbox.run(&["build", "--pipeline", "p.yaml"]);
     assert_eq!(said.code, Some(0), "{}", said.stderr);
-    sandbox.write(
-        "p.yaml",
-        "kind: JackalPipeline\nversion: 1\nname: p\ntasks:\n  a:\n    run: [sh, -c, 'echo $S']\n    \
+    sandbox.pipeline(
+        "tasks:\n  a:\n    run: [sh, -c, 'echo $S']\n    \
          inputs: []\n    secrets: { S: { env: TOKEN } }\n",
     );
     let args = ["dev", "inputs", "a", "--pipeline", "p.yaml"];
@@ -272,9 +269,8 @@ fn what_services_read_is_observed_with_the_command() {
     for name in ["conf", "data"] {
         sandbox.write(name, "x\n");
     }
-    sandbox.write(
-        "p.yaml",
-        "kind: JackalPipeline\nversion: 1\nname: p\ntasks:\n  a:\n    run: [cat, data]\n    \
+    sandbox.pipeline(
+        "tasks:\n  a:\n    run: [cat, data]\n    \
          inputs: []\n    tools: [sh, sleep]\n    services:\n      \
          s: { run: [sh, -c, 'read x < conf; echo > up; exec sleep 1000'], ready: { run: [test, -s, up] } }\n",
     );
@@ -291,7 +287,7 @@ fn dev_tools_knows_the_toolchains_of_pipelines() {
     sandbox.write("sdk/bin/sdkc", "#!/bin/sh\n");
     sandbox.write("sdk/VERSION", "1\n");
     let toolchains = "toolchains: { sdk: { mounts: [sdk], path: [sdk/bin], env: { SDK: x }, identity: [sdk/VERSION] } }";
-    let text = format!("kind: JackalPipeline\nversion: 1\nname: p\n{toolchains}\ntasks: {{}}\n");
+    let text = format!("{HEAD}{toolchains}\ntasks: {{}}\n");
     sandbox.write("p.yaml", &text);
     sandbox.write(
         "below/q.yaml",

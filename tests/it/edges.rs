@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::sandbox::{Said, Sandbox, settle};
+use crate::sandbox::{HEAD, Said, Sandbox, settle};
 
 fn pipeline(sandbox: &Sandbox, tasks: &str) {
     let head = "kind: JackalPipeline\nversion: 1\nname: p\ntasks:\n";
@@ -339,7 +339,7 @@ fn inputs_may_be_beside_the_folder_but_in_the_repository() {
     std::os::unix::fs::symlink("../../lib/a", sandbox.src().join("apps/other/link")).unwrap();
     let run = |inputs: &str| {
         let text = format!(
-            "kind: JackalPipeline\nversion: 1\nname: p\ntasks:\n  \
+            "{HEAD}tasks:\n  \
              make: {{ run: [cp, main, gen], inputs: [main], outputs: [gen], tools: [cp] }}\n  \
              t: {{ run: [sh, -c, 'find .. ../../lib ! -type d ! -name o.txt | sort > o.txt; \
              cat ../../lib/a ../other/link >> o.txt; : > ../stray'], \

@@ -4,11 +4,11 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::sandbox::Sandbox;
+use crate::sandbox::{HEAD, Sandbox};
 
 /// The causes of each task that failed: kind, message and help.
 pub fn causes(sandbox: &Sandbox, tasks: &str) -> Vec<(String, String)> {
-    let pipeline = format!("kind: JackalPipeline\nversion: 1\nname: p\ntasks:\n{tasks}");
+    let pipeline = format!("{HEAD}tasks:\n{tasks}");
     sandbox.write("p.yaml", pipeline);
     let home = sandbox.src().join("../user");
     fs::create_dir_all(&home).unwrap();
@@ -198,7 +198,7 @@ fn the_folder_of_a_failed_command_is_kept_and_replaced_by_the_next() {
             sandbox.write(
                 "p.yaml",
                 format!(
-                    "kind: JackalPipeline\nversion: 1\nname: p\ntasks:\n  a:\n    \
+                    "{HEAD}tasks:\n  a:\n    \
                      run: 'echo {text} > made; exit 1'\n    shell: sh\n    inputs: [in]\n    {more}\n"
                 ),
             );

@@ -26,9 +26,8 @@ fn spoil(blob: &Path) {
 fn every_blob_that_is_damaged_is_made_again_in_one_build() {
     let sandbox = Sandbox::new();
     sandbox.package();
-    sandbox.write(
-        "p.yaml",
-        "kind: JackalPipeline\nversion: 1\nname: p\ntasks:\n  \
+    sandbox.pipeline(
+        "tasks:\n  \
          t: { run: [cp, tool.sh, out.sh], inputs: [tool.sh], outputs: [out.sh], tools: [cp] }\n  \
          a: { component: { definition: jackal.yaml, name: tree } }\n  \
          b: { component: { definition: jackal.yaml, name: tool } }\n  \

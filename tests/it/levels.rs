@@ -5,14 +5,14 @@ use std::path::Path;
 use jackal::testing::{Level, best};
 use serde_json::Value;
 
-use crate::sandbox::{Sandbox, settle};
+use crate::sandbox::{HEAD, Sandbox, settle};
 
 /// Builds a task with `sandbox: mode`; returns its status and the level of its result.
 fn build(sandbox: &Sandbox, mode: &str, word: &str) -> (String, String) {
     sandbox.write(
         "p.yaml",
         format!(
-            "kind: JackalPipeline\nversion: 1\nname: p\ntasks:\n  a:\n    run: [sh, -c, 'echo {word} > o']\n    \
+            "{HEAD}tasks:\n  a:\n    run: [sh, -c, 'echo {word} > o']\n    \
              tools: [sh]\n    inputs: []\n    outputs: [o]\n    sandbox: {mode}\n"
         ),
     );

@@ -8,7 +8,7 @@ use jackal::registry::{Options, Registry};
 use serde_json::{Value, json};
 
 use super::publish::Rehearsal;
-use super::sandbox::{Said, Sandbox, said};
+use super::sandbox::{HEAD, Said, Sandbox, said};
 
 /// Stores an image of one layer that holds `text`.
 fn image(registry: &Rehearsal, repository: &str, architecture: &str, text: &str) -> Descriptor {
@@ -260,7 +260,7 @@ fn update_drops_pins_that_nothing_names_and_keeps_those_of_other_flavors() {
     sandbox.write(
         "pkg/p.yaml",
         format!(
-            "kind: JackalPipeline\nversion: 1\nname: p\ntasks:\n  i: {{images: {{from: ['{}'], platform: linux/amd64}}}}\n",
+            "{HEAD}tasks:\n  i: {{images: {{from: ['{}'], platform: linux/amd64}}}}\n",
             name("gone:1")
         ),
     );

@@ -112,9 +112,8 @@ fn a_component_task_of_a_pipeline_has_the_same_chart_as_the_implied_one() {
     chart(&sandbox);
     sandbox.build(&[]);
     let implied = component(&sandbox);
-    sandbox.write(
-        "p.yaml",
-        "kind: JackalPipeline\nversion: 1\nname: p\ntasks:\n  web:\n    component:\n      \
+    sandbox.pipeline(
+        "tasks:\n  web:\n    component:\n      \
          definition: jackal.yaml\n      name: web\n  all:\n    package:\n      definition: \
          jackal.yaml\n      components: [web]\n",
     );

@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 
-use super::sandbox::{Sandbox, said, settle};
+use super::sandbox::{HEAD, Sandbox, said, settle};
 
 const PIPELINES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/pipelines");
 
@@ -86,7 +86,7 @@ fn one_task(sandbox: &Sandbox, argv: &str, more: &str) {
     sandbox.write(
         "p.yaml",
         format!(
-            "kind: JackalPipeline\nversion: 1\nname: p\ntasks:\n  t:\n    run: {argv}\n    \
+            "{HEAD}tasks:\n  t:\n    run: {argv}\n    \
              inputs: [in/**]\n    outputs: [out/]\n    tools: [sh, ls, cat, mkdir]\n{more}"
         ),
     );
@@ -206,7 +206,7 @@ fn swapped_arguments_are_another_command() {
         sandbox.write(
             "p.yaml",
             format!(
-                "kind: JackalPipeline\nversion: 1\nname: p\ntasks:\n  t:\n    \
+                "{HEAD}tasks:\n  t:\n    \
                  run: [sh, -c, 'printf %s \"$1-$2\" > o', sh, {first}, {second}]\n    \
                  inputs: []\n    outputs: [o]\n    tools: [sh]\n"
             ),
@@ -279,9 +279,8 @@ fn altered_and_deleted_outputs_are_restored_without_running_and_strays_are_named
 fn an_unchanged_output_stops_the_rebuild() {
     let sandbox = Sandbox::new();
     sandbox.write("in/a", "a\n");
-    sandbox.write(
-        "p.yaml",
-        "kind: JackalPipeline\nversion: 1\nname: p\ntasks:\n  \
+    sandbox.pipeline(
+        "tasks:\n  \
          first: { run: [sh, -c, 'cat in/a | head -c 1 > o'], inputs: [in/a], outputs: [o], tools: [sh, cat, head] }\n  \
          second: { run: [cp, o, p], inputs: ['task:first'], outputs: [p], tools: [cp] }\n",
     );
@@ -360,9 +359,8 @@ fn a_missing_output_and_an_unknown_tool_say_what_to_do() {
 #[test]
 fn a_parameter_is_checked_and_enters_only_the_keys_that_use_it() {
     let sandbox = Sandbox::new();
-    sandbox.write(
-        "p.yaml",
-        "kind: JackalPipeline\nversion: 1\nname: p\nparams:\n  v: { type: string, required: true, pattern: '^[0-9]$' }\ntasks:\n  \
+    sandbox.pipeline(
+        "params:\n  v: { type: string, required: true, pattern: '^[0-9]$' }\ntasks:\n  \
          uses: { run: [sh, -c, 'echo ${{ params.v }} > o'], inputs: [], outputs: [o], tools: [sh] }\n  \
          not: { run: [sh, -c, 'echo x > n'], inputs: [], outputs: [n], tools: [sh] }\n",
     );
@@ -389,7 +387,7 @@ fn a_command_is_retried_only_after_the_failures_it_names() {
         sandbox.write(
             "p.yaml",
             format!(
-                "kind: JackalPipeline\nversion: 1\nname: p\ntasks:\n  a:\n    \
+                "{HEAD}tasks:\n  a:\n    \
                  run: [sh, -c, 'echo x >> {0}; test $(wc -l < {0}) -ge 3 || exit {code}']\n    \
                  inputs: []\n    tools: [sh, wc]\n    cache: false\n    sandbox: none\n    \
                  retries: {{ attempts: 5, backoff: 1ms, only: ['exit:75'] }}\n",
@@ -417,9 +415,8 @@ fn a_command_is_retried_only_after_the_failures_it_names() {
 fn a_task_without_outputs_is_remembered_as_passed_with_its_log() {
     let sandbox = Sandbox::new();
     sandbox.write("tested", "one\n");
-    sandbox.write(
-        "p.yaml",
-        "kind: JackalPipeline\nversion: 1\nname: p\ntasks:\n  t:\n    \
+    sandbox.pipeline(
+        "tasks:\n  t:\n    \
          run: 'grep -v broken tested; echo 3 tests passed'\n    shell: sh -e\n    \
          tools: [grep]\n    inputs: [tested]\n",
     );
@@ -464,7 +461,7 @@ fn a_declared_toolchain_is_seen_at_its_own_path_and_identified_as_it_says() {
     put("VERSION", "1\n");
     let build = |identity: &str| {
         let text = format!(
-            "kind: JackalPipeline\nversion: 1\nname: p\ntoolchains:\n  sdk:\n    \
+            "{HEAD}toolchains:\n  sdk:\n    \
              mounts: ['{0}']\n    path: ['{0}/bin']\n    env: {{ SDK_HOME: '{0}' }}\n    {identity}\n\
              tasks:\n  t: {{ run: [sdkc], inputs: [], outputs: [o], tools: [sdk, cat] }}\n",
             root.display()
@@ -497,7 +494,7 @@ fn a_secret_may_be_a_file_that_the_command_sees_and_nothing_keeps() {
         sandbox.write(
             "p.yaml",
             format!(
-                "kind: JackalPipeline\nversion: 1\nname: p\ntasks:\n  a:\n    \
+                "{HEAD}tasks:\n  a:\n    \
                  run: [sh, -c, 'cat ~/.config/npmrc; env | grep -c C4nary; wc -c < ~/.config/npmrc > n']\n    \
                  inputs: []\n    outputs: [n]\n    tools: [sh, cat, wc, env, grep]\n    \
                  cache: {{ allow: [secrets] }}\n    \
@@ -540,7 +537,7 @@ fn a_secret_is_visible_to_the_command_and_stored_nowhere() {
     let sandbox = Sandbox::new();
     let pipeline = |cache: &str| {
         format!(
-            "kind: JackalPipeline\nversion: 1\nname: p\ntasks:\n  a:\n    \
+            "{HEAD}tasks:\n  a:\n    \
              run: [sh, -c, 'echo \"got $TOKEN\"; echo ${{#TOKEN}} > n.txt']\n    inputs: []\n    \
              outputs: [n.txt]\n    tools: [sh]\n    secrets: {{ TOKEN: {{ env: CI_TOKEN }} }}\n{cache}"
         )
@@ -593,7 +590,7 @@ fn a_task_for_failures_runs_after_one_and_a_salt_is_part_of_the_key() {
     let sandbox = Sandbox::new();
     let pipeline = |code: u8, salt: &str| {
         format!(
-            "kind: JackalPipeline\nversion: 1\nname: p\ncache: {{ salt: '{salt}' }}\ntasks:\n  \
+            "{HEAD}cache: {{ salt: '{salt}' }}\ntasks:\n  \
              a: {{ run: [sh, -c, 'exit {code}'], inputs: [], tools: [sh] }}\n  \
              b: {{ run: [sh, -c, 'true'], inputs: [], dependsOn: a, tools: [sh] }}\n  \
              mend: {{ if: failure(), run: [sh, -c, 'echo m > m'], inputs: [], dependsOn: a, outputs: [m], tools: [sh] }}\n  \
@@ -646,9 +643,8 @@ fn a_task_for_failures_runs_after_one_and_a_salt_is_part_of_the_key() {
 #[test]
 fn logs_are_shown_with_their_task_and_replayed_on_demand() {
     let sandbox = Sandbox::new();
-    sandbox.write(
-        "p.yaml",
-        "kind: JackalPipeline\nversion: 1\nname: p\ntasks:\n  \
+    sandbox.pipeline(
+        "tasks:\n  \
          a: { run: [sh, -c, 'echo one; echo two; echo x > a'], inputs: [], outputs: [a], tools: [sh] }\n",
     );
     let build = |logs: &[&str]| {
@@ -687,7 +683,7 @@ fn a_signal_stops_commands_and_their_children_and_a_second_one_kills_them() {
         sandbox.write(
             "p.yaml",
             format!(
-                "kind: JackalPipeline\nversion: 1\nname: p\ntasks:\n  a:\n    \
+                "{HEAD}tasks:\n  a:\n    \
                  run: [sh, -c, \"trap '' TERM; (trap '' TERM; sleep {nap}) & touch $MARK; while :; do sleep {nap}; done\"]\n    \
                  inputs: []\n    tools: [sh, sleep, touch]\n    passThroughEnv: [MARK]\n    sandbox: none\n    grace: {grace}\n"
             ),
@@ -721,7 +717,7 @@ fn the_cache_is_kept_within_its_size_and_a_pruned_result_is_explained() {
     let sandbox = Sandbox::new();
     let pipeline = |number: u32| {
         format!(
-            "kind: JackalPipeline\nversion: 1\nname: p\ncache: {{ maxSize: 250KB }}\ntasks:\n  \
+            "{HEAD}cache: {{ maxSize: 250KB }}\ntasks:\n  \
              a: {{ run: [sh, -c, 'head -c 100000 /dev/urandom > a; echo {number}'], inputs: [], outputs: [a], tools: [sh, head] }}\n"
         )
     };
@@ -757,10 +753,7 @@ fn commands_that_ask_for_all_processors_never_run_together() {
             )
         })
         .collect();
-    sandbox.write(
-        "p.yaml",
-        format!("kind: JackalPipeline\nversion: 1\nname: p\ntasks:\n{tasks}"),
-    );
+    sandbox.write("p.yaml", format!("{HEAD}tasks:\n{tasks}"));
     let said = sandbox.run(&["build", "--pipeline", "p.yaml", "--jobs", "3"]);
     assert_eq!(said.code, Some(0), "{}", said.stderr);
 }

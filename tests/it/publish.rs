@@ -7,7 +7,7 @@ use jackal::registry::{Options as ClientOptions, Registry};
 use jackal::rehearsal::{Fault, Login, Options, Request, Server};
 use serde_json::Value;
 
-use super::sandbox::{Said, Sandbox};
+use super::sandbox::{HEAD, Said, Sandbox};
 
 /// A registry that runs beside the program.
 pub struct Rehearsal {
@@ -598,7 +598,7 @@ fn publishers_of_different_architectures_do_not_overwrite_each_other() {
 /// A pipeline that packs and publishes the sandbox's package.
 fn pipeline(to: &str, more: &str) -> String {
     format!(
-        "kind: JackalPipeline\nversion: 1\nname: p\ntasks:\n  \
+        "{HEAD}tasks:\n  \
          tree: {{component: {{definition: jackal.yaml, name: tree}}}}\n  \
          tool: {{component: {{definition: jackal.yaml, name: tool}}}}\n  \
          package: {{package: {{definition: jackal.yaml, components: [tree, tool]}}}}\n  \

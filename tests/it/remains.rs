@@ -5,7 +5,7 @@ use std::path::Path;
 
 use jackal::testing::{Level, best};
 
-use crate::sandbox::Sandbox;
+use crate::sandbox::{HEAD, Sandbox};
 
 /// Runs two commands, each after the other, and returns what the second one says.
 fn second(sandbox: &Sandbox, mode: &str, first: &str, second: &str) -> String {
@@ -16,7 +16,7 @@ fn second(sandbox: &Sandbox, mode: &str, first: &str, second: &str) -> String {
     sandbox.write(
         "p.yaml",
         format!(
-            "kind: JackalPipeline\nversion: 1\nname: p\ntasks:\n  \
+            "{HEAD}tasks:\n  \
              a: {{ run: [sh, first], inputs: [first], {more} }}\n  \
              b: {{ run: [sh, second], inputs: [second, 'task:a'], workdir: ., {} }}\n",
             more.replace("[o]", "[said]")

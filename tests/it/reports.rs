@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::sandbox::{Said, Sandbox, settle};
+use crate::sandbox::{HEAD, Said, Sandbox, settle};
 
 const PASSES: &str = "<testsuite name='s' time='0.5'><testcase classname='m' name='a'/>\
                       <testcase name='b'><skipped/></testcase></testsuite>";
@@ -18,7 +18,7 @@ fn task(sandbox: &Sandbox, script: &str, more: &str) {
     sandbox.write(
         "p.yaml",
         format!(
-            "kind: JackalPipeline\nversion: 1\nname: p\ntasks:\n  test:\n    run: [sh, -e, script]\n    \
+            "{HEAD}tasks:\n  test:\n    run: [sh, -e, script]\n    \
              tools: [sh, cat, cp, mkdir]\n    inputs: [script, passes.xml, fails.xml]\n    \
              reports: ['out/*.xml']\n    {more}\n"
         ),

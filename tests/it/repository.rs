@@ -7,7 +7,7 @@ use std::process::Command;
 use jackal::testing::Level;
 
 use crate::confinement::{level, without_namespaces};
-use crate::sandbox::{Said, Sandbox};
+use crate::sandbox::{HEAD, Said, Sandbox};
 
 /// Runs Git in `folder`, and returns what it prints.
 fn git(folder: &Path, arguments: &[&str]) -> String {
@@ -50,7 +50,7 @@ const QUESTIONS: [&str; 9] = [
 fn pipeline(more: &str) -> String {
     let asked = QUESTIONS.map(|question| format!("git {question}"));
     format!(
-        "kind: JackalPipeline\nversion: 1\nname: p\ntasks:\n  a:\n    shell: sh -e\n    \
+        "{HEAD}tasks:\n  a:\n    shell: sh -e\n    \
          run: ({}; git rev-parse --show-prefix) > out\n    \
          inputs: [in]\n    outputs: [out]\n    tools: [git, cat]\n    git: true\n    {more}\n",
         asked.join("; ")

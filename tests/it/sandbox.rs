@@ -6,6 +6,9 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
+/// What every pipeline begins with.
+pub const HEAD: &str = "kind: JackalPipeline\nversion: 1\nname: p\n";
+
 /// A temporary folder with a cache beside the sources.
 pub struct Sandbox {
     dir: tempfile::TempDir,
@@ -32,6 +35,11 @@ impl Sandbox {
 
     pub fn cache(&self) -> PathBuf {
         self.dir.path().join("cache")
+    }
+
+    /// Writes the pipeline `p.yaml`, all but its head.
+    pub fn pipeline(&self, rest: &str) {
+        self.write("p.yaml", format!("{HEAD}{rest}"));
     }
 
     /// Writes a source file, with its folders.

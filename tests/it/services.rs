@@ -8,11 +8,11 @@ use jackal::testing::Level;
 
 use crate::confinement::{level, without_namespaces};
 use crate::failures::causes;
-use crate::sandbox::{Said, Sandbox, said};
+use crate::sandbox::{HEAD, Said, Sandbox, said};
 
 /// A pipeline with these tasks.
 fn pipeline(sandbox: &Sandbox, tasks: &str) {
-    let text = format!("kind: JackalPipeline\nversion: 1\nname: p\ntasks:\n{tasks}");
+    let text = format!("{HEAD}tasks:\n{tasks}");
     sandbox.write("p.yaml", text);
 }
 

@@ -55,9 +55,8 @@ fn a_shell_has_the_inputs_variables_and_terminal_of_its_task() {
     let sandbox = Sandbox::new();
     sandbox.write("in", "input\n");
     sandbox.write("undeclared", "x\n");
-    sandbox.write(
-        "p.yaml",
-        "kind: JackalPipeline\nversion: 1\nname: p\ntasks:\n  \
+    sandbox.pipeline(
+        "tasks:\n  \
          first: { run: 'echo before > made', shell: sh, inputs: [], outputs: [made] }\n  \
          second:\n    run: 'cat in made > out'\n    shell: sh\n    tools: [cat, ls, sh, sleep]\n    \
          inputs: [in, 'task:first']\n    outputs: [out]\n    env: { SHOWN: yes-it-is }\n  \
@@ -98,9 +97,8 @@ fn a_shell_has_the_inputs_variables_and_terminal_of_its_task() {
 #[test]
 fn services_run_beside_a_shell() {
     let sandbox = Sandbox::new();
-    sandbox.write(
-        "p.yaml",
-        "kind: JackalPipeline\nversion: 1\nname: p\ntasks:\n  \
+    sandbox.pipeline(
+        "tasks:\n  \
          a:\n    run: 'true'\n    shell: sh\n    tools: [sleep, cat]\n    inputs: []\n    services:\n      \
          s: { run: 'echo hello; echo it-is-up > up; exec sleep 1000', ready: { run: test -s up } }\n  \
          b:\n    run: 'true'\n    shell: sh\n    inputs: []\n    services:\n      \
@@ -120,9 +118,8 @@ fn services_run_beside_a_shell() {
 #[test]
 fn without_a_terminal_or_a_command_there_is_no_shell() {
     let sandbox = Sandbox::new();
-    sandbox.write(
-        "p.yaml",
-        "kind: JackalPipeline\nversion: 1\nname: p\ntasks:\n  \
+    sandbox.pipeline(
+        "tasks:\n  \
          a: { run: [ls], inputs: [] }\n",
     );
     let refused = said(&mut sandbox.command(&["build", "--pipeline", "p.yaml", "--shell", "a"]));

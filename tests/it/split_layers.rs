@@ -7,7 +7,7 @@ use jackal::rehearsal::Options;
 
 use super::publish::{ARCHIVE, Rehearsal, built, publish};
 use super::pull::elsewhere;
-use super::sandbox::Sandbox;
+use super::sandbox::{HEAD, Sandbox};
 
 /// Largest layer, in bytes.
 const MOST: u64 = 9000;
@@ -128,7 +128,7 @@ fn a_signed_pipeline_splits_layers_and_the_result_verifies_everywhere() {
     sandbox.write(
         "p.yaml",
         format!(
-            "kind: JackalPipeline\nversion: 1\nname: p\ntasks:\n  \
+            "{HEAD}tasks:\n  \
              tree: {{component: {{definition: jackal.yaml, name: tree}}}}\n  \
              tool: {{component: {{definition: jackal.yaml, name: tool}}}}\n  \
              package: {{package: {{definition: jackal.yaml, components: [tree, tool]}}}}\n  \

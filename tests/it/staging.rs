@@ -4,7 +4,7 @@ use std::path::Path;
 
 use jackal::testing::{Level, best};
 
-use crate::sandbox::{Sandbox, settle};
+use crate::sandbox::{HEAD, Sandbox, settle};
 
 /// Whether there is anything to test on this machine.
 fn has_overlays() -> bool {
@@ -17,7 +17,7 @@ fn pipeline(sandbox: &Sandbox, script: &str, more: &str) {
     sandbox.write(
         "p.yaml",
         format!(
-            "kind: JackalPipeline\nversion: 1\nname: p\ntasks:\n  a:\n    run: [sh, -e, script]\n    \
+            "{HEAD}tasks:\n  a:\n    run: [sh, -e, script]\n    \
              tools: [sh, cat, find, sort, stat, ls, mv, rm, mkdir, wc, cmp, ln]\n    \
              inputs: [script, 'in/**']\n    outputs: [o]\n    {more}\n"
         ),

@@ -7,7 +7,7 @@ use jackal::oci::{Descriptor, Digest, media_type};
 use serde_json::Value;
 
 use super::publish::{Rehearsal, built, publish};
-use super::sandbox::{Sandbox, settle};
+use super::sandbox::{HEAD, Sandbox, settle};
 use super::trust::{ARCHIVE, REFUSED, key, publish_signed, sign, signed, verify};
 
 #[test]
@@ -207,7 +207,7 @@ fn each_package_of_a_release_is_signed_by_its_own_signer_and_by_one() {
     let to = registry.at("team");
     let pipeline = |publish: &str| {
         format!(
-            "kind: JackalPipeline\nversion: 1\nname: p\ntasks:\n\
+            "{HEAD}tasks:\n\
              \x20 tool: {{ component: {{ definition: jackal.yaml, name: tool }} }}\n\
              \x20 tree: {{ component: {{ definition: jackal.yaml, name: tree }} }}\n\
              \x20 one: {{ package: {{ definition: jackal.yaml, components: [tool, tree] }} }}\n\
@@ -247,9 +247,8 @@ fn an_archive_is_written_without_a_signature_if_the_step_that_signs_it_does_not_
     let sandbox = built();
     key(&sandbox, "a");
     sandbox.write("pw", "pw\n");
-    sandbox.write(
-        "p.yaml",
-        "kind: JackalPipeline\nversion: 1\nname: p\n\
+    sandbox.pipeline(
+        "\
          params: { release: { type: bool, default: false } }\ntasks:\n\
          \x20 tool: { component: { definition: jackal.yaml, name: tool } }\n\
          \x20 tree: { component: { definition: jackal.yaml, name: tree } }\n\

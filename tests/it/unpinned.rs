@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::sandbox::{Said, Sandbox, settle};
+use crate::sandbox::{HEAD, Said, Sandbox, settle};
 
 /// `fetch` has the network, `made` reads its output, `waits` only waits for it.
 fn pipeline(sandbox: &Sandbox, top: &str, source: &str) {
@@ -17,7 +17,7 @@ fn pipeline(sandbox: &Sandbox, top: &str, source: &str) {
     sandbox.write(
         "p.yaml",
         format!(
-            "kind: JackalPipeline\nversion: 1\nname: p\n{top}tasks:\n\
+            "{HEAD}{top}tasks:\n\
              \x20 fetch:\n    run: [sh, -c, 'echo got > got']\n    tools: [sh]\n    inputs: []\n    outputs: [got]\n    network: true\n\
              \x20 made:\n    run: [cp, got, made]\n    tools: [cp]\n    inputs: [got]\n    outputs: [made]\n\
              \x20 waits:\n    run: [cp, plain, other]\n    tools: [cp]\n    inputs: [plain]\n    outputs: [other]\n    dependsOn: fetch\n\

@@ -3,11 +3,11 @@
 
 use std::fs;
 
-use super::sandbox::{Sandbox, settle};
+use super::sandbox::{HEAD, Sandbox, settle};
 
 /// A pipeline with these tasks.
 fn pipeline(tasks: &str) -> String {
-    format!("kind: JackalPipeline\nversion: 1\nname: p\ntasks:\n{tasks}")
+    format!("{HEAD}tasks:\n{tasks}")
 }
 
 const PACKAGE: &str = "kind: JackalPackageConfig\nmetadata: { name: NAME, version: 1.0.0, architecture: amd64 }\n\

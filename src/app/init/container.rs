@@ -174,7 +174,6 @@ impl Image {
         self.config.push((key, value));
     }
 
-    /// The task.
     pub(super) fn yaml(&self) -> String {
         let mut text = String::from(
             "  # The image that the Dockerfile describes, built without a daemon. Change its name.\n",

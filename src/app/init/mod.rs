@@ -93,7 +93,6 @@ pub enum InitError {
     /// No template has this name.
     #[error("no kind of project named `{0}`")]
     Template(String),
-    /// A file operation failed.
     #[error(transparent)]
     Disk(#[from] DiskError),
 }

@@ -150,7 +150,6 @@ impl SeekTable {
         })
     }
 
-    /// The number of frames.
     #[must_use]
     pub fn frame_count(&self) -> usize {
         self.frames.len()
@@ -175,7 +174,6 @@ impl<R: Read + Seek> SeekableReader<R> {
         Self { inner, table }
     }
 
-    /// The file's table.
     #[must_use]
     pub fn table(&self) -> &SeekTable {
         &self.table

@@ -26,7 +26,6 @@ pub enum Level {
     Namespaces,
     /// Rules for files, at the paths of this machine.
     Landlock,
-    /// Nothing.
     Free,
 }
 

@@ -141,7 +141,6 @@ struct Child {
     /// It leads a group. `None`: it could not start.
     pid: Option<Pid>,
     output: Vec<Output>,
-    /// How it ended.
     ended: Option<Report>,
 }
 

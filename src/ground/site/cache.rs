@@ -18,7 +18,6 @@ use crate::oci::Digest;
 /// seconds.
 const CHEAP: Duration = Duration::from_secs(2);
 
-/// A cached result.
 pub(crate) struct Remembered {
     pub(crate) result: ActionResult,
     /// What its outputs are, if they are trees.

@@ -3,13 +3,13 @@
 //! dependency build` would put it there.
 
 use std::fs::{self, File};
-use std::io::{self, Read as _};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
 
 use crate::archive::{TarKind, TarReader};
-use crate::disk::at;
+use crate::disk::{self, at};
 use crate::ground::source::LeftOut;
 use crate::kinds::chart::package::metadata::{Metadata, Needed};
 use crate::kinds::chart::package::{ChartError, MAX_DOCUMENT_BYTES, MAX_INNER_BYTES, chart_files};
@@ -212,14 +212,7 @@ fn packed_text(path: &Path) -> Option<String> {
 
 /// A document of a chart, within its limit.
 fn text(path: &Path) -> Result<String, ChartError> {
-    let mut text = String::new();
-    let file = File::open(path).map_err(at(path))?;
-    let read = file.take(MAX_DOCUMENT_BYTES + 1).read_to_string(&mut text);
-    read.map_err(at(path))?;
-    if text.len() as u64 > MAX_DOCUMENT_BYTES {
-        return Err(at(path)(io::Error::other("larger than 5 MiB")).into());
-    }
-    Ok(text)
+    Ok(disk::read_text(path, MAX_DOCUMENT_BYTES)?)
 }
 
 #[cfg(test)]

@@ -107,7 +107,6 @@ pub enum ComponentError {
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// What happened.
         source: io::Error,
     },
     /// The archive could not be written.

@@ -37,7 +37,6 @@ pub struct Pin {
 /// Why an image is not in the cache.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
-    /// The registry request failed.
     #[error(transparent)]
     Registry(#[from] RegistryError),
     /// The document is not a supported image.

@@ -49,7 +49,6 @@ pub enum ImportError {
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// What happened.
         source: io::Error,
     },
     /// It is neither an OCI layout nor a Docker archive.

@@ -8,22 +8,16 @@
 
 use std::io;
 
-use crate::archive::Bounded;
+use crate::archive::{Bounded, Growth};
 use crate::cas::{Cas, CasError};
 use crate::ground::{failures, of_cas, of_io};
 use crate::oci::{Descriptor, Digest, Hasher, MAX_MANIFEST_BYTES, Manifest, media_type};
 use crate::sbom::unpack::unpacked;
 
-/// Maximum unpacked size of a layer, as a multiple of its size, and the size that any
-/// layer may have: 4 GiB. Files of zeros compress a thousandfold, real file systems
-/// tenfold.
-const LAYER_RATIO: u64 = 100;
-const LAYER_ALWAYS: u64 = 4 << 30;
-
 /// The most bytes that a layer may unpack to: what the user allows, or a multiple of
 /// its size.
 pub(crate) fn layer_limit(layer: &Descriptor, allowed: Option<u64>) -> u64 {
-    allowed.unwrap_or_else(|| layer.size.saturating_mul(LAYER_RATIO).max(LAYER_ALWAYS))
+    allowed.unwrap_or_else(|| Growth::LAYER.of(layer.size))
 }
 
 /// Why the layers of an image are not those of its configuration.

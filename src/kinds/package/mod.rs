@@ -34,7 +34,6 @@ use crate::yaml::SourceText;
 pub(crate) const ACTION: &str = "package";
 pub(crate) const COMPRESS: &str = "compress";
 
-/// The blob to compress.
 const MEMBER: &str = "member";
 
 /// Begins the names of blobs that are SBOM documents.
@@ -98,7 +97,6 @@ pub struct BuildFacts {
     pub user: Option<String>,
 }
 
-/// An archive to write.
 #[derive(Clone, Debug)]
 pub struct Archive {
     pub path: PathBuf,
@@ -340,7 +338,6 @@ pub(crate) fn members(outputs: &[Output]) -> Vec<(Output, Option<Output>)> {
         .collect()
 }
 
-/// The content of bundles.
 pub(crate) fn bundles(cas: &Cas, outputs: &[Output]) -> Result<Vec<Vec<u8>>, Failure> {
     let limit = crate::signing::MAX_ATTESTATION_BYTES;
     outputs

@@ -92,9 +92,7 @@ fn hashed(folder: &Path, path: &str) -> String {
 pub struct Generated {
     /// Those in its folder, relative to it.
     pub paths: BTreeSet<String>,
-    /// Its folder.
     folder: PathBuf,
-    /// All of them.
     places: Arc<BTreeSet<PathBuf>>,
     /// What is left of others; found out once for all tasks.
     delivered: OnceLock<Delivered>,

@@ -35,7 +35,6 @@ pub enum ChecksumsError {
     Hash {
         /// From 1.
         line: usize,
-        /// The cause.
         source: DigestError,
     },
     /// A path leads out of the package or cannot be written to a list.

@@ -36,12 +36,7 @@ pub enum ArchiveNameError {
     #[error(
         "the {part} `{value}` has characters that a file name cannot have: remove `/`, `\\` and control characters"
     )]
-    Separator {
-        /// Name of the part.
-        part: &'static str,
-        /// The invalid value.
-        value: String,
-    },
+    Separator { part: &'static str, value: String },
     /// A required part is empty.
     #[error("the archive's file name needs the {0}, which is empty")]
     Empty(&'static str),

@@ -29,7 +29,6 @@ use super::definition::{
 use super::{Definition, SKELETON};
 use crate::yaml::{MAX_NODES, Mistake, Mistakes, Node, SourceText, Sources, Span, Value};
 
-/// What the user chose.
 #[derive(Clone, Copy, Debug)]
 pub struct Choice<'c> {
     /// Architecture that replaces the one in the definition.
@@ -68,7 +67,6 @@ pub type ImportedCommands = [usize; STAGES.len()];
 pub struct Warning {
     /// `file:line:column`.
     pub place: String,
-    /// What was found.
     pub message: String,
     /// The next step.
     pub help: String,

@@ -61,11 +61,8 @@ pub trait Surroundings {
 /// What is at a path that a definition names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Look {
-    /// A file.
     File,
-    /// A folder.
     Folder,
-    /// Nothing.
     Absent,
     /// A definition may not name it: why, and the next step.
     Refused(String, String),

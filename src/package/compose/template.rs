@@ -25,7 +25,6 @@ pub(crate) enum Template<'t> {
         /// The dialect, if the template has its older spelling.
         deprecated: Option<Dialect>,
     },
-    /// The package's architecture.
     Architecture,
     /// The name of the component that contains the template.
     ComponentName,
@@ -92,7 +91,6 @@ pub fn is_name(name: &str) -> bool {
 
 /// Fills templates, and collects what it finds.
 pub(super) struct Filling<'f> {
-    /// Values by name.
     pub values: &'f BTreeMap<String, String>,
     /// Called once for each name without a value.
     pub ask: &'f mut dyn FnMut(&str) -> Option<String>,

@@ -168,7 +168,6 @@ impl Checks<'_> {
         );
     }
 
-    /// Variables and constants.
     fn values(&mut self, definition: &Definition, node: &Node) {
         for (variable, at) in definition.variables.iter().zip(list(node, "variables")) {
             self.pattern(&variable.pattern, None, at);

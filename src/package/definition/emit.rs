@@ -8,13 +8,10 @@ use serde_json::Value as Json;
 /// A value of a definition, with its keys in the order of writing.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Tree {
-    /// A string.
     Text(String),
     /// A number, boolean or null, in its source text.
     Literal(String),
-    /// A list.
     List(Vec<Tree>),
-    /// Keys and values.
     Map(Vec<(String, Tree)>),
 }
 

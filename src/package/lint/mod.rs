@@ -12,7 +12,6 @@ use std::collections::BTreeSet;
 use super::compose::{Choice, Look, Purpose, Surroundings, Template, Whole, compose, templates};
 use crate::yaml::{Mistake, Node, SourceText, Span, Value};
 
-/// Severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
     /// The package cannot be built.
@@ -45,7 +44,6 @@ pub struct Finding {
     pub severity: Severity,
     /// Stable identifier of the rule, such as `missing-file`.
     pub rule: &'static str,
-    /// What was found.
     pub message: String,
     /// What to do about it.
     pub help: String,

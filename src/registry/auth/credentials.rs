@@ -31,7 +31,6 @@ pub enum Credential {
     Basic {
         /// The credentials of the user.
         username: String,
-        /// The password.
         password: String,
     },
     /// An OAuth2 refresh token.
@@ -53,7 +52,6 @@ impl fmt::Debug for Credential {
 /// Why credentials could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum CredentialsError {
-    /// The configuration is malformed.
     #[error("credentials in {from} are malformed at line {line}: expected an object with `auths`")]
     Config {
         /// The file or variable.
@@ -66,7 +64,6 @@ pub enum CredentialsError {
     Unread {
         /// The file, and the setting that named it.
         from: String,
-        /// What happened.
         reason: String,
     },
     /// `auth` of one registry is not base64 of `user:password`.
@@ -87,7 +84,6 @@ pub enum CredentialsError {
         helper: String,
         /// The server whose credentials were requested.
         server: String,
-        /// What went wrong.
         reason: String,
     },
 }

@@ -47,11 +47,9 @@ pub enum PlainHttp {
     Nearby,
     /// These, and those of [`Nearby`](Self::Nearby).
     Hosts(BTreeSet<String>),
-    /// All.
     Everywhere,
 }
 
-/// Settings of hosts.
 #[derive(Clone, Debug, Default)]
 pub struct Hosts {
     /// The hosts that are accessed without TLS.
@@ -107,7 +105,6 @@ pub(in crate::registry) struct TokenServer<'a> {
     pub named: Option<&'a str>,
 }
 
-/// Clients by host.
 pub(in crate::registry) struct Clients {
     hosts: Hosts,
     names: Arc<Names>,

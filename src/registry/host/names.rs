@@ -38,7 +38,6 @@ pub(super) struct Names {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::registry) struct Unresolved {
     host: String,
-    /// The system's message.
     reason: String,
 }
 

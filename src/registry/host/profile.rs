@@ -38,7 +38,6 @@ pub enum Referrers {
     Claimed,
 }
 
-/// A kind of registry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Profile {
     /// Its name on the command line.

@@ -34,60 +34,39 @@ pub enum DownloadError {
     Address(String),
     /// Any status that is not success.
     #[error("{url}: server answered HTTP {status}; {}", advice(*.status))]
-    Status {
-        /// What was requested.
-        url: String,
-        /// The HTTP status.
-        status: u16,
-    },
+    Status { url: String, status: u16 },
     /// The server asks for a longer delay than we accept.
     #[error(
         "{url}: server answered HTTP {status} and asks for a delay of {seconds} s, which is more than jackal waits; run the command again after that"
     )]
     Later {
-        /// What was requested.
         url: String,
-        /// The HTTP status.
         status: u16,
-        /// The delay.
         seconds: u64,
     },
     /// No response, or an incomplete one, after all retries.
     #[error("{url}: connection failed: {reason}; check the network and the host's name")]
-    Transport {
-        /// What was requested.
-        url: String,
-        /// The network error.
-        reason: String,
-    },
+    Transport { url: String, reason: String },
     /// The file does not match the checksum.
     #[error(
         "{url}: digest mismatch: found {found}{}, expected {expected}; if the file was meant to change, correct the checksum", if *.page { " (a web page)" } else { "" }
     )]
     Digest {
-        /// What was requested.
         url: String,
         /// Digest of the downloaded file.
         found: Digest,
-        /// The expected digest.
         expected: Digest,
         /// Whether the server sent a web page.
         page: bool,
     },
     /// The file could not be stored in the cache.
     #[error("{url}")]
-    Store {
-        /// What was requested.
-        url: String,
-        /// What happened.
-        source: SinkError,
-    },
+    Store { url: String, source: SinkError },
     /// The server announces or sends more than is accepted.
     #[error(
         "{url}: the file has more than {limit} bytes; the limit for files of packages is set with --max-content-size"
     )]
     TooLarge {
-        /// What was requested.
         url: String,
         /// The limit, in bytes.
         limit: u64,

@@ -31,9 +31,7 @@ pub(in crate::registry) struct Speed {
 /// Why a response was cut off.
 #[derive(Debug)]
 pub(in crate::registry) enum Cut {
-    /// The connection failed.
     Broken(reqwest::Error),
-    /// It is too slow.
     Slow(reqwest::Url),
 }
 

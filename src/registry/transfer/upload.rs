@@ -141,7 +141,6 @@ fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
     of.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Progress of an upload.
 #[derive(Default)]
 struct Progress {
     sent: AtomicU64,

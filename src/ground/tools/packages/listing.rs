@@ -22,7 +22,6 @@ pub(crate) struct Package {
     pub(crate) settings: Vec<PathBuf>,
 }
 
-/// An installed package.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Installed {
     pub(super) version: String,

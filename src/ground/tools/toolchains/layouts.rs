@@ -29,7 +29,6 @@ struct Layout {
 
 /// What a variable is set to.
 enum Value {
-    /// The folder.
     Root,
     Text(&'static str),
 }

@@ -239,7 +239,6 @@ pub(super) fn select(query: &Query<'_>) -> Result<Selection, Failure> {
 }
 
 impl Manager {
-    /// Its own folder.
     fn folder(&self, query: &Query<'_>) -> PathBuf {
         let (variable, usual) = self.home;
         let given = (query.variable)(variable).filter(|folder| !folder.is_empty());

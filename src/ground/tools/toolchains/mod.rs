@@ -22,7 +22,6 @@ pub(super) struct Query<'a> {
     pub(super) at: &'a Path,
     /// The same, links resolved.
     pub(super) real: &'a Path,
-    /// The user's home.
     pub(super) home: &'a Path,
     /// The folder that the command starts in.
     pub(super) folder: &'a Path,

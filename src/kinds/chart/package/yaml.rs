@@ -13,7 +13,6 @@ use regex::Regex;
 /// Column after which a line is folded at the next space.
 const WIDTH: usize = 80;
 
-/// A value to write.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Yaml {
     Text(String),
