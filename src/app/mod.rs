@@ -70,6 +70,7 @@ pub use trust::{FoundRoot, RootFrom, TrustOptions, policy, trusted_root};
 
 // Types of lower rooms in the signatures of operations.
 pub use self::init::{Initialized, TEMPLATES, Template, init};
+pub use crate::archive::Growth;
 pub use crate::cas::{CacheFolder, Limits, Usage};
 pub use crate::disk::stays_within;
 pub use crate::ground::launch::{finish as finish_commands, launcher};

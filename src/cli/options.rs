@@ -11,10 +11,9 @@ use super::connection::{ConnectionArgs, UploadArgs};
 use super::environment::{build_facts, cache_folder, current_folder, program, variables};
 use super::values::{megabytes, pairs, size, templates};
 use crate::app::{
-    self, BuildOptions, CacheFolder, ContentOptions, MAX_DOWNLOAD_BYTES, OutputOptions, Pins,
-    Place, RunOptions, SkeletonOptions, Target, TrustedImports, Variant, is_pipeline,
+    self, BuildOptions, CacheFolder, ContentOptions, Growth, MAX_DOWNLOAD_BYTES, OutputOptions,
+    Pins, Place, RunOptions, SkeletonOptions, Target, TrustedImports, Variant, is_pipeline,
 };
-use crate::archive::Growth;
 
 /// Which packages or tasks a plan is made of.
 #[derive(Args)]

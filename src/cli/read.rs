@@ -10,8 +10,7 @@ use super::connection::ConnectionArgs;
 use super::options::CacheDirArgs;
 use super::trust::TrustArgs;
 use super::values::{size, transfers};
-use crate::app::{self, Check, ReadOptions, host_architecture};
-use crate::archive::Growth;
+use crate::app::{self, Check, Growth, ReadOptions, host_architecture};
 use crate::oci::Digest;
 
 fn package_limits() -> String {

@@ -9,7 +9,7 @@ use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use tokio::io::AsyncWriteExt as _;
 
-use super::route::RequestError;
+use super::reply::RequestError;
 use crate::oci::Digest;
 
 /// Reads and discards a body.

@@ -1,5 +1,7 @@
 //! Answers to requests.
 
+use std::io;
+
 use hyper::header::{CONTENT_TYPE, HeaderName, LOCATION, RANGE};
 use hyper::{Response, StatusCode};
 
@@ -10,6 +12,22 @@ pub(super) const DIGEST: HeaderName = HeaderName::from_static("docker-content-di
 pub(super) const UPLOAD: HeaderName = HeaderName::from_static("docker-upload-uuid");
 
 pub(super) type Reply = Response<Answer>;
+
+/// Why a request fails.
+pub(super) enum RequestError {
+    /// An error of the protocol.
+    Refused(StatusCode, &'static str, String),
+    /// Close the connection.
+    Cut,
+    /// An I/O error of the disk or the connection.
+    Io(io::Error),
+}
+
+impl From<io::Error> for RequestError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
 
 pub(super) fn plain(status: StatusCode, body: Answer) -> Reply {
     let mut answer = Response::new(body);

@@ -18,7 +18,9 @@ use super::body::Answer;
 use super::fault::{Fault, Kind};
 use super::log::{self, Log};
 use super::receive::{digest_of, drain, take};
-use super::reply::{DIGEST, Reply, created, error, json, plain, refused_now, set, upload_at};
+use super::reply::{
+    DIGEST, Reply, RequestError, created, error, json, plain, refused_now, set, upload_at,
+};
 use super::store::{self, Store};
 use crate::oci::{Digest, MAX_MANIFEST_BYTES, Reference};
 use crate::registry::{Chunks, Profile, Referrers};
@@ -41,22 +43,6 @@ pub(super) struct Site {
     pub access: Access,
     pub immutable: bool,
     pub log: Log,
-}
-
-/// Why a request fails.
-pub(super) enum RequestError {
-    /// An error of the protocol.
-    Refused(StatusCode, &'static str, String),
-    /// Close the connection.
-    Cut,
-    /// An I/O error of the disk or the connection.
-    Io(io::Error),
-}
-
-impl From<io::Error> for RequestError {
-    fn from(error: io::Error) -> Self {
-        Self::Io(error)
-    }
 }
 
 fn refused(status: u16, code: &'static str, message: impl Into<String>) -> RequestError {

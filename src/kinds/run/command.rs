@@ -35,12 +35,11 @@ use crate::kinds::run::caches::Store;
 use crate::kinds::run::services::prefixes;
 use crate::oci::Digest;
 
-pub use error::RunError;
 use error::and_others;
+pub use error::{RunError, Unkept};
 pub(crate) use kept::Keep;
 pub(crate) use kept::Staging;
 use kept::{After, Room};
-pub use left::Unkept;
 pub(crate) use materialise::{Placing, Wanted};
 pub(crate) use private::Private;
 use stage::Layout;

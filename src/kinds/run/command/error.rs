@@ -1,8 +1,9 @@
 //! Why a command has no result, and what class of failure that is.
 
+use std::error::Error;
+use std::fmt;
 use std::time::Duration;
 
-use super::left::Unkept;
 use crate::archive::PathError;
 use crate::cas::CasError;
 use crate::cas::tree::TreeError;
@@ -96,6 +97,27 @@ pub(super) fn and_others(count: usize) -> String {
     match count {
         0 => String::new(),
         count => format!(" (and {count} more)"),
+    }
+}
+
+/// An error about the outputs of a command that succeeded.
+#[derive(Debug)]
+pub struct Unkept {
+    pub(crate) error: RunError,
+    /// The files that it made elsewhere.
+    pub(crate) left: Vec<String>,
+    pub(crate) log: String,
+}
+
+impl fmt::Display for Unkept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl Error for Unkept {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.error.source()
     }
 }
 

@@ -1,37 +1,15 @@
 //! What a command left outside of its outputs, when one of them is missing.
 
 use std::collections::BTreeSet;
-use std::error::Error;
+use std::fs;
 use std::path::Path;
-use std::{fmt, fs};
 
+use super::DeclaredOutput;
 use super::stage;
-use super::{DeclaredOutput, RunError};
 
 /// Maximum number of entries looked at in the home and temporary folders: caches of
 /// tools hold many.
 const MAX_VISITED: usize = 20_000;
-
-/// An error about the outputs of a command that succeeded.
-#[derive(Debug)]
-pub struct Unkept {
-    pub(crate) error: RunError,
-    /// The files that it made elsewhere.
-    pub(crate) left: Vec<String>,
-    pub(crate) log: String,
-}
-
-impl fmt::Display for Unkept {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.error.fmt(f)
-    }
-}
-
-impl Error for Unkept {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.error.source()
-    }
-}
 
 /// `dropped`, the files that it left in its workspace, and those in its home and
 /// temporary folders that have the name of an output: `~/bin/app`, `/tmp/app`.
