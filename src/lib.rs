@@ -6,7 +6,7 @@
 //! below it; `tests/it/architecture.rs` checks that.
 //!
 //! - Words: `text`, [`oci`], [`content`], `codec`, [`archive`], [`yaml`].
-//! - Domain, without files, network or clock: `junit`, [`pipeline`], `graph`,
+//! - Domain, without files, network or clock: `cron`, `junit`, [`pipeline`], `graph`,
 //!   `action`, [`package`], `sbom`, [`signing`], [`verify`].
 //! - Stores: `disk`, `workspace`, [`cas`], [`layout`], [`registry`],
 //!   [`rehearsal`], `signers`, [`source`], [`release`].
@@ -25,6 +25,7 @@ pub mod cas;
 pub mod cli;
 mod codec;
 pub mod content;
+mod cron;
 mod disk;
 mod graph;
 mod ground;

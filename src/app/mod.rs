@@ -30,6 +30,7 @@ mod publish_seal;
 mod pull;
 mod read_error;
 mod rehearse;
+mod schedules;
 pub mod schema;
 mod sha256sum;
 mod skeleton;
@@ -64,6 +65,10 @@ pub use publish::{
 pub use publish_options::PublishOptions;
 pub use pull::{PullOptions, Pulled, package_help, package_pull, package_tags};
 pub use rehearse::rehearse;
+pub use schedules::{
+    ExportError, ExportOptions, Exported, FoundSchedule, NextRun, Scheduler,
+    export as export_schedules, next_runs, schedules,
+};
 pub use sha256sum::sha256sum;
 pub use stage::Existing;
 pub use trust::{FoundRoot, RootFrom, TrustOptions, policy, trusted_root};

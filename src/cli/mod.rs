@@ -44,6 +44,7 @@ mod pull;
 mod read;
 mod registry;
 mod release;
+mod schedule;
 mod shell;
 mod signal;
 mod signing;
@@ -109,6 +110,9 @@ enum Command {
     List(list::ListArgs),
     /// Update the pins in jackal.lock
     Update(update::UpdateArgs),
+    /// List schedules, and write the configuration of schedulers
+    #[command(subcommand)]
+    Schedule(schedule::ScheduleCommand),
     /// Manage the cache
     Cache(cache::CacheArgs),
     /// Print the version
@@ -242,6 +246,7 @@ fn run_command(args: Program) -> Result<(), CommandError> {
         Command::Graph(args) => graph::graph(args),
         Command::List(args) => list::list(args),
         Command::Update(args) => update::update(args),
+        Command::Schedule(command) => schedule::run(command),
         Command::Cache(args) => cache::run(args),
         Command::Version => output::print(concat!("v", env!("CARGO_PKG_VERSION"), "\n")),
         Command::Schema { of } => output::print(&of.text()),

@@ -3,6 +3,7 @@
 //! It never opens a file.
 
 mod file;
+mod schedule;
 mod shared;
 mod task;
 mod whole;
@@ -45,8 +46,10 @@ pub fn parse_in(source: &SourceText, workspace: &WorkspaceSettings) -> Result<Pi
     Mistakes::none_or(pipeline, source, reader.mistakes)
 }
 
+pub(super) use schedule::SCHEDULE_NAME;
+
 /// Keys of later versions.
-const UNAVAILABLE: [&str; 2] = ["remote", "schedules"];
+const UNAVAILABLE: [&str; 1] = ["remote"];
 
 fn pipeline(node: &Node, r: &mut Reader) -> Pipeline {
     let mut f = Fields::new(node, "the pipeline", &mut r.mistakes);
@@ -113,6 +116,11 @@ fn pipeline(node: &Node, r: &mut Reader) -> Pipeline {
             tasks.insert(key, task);
         }
     }
+    let mut schedules = BTreeMap::new();
+    for (key, value) in r.pairs(&mut f, "schedules") {
+        let schedule = schedule::schedule(&key, value, &params, r);
+        schedules.extend(schedule.map(|schedule| (key, schedule)));
+    }
     f.finish(&mut r.mistakes);
     whole::check(&tasks, f_tasks(node), r);
     Pipeline {
@@ -129,6 +137,7 @@ fn pipeline(node: &Node, r: &mut Reader) -> Pipeline {
         toolchains,
         pools,
         tasks,
+        schedules,
     }
 }
 

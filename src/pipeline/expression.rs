@@ -159,6 +159,14 @@ impl Template {
         Ok(Self { pieces })
     }
 
+    /// The text before the first `${{ }}` part, which is all of it without such a part.
+    pub fn beginning(&self) -> &str {
+        match self.pieces.first() {
+            Some(Piece::Text(text)) => text,
+            _ => "",
+        }
+    }
+
     /// The string with every part replaced by its value.
     pub fn render(&self, context: &Context) -> Result<String, ExpressionError> {
         let mut out = String::new();

@@ -14,6 +14,7 @@ mod kinds;
 mod limits;
 mod matrix;
 mod model;
+mod needs;
 mod params;
 mod place;
 mod reader;
@@ -32,7 +33,8 @@ pub use expand::{Facts, Instance, Member, RenderedOutput, RunsAfter, expand};
 pub use limits::{
     CACHES, CacheLimits, DownloadCache, Resources, Retries, RetryOn, Sandbox, Secret, SecretSource,
 };
-pub use model::{Identity, Pipeline, Toolchain, WorkspaceSettings};
+pub use model::{Identity, Pipeline, Schedule, Scheduled, Toolchain, WorkspaceSettings};
+pub use needs::Needs;
 pub use params::ParamError;
 pub use place::place;
 pub use services::{HttpAddress, Probe, Service};

@@ -11,6 +11,7 @@ use super::matrix::Row;
 use super::record::Written;
 use super::settings::Settings;
 use super::verb::Verb;
+use crate::cron::Cron;
 
 /// The name of a task within its file.
 pub type TaskId = String;
@@ -45,6 +46,32 @@ pub struct Pipeline {
     pub pools: BTreeMap<String, u32>,
     /// By name.
     pub tasks: BTreeMap<TaskId, Task>,
+    /// By name.
+    pub schedules: BTreeMap<String, Schedule>,
+}
+
+/// When a scheduler elsewhere should run what. jackal itself starts nothing by it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Schedule {
+    /// The times.
+    pub cron: Cron,
+    /// The IANA name of the time zone of these times.
+    pub timezone: String,
+    /// What runs.
+    pub runs: Scheduled,
+    /// Values of parameters.
+    pub params: BTreeMap<String, String>,
+    /// A description for readers of the file.
+    pub description: Option<String>,
+}
+
+/// What a schedule runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Scheduled {
+    /// Tasks of its file; none: all of them.
+    Tasks(Vec<String>),
+    /// What words select, as on the command line at the root of the workspace.
+    Targets(Vec<String>),
 }
 
 /// The settings of a workspace.

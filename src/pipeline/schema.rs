@@ -5,6 +5,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::check::SCHEDULE_NAME;
 use super::kinds::duration_schema;
 use super::record::{Beside, Keys, Record, Written, described, object};
 use super::settings::{OF_COMMANDS, Settings, size_schema, whole_schema};
@@ -170,6 +171,32 @@ fn top() -> Value {
             "additionalProperties": task(),
             "description": "The tasks, in any order.",
         },
+        "schedules": schedules(),
+    })
+}
+
+fn schedules() -> Value {
+    let mut schedule = mapping(
+        json!({
+            "cron": text("Five fields (minute, hour, day of the month, month, day of the week), or a name such as @daily."),
+            "timezone": text("The IANA name of the time zone, such as Europe/Berlin. UTC by default."),
+            "tasks": one_or_many("Tasks of this file to run. All of them by default."),
+            "targets": one_or_many("What to run instead, as on the command line at the root of the workspace: FOLDER, FOLDER:TASK, :TASK, tag:NAME."),
+            "params": {
+                "type": "object",
+                "additionalProperties": {"type": ["string", "number", "boolean"]},
+                "description": "Values of parameters.",
+            },
+            "description": text("A description for readers of the file."),
+        }),
+        "When something should run.",
+    );
+    schedule["required"] = json!(["cron"]);
+    json!({
+        "type": "object",
+        "propertyNames": {"pattern": SCHEDULE_NAME},
+        "additionalProperties": schedule,
+        "description": "When a scheduler elsewhere should run which tasks; `jackal schedule export` writes its configuration.",
     })
 }
 

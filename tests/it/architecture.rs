@@ -22,6 +22,7 @@ const ORDER: &[&str] = &[
     "codec",
     "archive",
     "yaml",
+    "cron",
     "junit",
     "pipeline",
     "graph",
@@ -51,7 +52,7 @@ const ORDER: &[&str] = &[
 
 /// Values in, values out: no file, socket, process, clock or environment.
 const DOMAIN: &[&str] = &[
-    "junit", "pipeline", "graph", "action", "package", "sbom", "signing", "verify",
+    "cron", "junit", "pipeline", "graph", "action", "package", "sbom", "signing", "verify",
 ];
 
 /// Path beginnings that mean a domain module reaches into the world.

@@ -45,6 +45,7 @@ mod reports;
 mod repositories;
 mod repository;
 mod sandbox;
+mod schedules;
 mod schemas;
 mod services;
 mod shell;

@@ -96,7 +96,7 @@ fn check(schema: &Json, value: &Json, at: &str, wrong: &mut Vec<String>) {
     }
 }
 
-fn to_json(node: &Node) -> Json {
+pub(super) fn to_json(node: &Node) -> Json {
     match &node.value {
         Value::Mapping(pairs) => pairs
             .iter()

@@ -1,0 +1,105 @@
+//! GitHub Actions: one workflow for each schedule.
+//!
+//! Source: GitHub, "Events that trigger workflows", `schedule`; "Workflow syntax".
+
+use std::collections::BTreeMap;
+
+use super::export::{ExportOptions, Exported, Named, login_script, login_variables};
+use super::quote::{github, shell_line, yaml, yaml_script};
+
+/// GitHub's own registry, which takes the token of the job.
+const GHCR: &str = "ghcr.io";
+
+/// GitHub starts a schedule at most this often, in minutes.
+const MIN_MINUTES: u32 = 5;
+
+pub(super) fn export(all: &[Named<'_>], options: &ExportOptions) -> Exported {
+    let mut exported = Exported::default();
+    for one in all {
+        let file = format!("jackal-{}.yml", one.id);
+        if one.of.schedule.cron.least_minutes_apart() < MIN_MINUTES {
+            exported.warnings.push(format!(
+                "`{}` is due more than once in {MIN_MINUTES} minutes: GitHub does not run it that often",
+                one.of.name
+            ));
+        }
+        exported.files.insert(file, workflow(one, options));
+    }
+    exported
+}
+
+fn workflow(one: &Named<'_>, options: &ExportOptions) -> String {
+    let (id, needs) = (&one.id, one.needs());
+    let schedule = &one.of.schedule;
+    let packages = match needs.registries.contains(GHCR) {
+        true => "  packages: write\n",
+        false => "",
+    };
+    let identity = match needs.identity {
+        true => "  id-token: write\n",
+        false => "",
+    };
+    let (container, check) = match &options.image {
+        Some(image) => {
+            let image = yaml(&github(image));
+            (format!("    container: {image}\n"), String::new())
+        }
+        None => {
+            let script = "command -v jackal || { echo '::error::jackal is not installed on this runner'; exit 1; }";
+            let step = format!(
+                "      # Install jackal here, or export again with --image.\n      - name: Find jackal\n        run: {}\n",
+                yaml(script)
+            );
+            (String::new(), step)
+        }
+    };
+    let mut env: BTreeMap<String, String> = BTreeMap::new();
+    let secret = |name: &str| format!("${{{{ secrets.{name} }}}}");
+    for name in &needs.secrets {
+        env.insert(name.clone(), secret(name));
+    }
+    for host in &needs.registries {
+        let [user, password] = login_variables(host);
+        let values = match host == GHCR {
+            true => ["${{ github.actor }}".to_owned(), secret("GITHUB_TOKEN")],
+            false => [secret(&user), secret(&password)],
+        };
+        env.extend([user, password].into_iter().zip(values));
+    }
+    let mut secrets: Vec<&str> = env
+        .values()
+        .filter_map(|value| value.strip_prefix("${{ secrets.")?.strip_suffix(" }}"))
+        .filter(|name| *name != "GITHUB_TOKEN")
+        .collect();
+    secrets.sort_unstable();
+    let wanted = match secrets.as_slice() {
+        [] => String::new(),
+        names => format!("# It needs these secrets: {}.\n", names.join(", ")),
+    };
+    env.insert("JACKAL_CACHE".to_owned(), "/tmp/jackal-cache".to_owned());
+    let env: String = env
+        .iter()
+        .map(|(name, value)| format!("          {name}: {}\n", yaml(value)))
+        .collect();
+    let command = github(&shell_line(&one.of.command()));
+    let script = format!("{}{command}\n", login_script(needs));
+    format!(
+        "# {origin}\n\
+         # Commit it as .github/workflows/jackal-{id}.yml: GitHub starts schedules from the default branch only.\n\
+         {wanted}\
+         name: {title}\n\
+         \"on\":\n  schedule:\n    - cron: {cron}\n      timezone: {zone}\n  workflow_dispatch: {{}}\n\
+         permissions:\n  contents: read\n{packages}{identity}\
+         concurrency:\n  group: jackal-{id}\n  cancel-in-progress: false\n\
+         jobs:\n  build:\n    runs-on: ubuntu-latest\n{container}    steps:\n      \
+         - uses: actions/checkout@v4\n        with:\n          persist-credentials: false\n      \
+         - uses: actions/cache@v4\n        with:\n          path: /tmp/jackal-cache\n          \
+         key: jackal-{id}-${{{{ github.run_id }}}}\n          restore-keys: jackal-{id}-\n\
+         {check}      - name: Build\n        env:\n{env}        run: {script}\n",
+        origin = one.origin(),
+        title = yaml(&format!("jackal {}", one.of.name)),
+        cron = yaml(&schedule.cron.canonical()),
+        zone = yaml(&schedule.timezone),
+        script = yaml_script(&script, 10),
+    )
+}

@@ -1,0 +1,367 @@
+//! `jackal schedule`: lists, next times, and files for other schedulers.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use jackal::yaml::{SourceText, parse};
+use serde_json::Value;
+
+use super::sandbox::Sandbox;
+use super::schemas::to_json;
+
+const HEAD: &str = "kind: JackalPipeline\nversion: 1\n";
+
+/// Two pipelines with schedules, and one without.
+fn workspace() -> Sandbox {
+    let sandbox = Sandbox::new();
+    sandbox.write("jackal-workspace.yaml", "");
+    sandbox.write(
+        "web/jackal.pipeline.yaml",
+        format!(
+            "{HEAD}name: web\ntasks:\n  a: {{ run: ['true'], inputs: [] }}\nschedules:\n  \
+             nightly: {{ cron: '30 2 * * *', timezone: Europe/Berlin, tasks: a }}\n"
+        ),
+    );
+    sandbox.write(
+        "lib/jackal.pipeline.yaml",
+        format!(
+            "{HEAD}name: lib\ntasks:\n  a: {{ run: ['true'], inputs: [] }}\nschedules:\n  \
+             weekly: {{ cron: '@weekly', targets: [lib, 'tag:x'] }}\n"
+        ),
+    );
+    sandbox.write(
+        "other/jackal.pipeline.yaml",
+        format!("{HEAD}name: other\ntasks: {{ a: {{ run: ['true'], inputs: [] }} }}\n"),
+    );
+    sandbox
+}
+
+#[test]
+fn schedules_of_the_whole_workspace_are_listed_with_their_next_times() {
+    let sandbox = workspace();
+    let list = sandbox.run(&["schedule", "list", "--after", "2026-03-28T12:00:00Z"]);
+    assert_eq!(
+        list.stdout,
+        "weekly   0 0 * * 0   UTC            next 2026-03-29 00:00+00:00  lib/jackal.pipeline.yaml: lib, tag:x\n\
+         nightly  30 2 * * *  Europe/Berlin  next 2026-03-29 03:30+02:00  web/jackal.pipeline.yaml: a\n",
+        "{}",
+        list.stderr
+    );
+    let next = sandbox.run(&[
+        "schedule",
+        "next",
+        "-n",
+        "3",
+        "--after",
+        "2026-03-28T12:00:00Z",
+    ]);
+    assert_eq!(
+        next.stdout,
+        "2026-03-29 00:00+00:00  UTC            2026-03-29T00:00:00Z  weekly   lib/jackal.pipeline.yaml\n\
+         2026-03-29 03:30+02:00  Europe/Berlin  2026-03-29T01:30:00Z  nightly  web/jackal.pipeline.yaml (the clocks skip this time: runs after the change)\n\
+         2026-03-30 02:30+02:00  Europe/Berlin  2026-03-30T00:30:00Z  nightly  web/jackal.pipeline.yaml\n"
+    );
+    let web = sandbox.run(&["schedule", "list", "web", "--json"]);
+    let web: Value = serde_json::from_str(&web.stdout).unwrap();
+    assert_eq!(web.as_array().unwrap().len(), 1);
+    assert_eq!(
+        web[0]["command"],
+        serde_json::json!([
+            "jackal",
+            "build",
+            "--pipeline",
+            "web/jackal.pipeline.yaml",
+            "--task",
+            "a"
+        ])
+    );
+    let none = sandbox.run(&["schedule", "next", "--name", "hourly"]);
+    assert_eq!(none.code, Some(2));
+    assert!(
+        none.stderr
+            .contains("no schedule named `hourly`; there are: weekly, nightly"),
+        "{}",
+        none.stderr
+    );
+    let none = sandbox.run(&["schedule", "export", "--to", "systemd", "other"]);
+    assert_eq!(none.code, Some(2));
+    assert!(none.stderr.contains("no schedules"), "{}", none.stderr);
+}
+
+#[test]
+fn the_command_of_a_schedule_builds_its_tasks() {
+    let sandbox = workspace();
+    let list = sandbox.run(&["schedule", "list", "--json"]);
+    let list: Value = serde_json::from_str(&list.stdout).unwrap();
+    let nightly = &list.as_array().unwrap()[1]["command"];
+    let words: Vec<&str> = nightly
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|w| w.as_str().unwrap())
+        .collect();
+    let said = sandbox.run(&[&words[1..], &["--dry-run"]].concat());
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    assert!(
+        said.stdout.contains("web:a"),
+        "{} {}",
+        said.stdout,
+        said.stderr
+    );
+}
+
+/// Texts that would end their value or be evaluated, if they were written as they are.
+const HOSTILE: [&str; 12] = [
+    "x\n  evil: true\n",
+    "\" evil: 'y' #",
+    "${{ secrets.TOKEN }}",
+    "$(touch evil) `touch evil` $HOME",
+    "'; touch evil; '",
+    "%h %n %%",
+    "a\\",
+    "\u{2028}\u{85}\u{feff}\r",
+    "*alias &anchor !tag - [x] {y}",
+    "::set-output name=x::y",
+    "EOF\n'\nEOF",
+    " \u{7}\t\u{1f600}",
+];
+
+/// A workspace whose every text is hostile.
+fn hostile(text: &str) -> Sandbox {
+    let sandbox = Sandbox::new();
+    let quoted = serde_json::to_string(text).unwrap();
+    let text = format!(
+        "{HEAD}name: {quoted}\nparams: {{ p: {{}} }}\ntasks:\n  \
+         a: {{ run: ['true'], inputs: [], secrets: {{ T: {{ env: TOKEN }} }} }}\n  \
+         p: {{ package: {{ definition: jackal.yaml }} }}\n  \
+         s: {{ sign: {{ subjects: p, keyless: true }} }}\n  \
+         q: {{ publish: {{ packages: p, signatures: s, to: oci://ghcr.io/x, mirrors: [oci://127.0.0.1:5000/x] }} }}\n\
+         schedules:\n  own: {{ cron: '0 3 * * 1-5', params: {{ p: {quoted} }}, description: {quoted}, tasks: [a] }}\n  \
+         far: {{ cron: '@hourly', targets: [{}], timezone: Asia/Kolkata }}\n",
+        serde_json::to_string(&format!("x{text}")).unwrap()
+    );
+    sandbox.write("it's $(a) %n/jackal.pipeline.yaml", text);
+    sandbox.write("jackal-workspace.yaml", "");
+    sandbox
+}
+
+fn exported(sandbox: &Sandbox, to: &str) -> Vec<(String, String)> {
+    let folder = sandbox.src().join(to);
+    let out = folder.to_str().unwrap();
+    let args = [
+        "--image",
+        "r.example/jackal:1",
+        "--git",
+        "https://git.example/x.git",
+    ];
+    let said = sandbox.run(&[&["schedule", "export", "--to", to, "-o", out][..], &args].concat());
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    let mut files: Vec<(String, String)> = said
+        .stdout
+        .lines()
+        .map(|path| {
+            let name = PathBuf::from(path)
+                .file_name()
+                .unwrap()
+                .to_string_lossy()
+                .into_owned();
+            (name, fs::read_to_string(path).unwrap())
+        })
+        .collect();
+    files.sort();
+    files
+}
+
+fn commands(sandbox: &Sandbox) -> Vec<Vec<String>> {
+    let list = sandbox.run(&["schedule", "list", "--json"]);
+    let list: Value = serde_json::from_str(&list.stdout).unwrap();
+    let words = |one: &Value| serde_json::from_value(one["command"].clone()).unwrap();
+    list.as_array().unwrap().iter().map(words).collect()
+}
+
+fn fits(name: &str, document: &Value) {
+    let path = format!(
+        "{}/tests/fixtures/schedulers/{name}.schema.json",
+        env!("CARGO_MANIFEST_DIR")
+    );
+    let mut schemas = boon::Schemas::new();
+    let schema = boon::Compiler::new().compile(&path, &mut schemas).unwrap();
+    if let Err(error) = schemas.validate(document, schema) {
+        panic!("{name}: {error:#}\n{document:#}");
+    }
+}
+
+fn documents(text: &str) -> Vec<Value> {
+    let parsed = parse(&SourceText::new("x", text));
+    let parsed = parsed.unwrap_or_else(|error| panic!("{error}\n{text}"));
+    parsed.iter().map(to_json).collect()
+}
+
+/// The words that a script of the shell starts `jackal` with.
+fn started(script: &str) -> Vec<String> {
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("jackal");
+    fs::write(
+        &program,
+        "#!/bin/sh\nfor w; do printf '%s\\0' \"$w\"; done > \"$OUT\"\n",
+    )
+    .unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs::set_permissions(&program, mode).unwrap();
+    let out = folder.path().join("words");
+    let ran =
+        Command::new("/bin/sh")
+            .args(["-euc", script])
+            .current_dir(folder.path())
+            .env_clear()
+            .env("PATH", format!("{}:/usr/bin:/bin", folder.path().display()))
+            .env("OUT", &out)
+            .envs(["GHCR_IO", "127_0_0_1_5000"].iter().flat_map(|host| {
+                ["USER", "PASSWORD"].map(|of| (format!("LOGIN_{host}_{of}"), "it's"))
+            }))
+            .output()
+            .unwrap();
+    assert!(
+        ran.status.success(),
+        "{script}\n{}",
+        String::from_utf8_lossy(&ran.stderr)
+    );
+    assert!(!folder.path().join("evil").exists(), "{script}");
+    let words = fs::read_to_string(out).unwrap();
+    let words = words.split_terminator('\0').map(str::to_owned);
+    ["jackal".to_owned()].into_iter().chain(words).collect()
+}
+
+/// What GitHub makes of a text with the escapes that we write, and no other expression.
+fn evaluated(text: &str) -> String {
+    let evaluated = text.replace("${{ '${{' }}", "\0");
+    assert!(!evaluated.contains("${{"), "{text}");
+    evaluated.replace('\0', "${{")
+}
+
+#[test]
+fn exported_workflows_fit_their_schema_and_start_the_command_of_the_schedule() {
+    for text in HOSTILE {
+        let sandbox = hostile(text);
+        let expected = commands(&sandbox);
+        let files = exported(&sandbox, "github-actions");
+        assert_eq!(files.len(), 2, "{files:?}");
+        for ((name, file), expected) in files.iter().zip(&expected) {
+            assert!(name.ends_with(if expected.contains(&"--".to_owned()) {
+                "far.yml"
+            } else {
+                "own.yml"
+            }));
+            let [workflow] = documents(file).try_into().unwrap();
+            fits("github-workflows", &workflow);
+            let steps = workflow["jobs"]["build"]["steps"].as_array().unwrap();
+            let build = steps.last().unwrap();
+            assert_eq!(build["env"]["TOKEN"], "${{ secrets.TOKEN }}");
+            assert_eq!(
+                build["env"]["LOGIN_GHCR_IO_PASSWORD"],
+                "${{ secrets.GITHUB_TOKEN }}"
+            );
+            assert_eq!(workflow["permissions"]["id-token"], "write");
+            let script = evaluated(build["run"].as_str().unwrap());
+            assert_eq!(&started(&script), expected, "{script}");
+        }
+    }
+}
+
+#[test]
+fn exported_jobs_of_gitlab_fit_their_schema_and_start_the_command_of_the_schedule() {
+    for text in HOSTILE {
+        let sandbox = hostile(text);
+        let files = exported(&sandbox, "gitlab");
+        let [document] = documents(&files[0].1).try_into().unwrap();
+        fits("gitlab-ci", &document);
+        let jobs = document.as_object().unwrap();
+        assert_eq!(jobs.len(), 2);
+        for (job, expected) in jobs.values().zip(commands(&sandbox)) {
+            let script = job["script"][0].as_str().unwrap();
+            assert_eq!(started(script), expected, "{script}");
+            assert_eq!(job["id_tokens"]["SIGSTORE_ID_TOKEN"]["aud"], "sigstore");
+        }
+    }
+}
+
+#[test]
+fn exported_cron_jobs_fit_their_schema_and_start_the_command_of_the_schedule() {
+    for text in HOSTILE {
+        let sandbox = hostile(text);
+        let files = exported(&sandbox, "kubernetes");
+        assert_eq!(files.len(), 2);
+        for ((_, file), expected) in files.iter().zip(commands(&sandbox)) {
+            let [job, claim] = documents(file).try_into().unwrap();
+            fits("cronjob", &job);
+            let pod = &job["spec"]["jobTemplate"]["spec"]["template"]["spec"];
+            let command = pod["containers"][0]["command"].as_array().unwrap();
+            // Kubernetes reads `$$` as `$`.
+            let words = command.iter().map(|word| word.as_str().unwrap());
+            let words: Vec<String> = words
+                .inspect(|word| assert_eq!(word.matches('$').count() % 2, 0, "{word}"))
+                .map(|word| word.replace("$$", "$"))
+                .collect();
+            assert_eq!(words, expected);
+            let name = job["metadata"]["name"].as_str().unwrap();
+            assert!(name.len() <= 52, "{name}");
+            assert_eq!(claim["metadata"]["name"], format!("{name}-cache"));
+        }
+    }
+}
+
+#[test]
+fn no_text_ends_a_value_of_a_unit_file() {
+    let keys = [
+        "Description",
+        "Wants",
+        "After",
+        "Type",
+        "WorkingDirectory",
+        "EnvironmentFile",
+        "Environment",
+        "CacheDirectory",
+        "CacheDirectoryMode",
+        "ExecStart",
+        "OnCalendar",
+        "Persistent",
+        "Unit",
+        "WantedBy",
+    ];
+    for text in HOSTILE {
+        let files = exported(&hostile(text), "systemd");
+        assert_eq!(files.len(), 4, "{files:?}");
+        for (name, file) in files {
+            for line in file.split('\n') {
+                let known = line.is_empty() || line.starts_with(['#', '[']);
+                let key = line.split('=').next().unwrap();
+                assert!(known || keys.contains(&key), "{name}: {line}\n{file}");
+                assert!(!line.ends_with('\\'), "{name}: {line}");
+                assert!(!line.contains(|c: char| c.is_control()), "{name}: {line}");
+                let rest = line.replace("%%", "");
+                assert!(
+                    line.starts_with('#') || !rest.contains('%'),
+                    "{name}: {line}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn kubernetes_needs_an_image_and_a_repository_without_a_login() {
+    let sandbox = workspace();
+    let export = |args: &[&str]| {
+        let said = sandbox.run(&[&["schedule", "export", "--to", "kubernetes"], args].concat());
+        assert_eq!(said.code, Some(2));
+        said.stderr
+    };
+    assert!(export(&[]).contains("--image"));
+    assert!(export(&["--image", "x"]).contains("--git"));
+    let login = export(&["--image", "x", "--git", "https://me:secret@git.example/x"]);
+    assert!(
+        login.contains("contains a login") && !login.contains("secret"),
+        "{login}"
+    );
+}
