@@ -35,7 +35,7 @@ use crate::plan::{Plan, Step};
 use crate::release::{Destination, PublishedResults};
 use crate::run::event::Event;
 use crate::run::record::{RunRecord, Status, TaskRecord};
-use crate::run::{self, How, Verdict};
+use crate::run::{self, How, Ran, Verdict};
 use crate::text::{shown_address, with_causes};
 
 /// Maximum number of times that a run is restarted because of damaged blobs.
@@ -81,19 +81,19 @@ impl ShellPlace {
 
 /// A plan and everything needed to run it.
 pub struct Prepared {
-    site: Arc<Site>,
-    plan: Plan,
+    pub(super) site: Arc<Site>,
+    pub(super) plan: Plan,
     cache_size: Option<u64>,
     warnings: Vec<Warning>,
     places: Places,
     /// Tasks that publish, and are left out because no target names them.
     unnamed: Vec<String>,
     /// Why the plan can be displayed but not run.
-    refusal: Option<BuildError>,
+    pub(super) refusal: Option<BuildError>,
     /// Packages with results, for this architecture.
     cache_from: Vec<Reference>,
     architecture: String,
-    keep_going: bool,
+    pub(super) keep_going: bool,
     /// The task in whose place a shell is to be opened; not in the plan.
     shell: Option<Step>,
     /// What the files of each folder with pins name; only for `update`, and without
@@ -277,57 +277,21 @@ impl Prepared {
     ///
     /// [`BuildError`]; failures of tasks are in [`Built`].
     pub async fn build(
-        self,
+        mut self,
         events: mpsc::UnboundedSender<Event>,
         stop: watch::Receiver<Stop>,
     ) -> Result<Built, BuildError> {
-        if let Some(refusal) = self.refusal {
+        if let Some(refusal) = self.refusal.take() {
             return Err(refusal);
         }
-        let mut notes = self.use_published().await;
         let how = How {
             keep_going: self.keep_going,
             events,
             stop,
+            watched: None,
         };
-        let mut ran = run::run(&self.site, &self.plan, &how).await?;
-        let published = self.site.published.get();
-        if !ran.failures.is_empty() && published.is_some_and(Published::fetch_from_now_on) {
-            // The cause may be a blob that was left in the registry.
-            ran = run::run(&self.site, &self.plan, &how).await?;
-        }
-        // Each round removes at least one damaged blob and recreates it. The limit
-        // prevents an endless loop on a disk that damages new files.
-        for _ in 0..MAX_HEALING_ROUNDS {
-            if !ran.healing {
-                break;
-            }
-            let mended = std::mem::take(&mut ran.record.tasks);
-            ran = run::run(&self.site, &self.plan, &how).await?;
-            executed_before(&mut ran.record, mended);
-        }
-        for task in &mut ran.record.tasks {
-            if task.status == Status::Failed {
-                task.place = self.places.of_task(&task.task);
-            }
-        }
-        self.site
-            .save()
-            .map_err(|failure| BuildError::Save(failure.message))?;
-        notes.extend(self.site.notes());
-        for task in &ran.record.tasks {
-            notes.extend(task.warnings.iter().cloned());
-        }
-        keep_record(&self.site.cas, &ran.record);
-        if ran.record.count(Status::Executed) > 0 {
-            let own = self.plan.cache_limits;
-            let limits = Limits {
-                max_bytes: self.cache_size.or(own.max_size).or(Some(CACHE_GIB << 30)),
-                max_age: own.max_age.map(|age| age.as_secs()),
-            };
-            // If pruning fails, the cache stays larger, but the build has succeeded.
-            drop(self.site.cas.prune(limits));
-        }
+        let (ran, notes) = self.carry_out(&self.plan, &how).await?;
+        self.prune_after(&ran.record);
         let (site, results) = (self.site, ran.results);
         let steps = self.plan.steps.into_iter();
         let after = steps.map(|(id, step)| (id, step.after)).collect();
@@ -343,6 +307,59 @@ impl Prepared {
                 results,
             }),
         })
+    }
+
+    /// Runs `plan`, which is this plan or a part of it.
+    pub(super) async fn carry_out(
+        &self,
+        plan: &Plan,
+        how: &How,
+    ) -> Result<(Ran, Vec<String>), BuildError> {
+        let mut notes = self.use_published().await;
+        let mut ran = run::run(&self.site, plan, how).await?;
+        let published = self.site.published.get();
+        if !ran.failures.is_empty() && published.is_some_and(Published::fetch_from_now_on) {
+            // The cause may be a blob that was left in the registry.
+            ran = run::run(&self.site, plan, how).await?;
+        }
+        // Each round removes at least one damaged blob and recreates it. The limit
+        // prevents an endless loop on a disk that damages new files.
+        for _ in 0..MAX_HEALING_ROUNDS {
+            if !ran.healing {
+                break;
+            }
+            let mended = std::mem::take(&mut ran.record.tasks);
+            ran = run::run(&self.site, plan, how).await?;
+            executed_before(&mut ran.record, mended);
+        }
+        for task in &mut ran.record.tasks {
+            if task.status == Status::Failed {
+                task.place = self.places.of_task(&task.task);
+            }
+        }
+        self.site
+            .save()
+            .map_err(|failure| BuildError::Save(failure.message))?;
+        notes.extend(self.site.take_notes());
+        for task in &ran.record.tasks {
+            notes.extend(task.warnings.iter().cloned());
+        }
+        keep_record(&self.site.cas, &ran.record);
+        Ok((ran, notes))
+    }
+
+    /// Brings the cache below its limits, if anything was added to it.
+    pub(super) fn prune_after(&self, record: &RunRecord) {
+        if record.count(Status::Executed) == 0 {
+            return;
+        }
+        let own = self.plan.cache_limits;
+        let limits = Limits {
+            max_bytes: self.cache_size.or(own.max_size).or(Some(CACHE_GIB << 30)),
+            max_age: own.max_age.map(|age| age.as_secs()),
+        };
+        // If pruning fails, the cache stays larger, but the build has succeeded.
+        drop(self.site.cas.prune(limits));
     }
 
     /// Reads the published results to reuse, and reports those that cannot be used.

@@ -15,7 +15,7 @@ use crate::pipeline::{self, ExpandError};
 use crate::plan::PlanError;
 use crate::registry::ConnectionError;
 use crate::text::with_causes;
-use crate::workspace::WalkError;
+use crate::workspace::{WalkError, WatchError};
 use crate::yaml::{Mistakes, SourceText};
 
 /// Why nothing was built.
@@ -27,6 +27,9 @@ pub enum BuildError {
     /// An import could not be read; the place is that of the `import`.
     #[error(transparent)]
     Import(Mistakes),
+    /// Files cannot be watched.
+    #[error(transparent)]
+    Watch(#[from] WatchError),
     /// A definition cannot be planned.
     #[error("{at}")]
     Plan {

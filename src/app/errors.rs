@@ -23,3 +23,4 @@ pub use crate::package::manifest::ArtifactError;
 pub use crate::registry::{DownloadError, RegistryError};
 pub use crate::release::{JournalError, ReleaseError};
 pub use crate::source::{OpenError, PackageSourceError, RemoteError};
+pub use crate::workspace::WatchError;

@@ -38,6 +38,8 @@ mod skeletons;
 mod stage;
 mod trust;
 mod units;
+mod watch;
+mod watch_reads;
 
 pub use action::carry_out;
 pub use build::{Built, CACHE_GIB, Prepared, ShellPlace, prepare};
@@ -72,6 +74,7 @@ pub use schedules::{
 pub use sha256sum::sha256sum;
 pub use stage::Existing;
 pub use trust::{FoundRoot, RootFrom, TrustOptions, policy, trusted_root};
+pub use watch::{Cause, Watch};
 
 // Types of lower rooms in the signatures of operations.
 pub use self::init::{Initialized, TEMPLATES, Template, init};

@@ -18,9 +18,9 @@ use super::output::{note, print};
 use super::prepare::{Questions, prepare};
 use super::progress::{Progress, block, failed_tests};
 use super::signal::{self, Signals};
-use super::{shell, why};
+use super::{shell, watch as watching, why};
 use crate::app::{
-    BuildOptions, Built, Failure, RunOptions, RunRecord, Status, Stop, TestsRecord, Verdict,
+    BuildOptions, Built, Event, Failure, RunOptions, RunRecord, Status, Stop, TestsRecord, Verdict,
     chrome_trace, junit,
 };
 
@@ -61,6 +61,9 @@ pub(super) struct BuildArgs {
     /// Open a shell where TASK would run, once all before it is built
     #[arg(long, value_name = "TASK", conflicts_with_all = ["dry_run", "tasks"])]
     shell: Option<String>,
+    /// Build again whenever a file changes that a task reads
+    #[arg(long, short, conflicts_with_all = ["dry_run", "shell"])]
+    watch: bool,
     /// Show what would run and why, without running it
     #[arg(long, value_name = "FORMAT", num_args = 0..=1, default_missing_value = "text", require_equals = true)]
     dry_run: Option<DryRun>,
@@ -123,6 +126,18 @@ enum DryRun {
     Json,
 }
 
+impl ReportArgs {
+    /// The files that are written.
+    pub(super) fn files(&self) -> Vec<PathBuf> {
+        let files = [&self.summary, &self.junit, &self.profile, &self.events];
+        files.into_iter().flatten().cloned().collect()
+    }
+
+    pub(super) fn progress(&self, logs: Logs) -> Result<Progress, CommandError> {
+        Progress::new(draws(), logs != Logs::ErrorsOnly, self.events.as_deref())
+    }
+}
+
 pub(super) fn build(args: BuildArgs) -> Result<(), CommandError> {
     let place = args.place.into_place()?;
     if args.shell.is_some() && !shell::has_terminal() {
@@ -161,6 +176,7 @@ pub(super) fn build(args: BuildArgs) -> Result<(), CommandError> {
                 None => Ok(()),
             }
         }
+        None if args.watch => watching::watch(options, &args.report, args.logs),
         None => {
             let built = run(&options, &args.report, args.logs, Questions::Allowed)?;
             built.shell.as_ref().map_or(Ok(()), shell::open)
@@ -186,44 +202,59 @@ fn run(
 ) -> Result<Built, CommandError> {
     let runtime = runtime()?;
     let prepared = prepare(options, questions)?;
-    let (events, mut received) = mpsc::unbounded_channel();
-    let (stopping, stop) = watch::channel(Stop::No);
-    let mut progress = Progress::new(draws(), logs != Logs::ErrorsOnly, reports.events.as_deref())?;
-    let mut signals = Signals::handle(&runtime);
+    let (events, received) = mpsc::unbounded_channel();
+    let progress = reports.progress(logs)?;
+    let signals = Signals::handle(&runtime);
     let built = runtime.block_on(async {
-        let drawn = tokio::spawn(async move {
-            let mut beats = tokio::time::interval(BEAT);
-            beats.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-            // The first comes at once.
-            beats.tick().await;
-            loop {
-                tokio::select! {
-                    event = received.recv() => match event {
-                        Some(event) => progress.draw(&event),
-                        None => break,
-                    },
-                    _ = beats.tick() => progress.beat(),
-                }
-            }
-            progress
-        });
-        tokio::spawn(async move {
-            // Once the run has ended, the receiver is gone: nothing is left to stop.
-            signals.next().await;
-            let _ = stopping.send(Stop::Soon);
-            signals.next().await;
-            let _ = stopping.send(Stop::Now);
-            // Time to kill running commands; then the program ends in any case.
-            tokio::time::sleep(KILLING).await;
-            std::process::exit(signal::exit() as i32);
-        });
-        let built = prepared.build(events, stop).await;
-        if let Ok(mut progress) = drawn.await {
-            progress.close();
-        }
+        let drawn = tokio::spawn(drawn(progress, received));
+        let built = prepared.build(events, stop_at(signals)).await;
+        // Only a panic while drawing is an error here, and it was printed.
+        drop(drawn.await);
         built
     });
-    let built = built?;
+    conclude(built?, reports)
+}
+
+/// Draws the events of a run to their end.
+pub(super) async fn drawn(
+    mut progress: Progress,
+    mut received: mpsc::UnboundedReceiver<Event>,
+) -> Progress {
+    let mut beats = tokio::time::interval(BEAT);
+    beats.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    // The first comes at once.
+    beats.tick().await;
+    loop {
+        tokio::select! {
+            event = received.recv() => match event {
+                Some(event) => progress.draw(&event),
+                None => break,
+            },
+            _ = beats.tick() => progress.beat(),
+        }
+    }
+    progress.close();
+    progress
+}
+
+/// Stops runs at signals; the second one ends the program.
+pub(super) fn stop_at(mut signals: Signals) -> watch::Receiver<Stop> {
+    let (stopping, stop) = watch::channel(Stop::No);
+    tokio::spawn(async move {
+        // Once the run has ended, the receiver is gone: nothing is left to stop.
+        signals.next().await;
+        let _ = stopping.send(Stop::Soon);
+        signals.next().await;
+        let _ = stopping.send(Stop::Now);
+        // Time to kill running commands; then the program ends in any case.
+        tokio::time::sleep(KILLING).await;
+        std::process::exit(signal::exit() as i32);
+    });
+    stop
+}
+
+/// Writes the reports of a run, and prints what it made, or why it failed.
+pub(super) fn conclude(built: Built, reports: &ReportArgs) -> Result<Built, CommandError> {
     for text in &built.notes {
         note(&format!("warning: {text}"));
     }

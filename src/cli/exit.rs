@@ -11,7 +11,7 @@ use crate::app::errors::{
     ArtifactError, BuildError, CasError, Class, DeltaError, DownloadError, Failure, GenerateError,
     GraphError, InitError, JournalError, KeyFileError, LayoutError, OpenError, PackageDeltaError,
     PackageReadError, PackageSignError, PackageSourceError, PublishError, PullError, RegistryError,
-    ReleaseError, RemoteError, SkeletonMakeError, TrustError,
+    ReleaseError, RemoteError, SkeletonMakeError, TrustError, WatchError,
 };
 
 /// The exit code of a command that failed.
@@ -126,6 +126,12 @@ impl ToExit for BuildError {
             Self::LayoutLeadsOut { .. } => {
                 hint("remove the link, or write the path it leads to in the pipeline")
             }
+            Self::Watch(WatchError::Watches { .. }) => hint(
+                "let .gitignore name folders without sources, or raise the limit: sudo sysctl fs.inotify.max_user_watches=1048576",
+            ),
+            Self::Watch(WatchError::Instances) => hint(
+                "end other programs that watch files, or raise the limit: sudo sysctl fs.inotify.max_user_instances=512",
+            ),
             Self::Unpublishable(_) => {
                 let advice = |error| {
                     let how = hint_of_tag(error);

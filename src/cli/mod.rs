@@ -53,6 +53,7 @@ mod trust;
 mod update;
 mod values;
 mod verify;
+mod watch;
 mod why;
 
 use std::process::ExitCode;

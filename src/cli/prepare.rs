@@ -18,16 +18,26 @@ pub(super) fn prepare(
     options: &BuildOptions,
     questions: Questions,
 ) -> Result<Prepared, CommandError> {
+    limit_threads(options);
+    let asks = questions == Questions::Allowed && interactive();
+    let mut ask = |template: &str| asks.then(|| answer(template)).flatten();
+    let prepared = app::prepare(options, &mut ask)?;
+    remarks(&prepared).iter().for_each(|remark| note(remark));
+    Ok(prepared)
+}
+
+/// Makes as many threads as jobs are allowed.
+pub(super) fn limit_threads(options: &BuildOptions) {
     // An error means that the pool exists already, which is fine.
     let _ = rayon::ThreadPoolBuilder::new()
         .num_threads(options.run.jobs)
         .build_global();
-    let asks = questions == Questions::Allowed && interactive();
-    let mut ask = |template: &str| asks.then(|| answer(template)).flatten();
-    let prepared = app::prepare(options, &mut ask)?;
-    for warning in prepared.warnings() {
-        note(&format!("warning: {warning}"));
-    }
+}
+
+/// What the user should know of a plan.
+pub(super) fn remarks(prepared: &Prepared) -> Vec<String> {
+    let warnings = prepared.warnings().iter();
+    let mut remarks: Vec<String> = warnings.map(|text| format!("warning: {text}")).collect();
     if let Some(first) = prepared.unnamed().first() {
         let tasks: Vec<String> = (prepared.unnamed().iter())
             .map(|task| format!("`{task}`"))
@@ -36,17 +46,17 @@ pub(super) fn prepare(
             true => first.clone(),
             false => format!(":{first}"),
         };
-        note(&format!(
+        remarks.push(format!(
             "note: left out: {}. Tasks that publish run only if they are named, as in `jackal build {name}`",
             tasks.join(", ")
         ));
     }
     if prepared.unconfined() {
-        note(
-            "warning: commands are not confined to their declared inputs: this machine has neither user namespaces nor Landlock",
+        remarks.push(
+            "warning: commands are not confined to their declared inputs: this machine has neither user namespaces nor Landlock".to_owned(),
         );
     }
-    Ok(prepared)
+    remarks
 }
 
 /// Asks on the terminal; an empty line is no answer.

@@ -5,6 +5,7 @@
 //! never copied: its digest is verified while it is read, and if it no longer matches
 //! the action, the result is rejected.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek as _};
@@ -24,6 +25,38 @@ use crate::cas::{Cas, is_damage};
 use crate::content::VerifyReader;
 use crate::oci::{Descriptor, Digest, Hasher};
 use crate::workspace::{Entry, Kind, Links, Stat};
+
+/// What is at a path now, read at most once.
+pub(crate) struct OnDisk {
+    path: PathBuf,
+    /// Of what a link there leads to.
+    metadata: Option<fs::Metadata>,
+    digest: OnceCell<Option<Digest>>,
+}
+
+impl OnDisk {
+    pub(crate) fn of(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            metadata: fs::metadata(path).ok(),
+            digest: OnceCell::new(),
+        }
+    }
+
+    /// The digest of the file; `None`: there is none, or it cannot be read.
+    pub(crate) fn digest(&self) -> Option<Digest> {
+        let is_file = self.metadata.as_ref().is_some_and(fs::Metadata::is_file);
+        let read = || is_file.then(|| digest_of(&self.path).ok()).flatten();
+        *self.digest.get_or_init(read)
+    }
+}
+
+/// The digest of a file, read as a whole.
+fn digest_of(path: &Path) -> io::Result<Digest> {
+    let mut hasher = Hasher::default();
+    io::copy(&mut File::open(path)?, &mut hasher)?;
+    Ok(hasher.finish())
+}
 
 /// The inputs of an action, with their locations.
 #[derive(Clone)]
@@ -160,11 +193,7 @@ impl Inputs {
         let digested = entries.iter().map(|entry| {
             let full = root.join(&entry.path);
             let digest = match entry.kind {
-                Kind::File { .. } => {
-                    let mut hasher = Hasher::default();
-                    io::copy(&mut File::open(&full)?, &mut hasher)?;
-                    Some(hasher.finish())
-                }
+                Kind::File { .. } => Some(digest_of(&full)?),
                 _ => None,
             };
             Ok((entry, full, digest))
@@ -304,6 +333,36 @@ impl Inputs {
         match pairs.find(|((_, expected), found)| expected != found) {
             Some(((on_disk, _), _)) => Err(changed(on_disk)),
             None => Ok(()),
+        }
+    }
+
+    /// The files and links of the checkout among them: each with its path in the tree, and
+    /// where it is.
+    pub(crate) fn of_checkout(&self) -> impl Iterator<Item = (&str, &Path)> {
+        let all = self.on_disk.iter();
+        all.map(|(path, on_disk)| (path.as_str(), on_disk.as_path()))
+    }
+
+    /// Whether the two are what one step has read at one time.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.tree, &other.tree) && Arc::ptr_eq(&self.on_disk, &other.on_disk)
+    }
+
+    /// Whether what is on the disk is not what the tree has at `path`.
+    pub(crate) fn differs(&self, path: &str, now: &OnDisk) -> bool {
+        match (self.tree.get(path), &now.metadata) {
+            (Some(InputNode::File(file)), Some(metadata)) => {
+                let mode = metadata.mode();
+                let same = metadata.is_file()
+                    && metadata.len() == file.size
+                    && (mode & 0o100 != 0) == file.executable
+                    && (self.privacy && mode & 0o077 == 0) == file.private;
+                !same || now.digest() != Some(file.digest)
+            }
+            (Some(InputNode::Link(target)), _) => {
+                !fs::read_link(&now.path).is_ok_and(|found| found == Path::new(target))
+            }
+            _ => true,
         }
     }
 

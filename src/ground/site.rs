@@ -282,8 +282,10 @@ impl Site {
         held(&self.notes).insert(text);
     }
 
-    pub(crate) fn notes(&self) -> Vec<String> {
-        held(&self.notes).iter().cloned().collect()
+    pub(crate) fn take_notes(&self) -> Vec<String> {
+        std::mem::take(&mut *held(&self.notes))
+            .into_iter()
+            .collect()
     }
 
     /// Makes the run read `folder`, and folders that contain it or are in it, again,
@@ -300,6 +302,22 @@ impl Site {
         if let Some(folder) = path.parent() {
             self.forget_snapshots(folder);
         }
+    }
+
+    /// Takes over that the file at `path` was written, made or removed between runs.
+    pub(crate) fn refresh(&self, path: &Path) {
+        held(&self.stats).forget(&path.to_string_lossy());
+        held(&self.walked).take_if(|(root, _)| path.starts_with(root));
+        held(&self.snapshots).retain(|folder, snapshot| {
+            let Ok(below) = path.strip_prefix(folder) else {
+                return true;
+            };
+            // One that is in use, or in which something is new or gone, is made again.
+            let own = Arc::get_mut(snapshot);
+            let below = below.to_str();
+            own.zip(below)
+                .is_some_and(|(own, below)| own.rewritten(folder, below))
+        });
     }
 
     /// Makes the result under `key` count only if this run made it.

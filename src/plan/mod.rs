@@ -439,9 +439,49 @@ impl Plan {
         Ok(())
     }
 
+    /// The part of the plan that these steps need.
+    pub(crate) fn part(&self, steps: &[String]) -> Self {
+        let needed = self.needed(steps).into_iter();
+        Self {
+            steps: needed
+                .filter_map(|id| Some((id.clone(), self.steps.get(&id)?.clone())))
+                .collect(),
+            chosen: self.chosen.clone(),
+            pools: self.pools.clone(),
+            archives: self.archives.clone(),
+            ..*self
+        }
+    }
+
+    /// These steps and all that wait for them, at any distance.
+    pub(crate) fn descendants(&self, steps: BTreeSet<String>) -> BTreeSet<String> {
+        let mut waiting: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for (id, step) in &self.steps {
+            for on in &step.after {
+                waiting.entry(on).or_default().push(id);
+            }
+        }
+        let mut open: Vec<String> = steps.iter().cloned().collect();
+        let mut found = steps;
+        while let Some(id) = open.pop() {
+            let next = waiting.get(id.as_str()).into_iter().flatten();
+            open.extend(
+                next.map(|id| (*id).to_owned())
+                    .filter(|id| found.insert(id.clone())),
+            );
+        }
+        found
+    }
+
     /// Keeps these steps, the steps that they need, and those that clean up after them.
     fn keep(&mut self, keep: Vec<String>) {
-        let mut needed = self.ancestors(&keep);
+        let needed = self.needed(&keep);
+        self.steps.retain(|id, _| needed.contains(id));
+    }
+
+    /// These steps, the steps that they need, and those that clean up after them.
+    fn needed(&self, keep: &[String]) -> BTreeSet<String> {
+        let mut needed = self.ancestors(keep);
         // Steps that clean up after a failure stay if everything that they wait for does.
         let follows = |step: &Step| {
             step.work.follows_failure() && step.after.iter().all(|on| needed.contains(on))
@@ -451,7 +491,7 @@ impl Plan {
             .map(|step| step.id.clone())
             .collect();
         needed.extend(followers);
-        self.steps.retain(|id, _| needed.contains(id));
+        needed
     }
 }
 

@@ -20,6 +20,7 @@ use crate::plan::{Plan, Step};
 use crate::run::damage::{is_damage, may_be_damage};
 use crate::run::event::Event;
 use crate::run::record::{OutputRecord, Status, TaskRecord};
+use crate::run::watched::{RECALLED, Watched};
 
 pub(super) struct Ended {
     pub(super) task: String,
@@ -45,7 +46,7 @@ pub(super) async fn one(
     site: &Arc<Site>,
     step: &Arc<Step>,
     results: Results,
-    events: &mpsc::UnboundedSender<Event>,
+    (events, watched): (&mpsc::UnboundedSender<Event>, Option<&Watched>),
     start: Instant,
 ) -> Ended {
     let began = Instant::now();
@@ -57,7 +58,7 @@ pub(super) async fn one(
             reason: reason.to_owned(),
         }));
     };
-    let mut done = attempt(site, step, &results, &mut record, started).await;
+    let mut done = attempt(site, step, &results, &mut record, (started, watched)).await;
     if let Err(Failure {
         changed: Some(path),
         ..
@@ -68,7 +69,7 @@ pub(super) async fn one(
         site.forget(path);
         record.attempts = 0;
         record.retried.clear();
-        done = attempt(site, step, &results, &mut record, started).await;
+        done = attempt(site, step, &results, &mut record, (started, watched)).await;
     }
     if let Err(failure) = &mut done
         && may_be_damage(step, failure)
@@ -139,10 +140,16 @@ async fn attempt(
     step: &Arc<Step>,
     results: &Results,
     record: &mut TaskRecord,
-    started: &(impl Fn(&str) + Sync),
+    (started, watched): (&(impl Fn(&str) + Sync), Option<&Watched>),
 ) -> Result<(Done, Status), Failure> {
     let task = task_of(site, step, results);
+    if let Some(watched) = watched {
+        watched.begin(&step.id);
+    }
     let mut prepared = task.prepare().await?;
+    if let Some(watched) = watched {
+        watched.reads(&step.id, &prepared.inputs);
+    }
     record.incremental = prepared.marks.has(Mark::Incremental);
     record.unpinned = prepared.marks.has(Mark::Unpinned);
     let (shared, own) = (Arc::clone(site), Arc::clone(step));
@@ -193,7 +200,10 @@ async fn attempt(
         Err(reason) => {
             record.reason = reason;
             started(&record.reason);
-            let made = make(&task, step, &prepared, record).await;
+            let made = tokio::select! {
+                made = make(&task, step, &prepared, record) => made,
+                () = recalled(step, watched) => Err(Failure::new(Class::Cancelled, RECALLED)),
+            };
             if let Err(failure) = &made
                 && !matches!(failure.class, Class::Cancelled | Class::Verification)
             {
@@ -233,6 +243,16 @@ async fn attempt(
         Status::Executed
     };
     Ok((task.done(prepared, performed, key), status))
+}
+
+/// Completes when the step is called back, unless it changes something elsewhere: that
+/// comes to its end.
+async fn recalled(step: &Step, watched: Option<&Watched>) {
+    let has_effects = matches!(step.verb(), "sign" | "publish" | "actions");
+    match watched.filter(|_| !has_effects) {
+        Some(watched) => watched.recalled(&step.id).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Records the action of a step and the message of its failure, for later explanations.

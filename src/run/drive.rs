@@ -17,6 +17,7 @@ use crate::run::attempt::{Ended, millis, one, skipped};
 use crate::run::event::Event;
 use crate::run::record::{RECORD_VERSION, RunRecord, Status, TaskRecord};
 use crate::run::schedule::{Limits, Needs, OnFailure, Outcome, Schedule};
+use crate::run::watched::{RECALLED, Watched};
 use crate::text::with_causes;
 
 /// The settings of a run.
@@ -26,6 +27,8 @@ pub struct How {
     pub events: mpsc::UnboundedSender<Event>,
     /// Cancellation of the run.
     pub stop: watch::Receiver<Stop>,
+    /// The watcher of its files, if there is one.
+    pub(crate) watched: Option<Arc<Watched>>,
 }
 
 /// The outcome of a run.
@@ -64,6 +67,7 @@ pub async fn run(site: &Arc<Site>, plan: &Plan, how: &How) -> Result<Ran, GraphE
             wanted = stronger_stop(&mut stop, drive.stopped), if drive.stopped != Stop::Now => {
                 drive.stop(wanted);
             }
+            () = held(how.watched.as_deref()), if !drive.held => drive.hold(),
             ended = drive.running.join_next_with_id() => {
                 let Some(ended) = ended else { break };
                 drive.joined(ended).await;
@@ -99,6 +103,8 @@ struct Drive<'r> {
     stopped: Stop,
     /// Damaged blobs were removed: another run recreates them.
     healing: bool,
+    /// Inputs changed, and nothing more starts.
+    held: bool,
 }
 
 impl<'r> Drive<'r> {
@@ -139,6 +145,7 @@ impl<'r> Drive<'r> {
             failures: Vec::new(),
             stopped: Stop::No,
             healing: false,
+            held: false,
         })
     }
 
@@ -172,11 +179,11 @@ impl<'r> Drive<'r> {
                 .filter_map(|on| Some((on.clone(), Arc::clone(self.results.get(on)?))))
                 .collect();
             let (site, step, start) = (Arc::clone(self.site), Arc::new(step.clone()), self.start);
-            let events = self.how.events.clone();
+            let (events, watched) = (self.how.events.clone(), self.how.watched.clone());
             let spawned = self.running.spawn(async move {
                 let patient = step.work.stops_itself();
                 tokio::select! {
-                    ended = one(&site, &step, inputs, &events, start) => ended,
+                    ended = one(&site, &step, inputs, (&events, watched.as_deref()), start) => ended,
                     () = site.stopped(), if !patient => stopped_step(&step, start),
                 }
             });
@@ -209,6 +216,15 @@ impl<'r> Drive<'r> {
         self.stopped = wanted;
     }
 
+    /// Starts nothing more: the inputs of some steps have changed.
+    fn hold(&mut self) {
+        self.held = true;
+        for task in self.schedule.cancel() {
+            let record = skipped(self.plan, &task, RECALLED, self.start);
+            self.report(record);
+        }
+    }
+
     async fn joined(&mut self, ended: Result<(tokio::task::Id, Ended), JoinError>) {
         let ended = match ended {
             Ok((_, ended)) => ended,
@@ -223,6 +239,12 @@ impl<'r> Drive<'r> {
             Ok((done, _)) => {
                 self.results.insert(ended.task.clone(), Arc::new(done));
                 Outcome::Done
+            }
+            Err(failure) if failure.class == Class::Cancelled && failure.message == RECALLED => {
+                self.hold();
+                self.report(skipped(self.plan, &ended.task, RECALLED, self.start));
+                self.finish(&ended.task, Outcome::Skipped, RECALLED);
+                return;
             }
             Err(failure) if failure.class == Class::Cancelled => {
                 let record = skipped(self.plan, &ended.task, STOPPED, self.start);
@@ -272,6 +294,14 @@ async fn stronger_stop(stop: &mut watch::Receiver<Stop>, so_far: Stop) -> Stop {
         return *wanted;
     }
     std::future::pending().await
+}
+
+/// Waits until steps are called back; forever, if nobody watches.
+async fn held(watched: Option<&Watched>) {
+    match watched {
+        Some(watched) => watched.held().await,
+        None => std::future::pending().await,
+    }
 }
 
 fn stopped_step(step: &Step, start: Instant) -> Ended {

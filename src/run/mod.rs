@@ -12,10 +12,12 @@ pub mod record;
 pub mod schedule;
 mod trace;
 mod update;
+mod watched;
 
 pub use assess::{Verdict, assess};
 pub(crate) use assess::{prepare, ready};
-pub use drive::{How, run};
+pub use drive::{How, Ran, run};
 pub use junit::junit;
 pub use trace::chrome_trace;
 pub(crate) use update::update;
+pub(crate) use watched::Watched;

@@ -8,10 +8,14 @@ mod list;
 mod snapshot;
 mod stat_cache;
 mod walk;
+mod watch;
 
 pub use git::{Checkout, Tag, checkout, git_facts};
 pub use index::tracked;
 pub use list::{Identity, Links, Rules, Written, list, list_by};
 pub use snapshot::Snapshot;
 pub use stat_cache::StatCache;
-pub use walk::{Entry, Globs, Kind, Stat, WalkError, Walked, climbed, fixed_part, walk, walk_all};
+pub use walk::{
+    Climbing, Entry, Globs, Kind, Stat, WalkError, Walked, climbed, fixed_part, walk, walk_all,
+};
+pub use watch::{Changes, WatchError, Watcher};

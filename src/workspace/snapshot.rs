@@ -61,6 +61,27 @@ impl Snapshot {
         snapshot
     }
 
+    /// Takes over the new metadata of the entry at `path`, which was written; `false`: it is
+    /// something else now, or was not known.
+    pub fn rewritten(&mut self, root: &Path, path: &str) -> bool {
+        let entries = &mut self.entries;
+        let Ok(at) = entries.binary_search_by(|entry| entry.path.as_str().cmp(path)) else {
+            return false;
+        };
+        let full = root.join(path);
+        let found = fs::symlink_metadata(&full).ok();
+        let found = found.and_then(|metadata| entry_at(root, &full, &metadata).ok());
+        let same = |found: &Entry| {
+            std::mem::discriminant(&found.kind) == std::mem::discriminant(&entries[at].kind)
+        };
+        let found = found.filter(same);
+        let known = found.is_some();
+        if let Some(found) = found {
+            entries[at] = found;
+        }
+        known
+    }
+
     fn add_tracked(&mut self, root: &Path) {
         let known = |path: &str| {
             let entries = &self.entries;

@@ -3,6 +3,7 @@
 //! Yields relative paths in byte order, including empty folders, without files that
 //! `.gitignore` excludes. It never follows a link and never opens a file.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -304,6 +305,46 @@ impl Globs {
     #[must_use]
     pub fn excludes(&self, path: &str) -> bool {
         self.exclude.is_match(path)
+    }
+}
+
+/// Patterns relative to a folder, which may climb out of it.
+pub struct Climbing(Vec<(PathBuf, Globs)>);
+
+impl Climbing {
+    /// Compiles `patterns`, which are relative to `folder`.
+    ///
+    /// # Errors
+    ///
+    /// [`WalkError::Escapes`] and [`WalkError::Glob`].
+    pub fn new<S: AsRef<str>>(folder: &Path, patterns: &[S]) -> Result<Self, WalkError> {
+        let mut by_climb: BTreeMap<usize, Vec<String>> = BTreeMap::new();
+        for pattern in patterns {
+            let pattern = pattern.as_ref();
+            let (sign, bare) = match pattern.strip_prefix('!') {
+                Some(bare) => ("!", bare),
+                None => ("", pattern),
+            };
+            let (up, rest) = climbed(bare);
+            let level = by_climb.entry(up).or_default();
+            level.push(format!("{sign}{rest}"));
+        }
+        let mut levels = Vec::new();
+        for (up, globs) in by_climb {
+            if let Some(level) = folder.ancestors().nth(up) {
+                levels.push((level.to_owned(), Globs::new(&globs)?));
+            }
+        }
+        Ok(Self(levels))
+    }
+
+    /// Whether a pattern includes `full`, and none excludes it.
+    #[must_use]
+    pub fn matches(&self, full: &Path) -> bool {
+        let below = |level: &Path| full.strip_prefix(level).ok().and_then(Path::to_str);
+        let mut named = (self.0.iter()).filter_map(|(level, globs)| Some((below(level)?, globs)));
+        !named.clone().any(|(path, globs)| globs.excludes(path))
+            && named.any(|(path, globs)| globs.matches(path))
     }
 }
 

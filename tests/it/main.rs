@@ -58,4 +58,5 @@ mod tls;
 mod trust;
 mod trust_traps;
 mod unpinned;
+mod watch;
 mod workspace;

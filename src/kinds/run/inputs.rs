@@ -14,7 +14,7 @@ use crate::ground::site::Site;
 use crate::ground::source::{LocalSourceError, bound};
 use crate::ground::{Class, Failure};
 use crate::kinds::{Results, of};
-use crate::workspace::{self, Entry, Globs, Kind, Snapshot};
+use crate::workspace::{self, Climbing, Entry, Globs, Kind, Snapshot};
 
 /// The inputs of `work`. If a file of the workspace and an output have the same path,
 /// the output is used.
@@ -72,30 +72,8 @@ fn selected<'t>(
     name: &str,
     globs: &[String],
 ) -> Result<Vec<(String, &'t TreeEntry)>, Failure> {
-    let mut by_climb: BTreeMap<usize, Vec<String>> = BTreeMap::new();
-    for glob in globs {
-        let (up, rest) = taken_apart(glob);
-        let sign = if glob.starts_with('!') { "!" } else { "" };
-        by_climb
-            .entry(up)
-            .or_default()
-            .push(format!("{sign}{rest}"));
-    }
-    let mut levels = Vec::new();
-    for (up, globs) in by_climb {
-        if let Some(level) = folder.ancestors().nth(up) {
-            levels.push((level, Globs::new(&globs)?));
-        }
-    }
-    let is_selected = |path: &str| {
-        let full = lexical(&folder.join(path));
-        let below = |level: &Path| full.strip_prefix(level).ok().and_then(Path::to_str);
-        let mut named = levels
-            .iter()
-            .filter_map(|(level, globs)| Some((below(level)?, globs)));
-        !named.clone().any(|(path, globs)| globs.excludes(path))
-            && named.any(|(path, globs)| globs.matches(path))
-    };
+    let globs = Climbing::new(folder, globs)?;
+    let is_selected = |path: &str| globs.matches(&lexical(&folder.join(path)));
     let full = |entry: &TreeEntry| match entry.path.as_str() {
         "" => name.to_owned(),
         below => format!("{name}/{below}"),

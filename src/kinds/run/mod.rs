@@ -48,6 +48,7 @@ use crate::kinds::{Around, Context, Kind, Prepared};
 use crate::oci::Platform;
 use crate::pipeline::verb::Run;
 use crate::pipeline::{self, DownloadCache, Instance, RenderedOutput, Sandbox, Settings};
+use crate::workspace::Climbing;
 use crate::yaml::SourceText;
 
 fields! {
@@ -270,6 +271,14 @@ impl RunWork {
             .map(|warning| format!("{place}{warning}"))
             .chain(missing)
             .collect()
+    }
+}
+
+impl RunWork {
+    /// Whether its patterns may select the path `full`, if it exists.
+    pub(crate) fn may_select(&self, full: &Path) -> bool {
+        // What is wrong with a pattern is reported when the command is to run.
+        Climbing::new(&self.folder, &self.globs).map_or(true, |globs| globs.matches(full))
     }
 }
 
