@@ -83,16 +83,20 @@ impl ShellPlace {
 pub struct Prepared {
     pub(super) site: Arc<Site>,
     pub(super) plan: Plan,
+    /// The root of the workspace.
+    pub(super) workspace: PathBuf,
+    /// What distinguishes runs of the same tasks for different packages.
+    pub(super) variant: String,
     cache_size: Option<u64>,
     warnings: Vec<Warning>,
-    places: Places,
+    pub(super) places: Places,
     /// Tasks that publish, and are left out because no target names them.
     unnamed: Vec<String>,
     /// Why the plan can be displayed but not run.
     pub(super) refusal: Option<BuildError>,
     /// Packages with results, for this architecture.
     cache_from: Vec<Reference>,
-    architecture: String,
+    pub(super) architecture: String,
     pub(super) keep_going: bool,
     /// The task in whose place a shell is to be opened; not in the plan.
     shell: Option<Step>,
@@ -177,7 +181,9 @@ pub fn prepare(options: &BuildOptions, ask: Ask<'_>) -> Result<Prepared, BuildEr
         cache_from: cache_from(&options.cache_from)?,
         keep_going: options.run.keep_going,
         shell,
+        variant: options.variant.name(),
         architecture: options.variant.architecture_or_host(),
+        workspace,
         named,
     })
 }
@@ -345,6 +351,9 @@ impl Prepared {
             notes.extend(task.warnings.iter().cloned());
         }
         keep_record(&self.site.cas, &ran.record);
+        if ran.failures.is_empty() {
+            self.keep_good(&ran.record);
+        }
         Ok((ran, notes))
     }
 
@@ -360,6 +369,16 @@ impl Prepared {
         };
         // If pruning fails, the cache stays larger, but the build has succeeded.
         drop(self.site.cas.prune(limits));
+    }
+
+    /// Records the keys of a good run, for `--affected`.
+    fn keep_good(&self, record: &RunRecord) {
+        let tasks = record.tasks.iter().filter_map(|task| {
+            let key = task.action_key.as_ref()?.parse().ok()?;
+            let step = self.plan.steps.get(&task.task)?;
+            Some((self.site.good_name(&step.home, &step.name), key))
+        });
+        self.site.record_good(&self.variant, &tasks.collect());
     }
 
     /// Reads the published results to reuse, and reports those that cannot be used.

@@ -8,12 +8,14 @@ use crate::disk::{self, LeadsOut};
 use crate::graph::GraphError;
 use crate::ground::Class;
 use crate::ground::commit::CommitError;
+use crate::ground::revision::RevisionError;
 use crate::oci::ReferenceError;
 use crate::package::DifferentialError;
 use crate::package::manifest::ArtifactError;
 use crate::pipeline::{self, ExpandError};
 use crate::plan::PlanError;
 use crate::registry::ConnectionError;
+use crate::source::RemoteError;
 use crate::text::with_causes;
 use crate::workspace::{WalkError, WatchError};
 use crate::yaml::{Mistakes, SourceText};
@@ -54,6 +56,25 @@ pub enum BuildError {
         /// What is wrong with the reference; `None`: it has another scheme.
         source: Option<ReferenceError>,
     },
+    /// `--against` is malformed.
+    #[error(
+        "--against: expected oci://HOST/PATH, oci://HOST/PATH/NAME:TAG, or `published`, found `{given}`{why}"
+    )]
+    AgainstForm {
+        /// As given.
+        given: String,
+        /// What is wrong with it; may be empty.
+        why: String,
+    },
+    /// `--against published`, and nothing is published.
+    #[error("--against published: no task of the pipelines publishes one of these packages")]
+    NowhereToCompare,
+    /// What was published cannot be read.
+    #[error("--against")]
+    Against(#[source] Box<RemoteError>),
+    /// What changed since a revision cannot be listed.
+    #[error(transparent)]
+    Revision(#[from] RevisionError),
     /// The differential package would make no sense.
     #[error("--differential")]
     Differential(#[from] DifferentialError),
@@ -150,6 +171,9 @@ impl BuildError {
             | Self::Graph(_)
             | Self::Differential(_)
             | Self::CacheFrom { .. }
+            | Self::AgainstForm { .. }
+            | Self::NowhereToCompare
+            | Self::Revision(_)
             | Self::Include { .. }
             | Self::NoPackage(_)
             | Self::IsPipeline(_)

@@ -98,7 +98,7 @@ pub(super) fn of_instances(
     Ok(found)
 }
 
-fn named(instance: &Instance) -> Option<&str> {
+pub(super) fn named(instance: &Instance) -> Option<&str> {
     match &instance.verb {
         Verb::Component(component) => Some(&component.definition),
         Verb::Package(package) => Some(&package.definition),

@@ -1,6 +1,7 @@
 //! User operations: options in, outcome out, no printing.
 
 mod action;
+mod affected;
 mod build;
 mod build_error;
 mod build_options;
@@ -42,6 +43,7 @@ mod watch;
 mod watch_reads;
 
 pub use action::carry_out;
+pub use affected::{Affected, AffectedTask, OWN_PLACES, Since};
 pub use build::{Built, CACHE_GIB, Prepared, ShellPlace, prepare};
 pub use build_options::{BuildOptions, ContentOptions, OutputOptions, SignOptions, Target};
 pub use cache::{cache_prune, cache_usage, cache_verify};

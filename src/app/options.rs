@@ -94,6 +94,11 @@ impl TrustedImports {
 }
 
 impl Variant {
+    /// What distinguishes it from others of the same workspace.
+    pub(super) fn name(&self) -> String {
+        format!("{}\n{}", self.architecture_or_host(), self.flavor)
+    }
+
     pub(super) fn architecture_or_host(&self) -> String {
         let architecture = self.architecture.as_deref();
         architecture.unwrap_or(host_architecture()).to_owned()

@@ -4,8 +4,12 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::build_error::{BuildError, locate_error, place};
+use super::definitions;
 use super::find::shown;
-use crate::plan::{PlanError, Unit};
+use crate::ground::folders::lexical;
+use crate::kinds::Work;
+use crate::package::Dialect;
+use crate::plan::{PlanError, Step, Unit};
 use crate::yaml::SourceText;
 
 /// The files of a plan.
@@ -15,7 +19,24 @@ struct Written {
     file: PathBuf,
     shown: String,
     ids: BTreeSet<String>,
+    /// Definitions that its packages are composed of.
+    definitions: BTreeSet<PathBuf>,
     source: Option<SourceText>,
+}
+
+/// The definitions that the packages of a unit are composed of.
+fn definitions(unit: &Unit) -> BTreeSet<PathBuf> {
+    let named = unit.instances.iter().filter_map(definitions::named);
+    let named = named.map(|name| lexical(&unit.folder.join(name)));
+    let imported = unit
+        .definitions
+        .values()
+        .flat_map(|composed| composed.imported.values());
+    let imported = imported.flat_map(|folder| {
+        let names = Dialect::ALL.into_iter().map(Dialect::definition_file);
+        names.map(|name| lexical(&folder.join(name)))
+    });
+    named.chain(imported).collect()
 }
 
 impl Places {
@@ -26,9 +47,22 @@ impl Places {
             ids: (unit.instances.iter())
                 .map(|instance| instance.id.clone())
                 .collect(),
+            definitions: definitions(unit),
             source: unit.source.clone(),
         });
         Self(written.collect())
+    }
+
+    /// The files that a step is made from: its pipeline file or definition, and the
+    /// definitions that its package is composed of.
+    pub(super) fn files_of(&self, step: &Step) -> Vec<PathBuf> {
+        let mut files = vec![step.file.clone()];
+        let of_package = !matches!(step.work, Work::Run(_) | Work::Sign(_) | Work::Publish(_));
+        let written = self.0.iter().find(|written| written.file == step.file);
+        if let Some(written) = written.filter(|_| of_package) {
+            files.extend(written.definitions.iter().cloned());
+        }
+        files
     }
 
     /// The folders of the files.

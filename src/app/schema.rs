@@ -24,6 +24,12 @@ pub fn run() -> String {
     crate::run::record::RunRecord::json_schema()
 }
 
+/// The schema of affected tasks.
+#[must_use]
+pub fn affected() -> String {
+    super::affected::Affected::json_schema()
+}
+
 /// The schema of policy files.
 #[must_use]
 pub fn policy() -> String {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use tokio::sync::{mpsc, watch};
 
+use super::affected::{self, AffectedArgs};
 use super::ci;
 use super::command_error::CommandError;
 use super::environment::{draws, runtime};
@@ -20,8 +21,8 @@ use super::progress::{Progress, block, failed_tests};
 use super::signal::{self, Signals};
 use super::{shell, watch as watching, why};
 use crate::app::{
-    BuildOptions, Built, Event, Failure, RunOptions, RunRecord, Status, Stop, TestsRecord, Verdict,
-    chrome_trace, junit,
+    BuildOptions, Built, Event, Failure, Prepared, RunOptions, RunRecord, Status, Stop,
+    TestsRecord, Verdict, chrome_trace, junit,
 };
 
 /// Time to kill running commands after a second signal.
@@ -45,6 +46,8 @@ pub(super) struct BuildArgs {
     #[arg(long, short, value_name = "DIR")]
     output: Option<PathBuf>,
     #[command(flatten)]
+    affected: AffectedArgs,
+    #[command(flatten)]
     run: RunArgs,
     /// Continue with tasks that do not depend on a failed one
     #[arg(long)]
@@ -59,10 +62,10 @@ pub(super) struct BuildArgs {
     #[arg(long)]
     keep_stage: bool,
     /// Open a shell where TASK would run, once all before it is built
-    #[arg(long, value_name = "TASK", conflicts_with_all = ["dry_run", "tasks"])]
+    #[arg(long, value_name = "TASK", conflicts_with_all = ["dry_run", "tasks", "affected"])]
     shell: Option<String>,
     /// Build again whenever a file changes that a task reads
-    #[arg(long, short, conflicts_with_all = ["dry_run", "shell"])]
+    #[arg(long, short, conflicts_with_all = ["dry_run", "shell", "affected"])]
     watch: bool,
     /// Show what would run and why, without running it
     #[arg(long, value_name = "FORMAT", num_args = 0..=1, default_missing_value = "text", require_equals = true)]
@@ -143,6 +146,7 @@ pub(super) fn build(args: BuildArgs) -> Result<(), CommandError> {
     if args.shell.is_some() && !shell::has_terminal() {
         return Err(CommandError::usage("--shell needs a terminal"));
     }
+    let since = args.affected.since()?;
     let options = BuildOptions {
         tasks: match &args.shell {
             Some(task) => vec![task.clone()],
@@ -162,9 +166,24 @@ pub(super) fn build(args: BuildArgs) -> Result<(), CommandError> {
         },
         ..args.plan.options(place, args.target.into_target()?)?
     };
+    if args.watch {
+        return watching::watch(options, &args.report, args.logs);
+    }
+    let mut prepared = prepare(&options, Questions::Allowed)?;
+    if let Some(since) = since {
+        let affected = affected::find(&prepared, &since, &runtime()?)?;
+        match args.dry_run {
+            Some(DryRun::Text) => return print(&affected::lines(&affected)),
+            Some(DryRun::Json) => return print(&affected.to_json()),
+            None => {}
+        }
+        if affected.tasks.is_empty() {
+            note("nothing is affected");
+        }
+        prepared.narrow_to(&affected);
+    }
     match args.dry_run {
         Some(format) => {
-            let prepared = prepare(&options, Questions::Allowed)?;
             let verdicts = runtime()?.block_on(prepared.assess())?;
             print(&dry_run(&verdicts, format))?;
             let mut refused = verdicts.iter().filter_map(|(task, verdict)| match verdict {
@@ -176,9 +195,8 @@ pub(super) fn build(args: BuildArgs) -> Result<(), CommandError> {
                 None => Ok(()),
             }
         }
-        None if args.watch => watching::watch(options, &args.report, args.logs),
         None => {
-            let built = run(&options, &args.report, args.logs, Questions::Allowed)?;
+            let built = run(prepared, &args.report, args.logs)?;
             built.shell.as_ref().map_or(Ok(()), shell::open)
         }
     }
@@ -191,17 +209,12 @@ pub(super) fn carry_out(
     logs: Logs,
     questions: Questions,
 ) -> Result<Vec<String>, CommandError> {
-    run(options, reports, logs, questions).map(|built| archives(&built.record))
+    let prepared = prepare(options, questions)?;
+    run(prepared, reports, logs).map(|built| archives(&built.record))
 }
 
-fn run(
-    options: &BuildOptions,
-    reports: &ReportArgs,
-    logs: Logs,
-    questions: Questions,
-) -> Result<Built, CommandError> {
+fn run(prepared: Prepared, reports: &ReportArgs, logs: Logs) -> Result<Built, CommandError> {
     let runtime = runtime()?;
-    let prepared = prepare(options, questions)?;
     let (events, received) = mpsc::unbounded_channel();
     let progress = reports.progress(logs)?;
     let signals = Signals::handle(&runtime);

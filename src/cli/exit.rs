@@ -108,7 +108,7 @@ impl From<Class> for Exit {
 impl ToExit for BuildError {
     fn exit(&self) -> Exit {
         match self {
-            Self::CacheFrom { .. } => Exit::Usage,
+            Self::CacheFrom { .. } | Self::AgainstForm { .. } => Exit::Usage,
             error => error.class().into(),
         }
     }
@@ -118,6 +118,10 @@ impl ToExit for BuildError {
             Self::NoPackage(_) => hint("name a folder with a package, or create a jackal.yaml"),
             Self::Commit(_) => {
                 hint("install git, or remove `git.tag`, `git.commitTime` and `git.dirty`")
+            }
+            Self::Revision(error) => error.help().into_iter().collect(),
+            Self::NowhereToCompare => {
+                hint("name the place, as in --against oci://registry.example.com/team")
             }
             Self::IsPipeline(_) => hint("pass it on its own to `jackal build`, or with --pipeline"),
             Self::Absent(_) => hint("check the path"),

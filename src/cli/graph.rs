@@ -2,7 +2,9 @@
 
 use clap::{Args, ValueEnum};
 
+use super::affected::{self, AffectedArgs};
 use super::command_error::CommandError;
+use super::environment::runtime;
 use super::options::{PinArgs, PlaceArgs, SbomArgs, TargetArgs, TaskArgs, VariantArgs};
 use super::output::print;
 use super::prepare::{Questions, prepare};
@@ -18,6 +20,8 @@ pub(super) struct GraphArgs {
     /// Output format
     #[arg(long, value_enum, default_value = "dot")]
     format: GraphFormat,
+    #[command(flatten)]
+    affected: AffectedArgs,
     #[command(flatten)]
     pins: PinArgs,
     #[command(flatten)]
@@ -39,6 +43,7 @@ enum GraphFormat {
 }
 
 pub(super) fn graph(args: GraphArgs) -> Result<(), CommandError> {
+    let since = args.affected.since()?;
     let options = BuildOptions {
         unnamed: true,
         tasks: args.tasks.tasks,
@@ -50,7 +55,11 @@ pub(super) fn graph(args: GraphArgs) -> Result<(), CommandError> {
         },
         ..BuildOptions::new(args.place.into_place()?, args.target.into_target()?)
     };
-    let prepared = prepare(&options, Questions::Allowed)?;
+    let mut prepared = prepare(&options, Questions::Allowed)?;
+    if let Some(since) = since {
+        let affected = affected::find(&prepared, &since, &runtime()?)?;
+        prepared.show_only(&affected);
+    }
     let graph = prepared.plan().graph()?;
     print(&match args.format {
         GraphFormat::Dot => graph.render_dot(),

@@ -2,7 +2,9 @@
 
 use clap::{Args, ValueEnum};
 
+use super::affected::{self, AffectedArgs};
 use super::command_error::CommandError;
+use super::environment::runtime;
 use super::options::{PinArgs, PlaceArgs, TargetArgs, VariantArgs};
 use super::output::print;
 use super::prepare::{Questions, prepare};
@@ -16,6 +18,8 @@ pub(super) struct ListArgs {
     /// Output format
     #[arg(long, value_enum, default_value = "text")]
     format: ListFormat,
+    #[command(flatten)]
+    affected: AffectedArgs,
     #[command(flatten)]
     pins: PinArgs,
     #[command(flatten)]
@@ -33,13 +37,18 @@ enum ListFormat {
 }
 
 pub(super) fn list(args: ListArgs) -> Result<(), CommandError> {
+    let since = args.affected.since()?;
     let options = BuildOptions {
         unnamed: true,
         pins: args.pins.pins(),
         variant: args.variant.into_variant()?,
         ..BuildOptions::new(args.place.into_place()?, args.target.into_target()?)
     };
-    let prepared = prepare(&options, Questions::Allowed)?;
+    let mut prepared = prepare(&options, Questions::Allowed)?;
+    if let Some(since) = since {
+        let affected = affected::find(&prepared, &since, &runtime()?)?;
+        prepared.show_only(&affected);
+    }
     let plan = prepared.plan();
     let steps = plan.chosen.iter().filter_map(|id| plan.steps.get(id));
     print(&match args.format {

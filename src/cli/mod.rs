@@ -4,9 +4,11 @@
 //! stdout; progress, warnings and errors go to stderr. A command is one file here
 //! and one in `app`, which does the work.
 
+mod affected;
 mod build;
 mod cache;
 mod ci;
+mod ci_matrix;
 mod command_error;
 mod config;
 mod connection;
@@ -109,6 +111,9 @@ enum Command {
     Graph(graph::GraphArgs),
     /// List the tasks that targets select
     List(list::ListArgs),
+    /// Print jobs for CI services
+    #[command(subcommand)]
+    Ci(ci_matrix::CiCommand),
     /// Update the pins in jackal.lock
     Update(update::UpdateArgs),
     /// List schedules, and write the configuration of schedulers
@@ -159,6 +164,8 @@ enum SchemaOf {
     Package,
     /// Run records, run.json
     Run,
+    /// Affected tasks, of --affected --dry-run=json
+    Affected,
     /// Policy files, for --policy
     Policy,
 }
@@ -170,6 +177,7 @@ impl SchemaOf {
             Self::Workspace => app::schema::workspace(),
             Self::Package => app::schema::package(),
             Self::Run => app::schema::run(),
+            Self::Affected => app::schema::affected(),
             Self::Policy => app::schema::policy(),
         }
     }
@@ -246,6 +254,7 @@ fn run_command(args: Program) -> Result<(), CommandError> {
         Command::Why(args) => why::why(args),
         Command::Graph(args) => graph::graph(args),
         Command::List(args) => list::list(args),
+        Command::Ci(command) => ci_matrix::run(command),
         Command::Update(args) => update::update(args),
         Command::Schedule(command) => schedule::run(command),
         Command::Cache(args) => cache::run(args),

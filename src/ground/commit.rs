@@ -19,7 +19,7 @@ use crate::workspace::{Checkout, Tag};
 #[derive(Debug, thiserror::Error)]
 pub enum CommitError {
     #[error(
-        "cannot run git, which `git: true`, `git.tag`, `git.commitTime` and `git.dirty` require"
+        "cannot run git, which `--affected=REVISION`, `git: true`, `git.tag`, `git.commitTime` and `git.dirty` require"
     )]
     Run(#[source] io::Error),
     #[error("git {command} failed in `{root}`: {message}")]
@@ -209,7 +209,7 @@ impl<'c> Git<'c> {
 }
 
 /// A key by which `v1.10` is higher than `v1.9`, and any version than another name.
-fn version(name: &str) -> (bool, Vec<(u64, String)>) {
+pub(crate) fn version(name: &str) -> (bool, Vec<(u64, String)>) {
     let bare = name.trim_start_matches('v');
     let mut parts = Vec::new();
     let mut rest = name;

@@ -6,13 +6,48 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tokio::sync::Semaphore;
 
-use crate::action::{Action, ActionResult};
+use crate::action::{Action, ActionKey, ActionResult, Output};
 use crate::cas::{Cas, Flush, Key};
 use crate::ground::form::OutputForm;
 use crate::ground::threads::blocking;
 use crate::oci::{Descriptor, Reference};
 use crate::registry::Registry;
 use crate::release::PublishedResults;
+
+/// What was published earlier, to compare with.
+pub(crate) struct Earlier {
+    packages: Vec<PublishedResults>,
+}
+
+impl Earlier {
+    /// The state that `packages` were published from.
+    pub(crate) fn new(packages: Vec<PublishedResults>) -> Self {
+        Self { packages }
+    }
+
+    /// Whether a published package was made by this action.
+    pub(crate) fn has(&self, key: &ActionKey) -> bool {
+        self.packages.iter().any(|package| package.has(key))
+    }
+
+    /// The outputs of an action, with the package that has them.
+    pub(crate) fn outputs(&self, key: &ActionKey) -> Option<(&Reference, &[Output])> {
+        let mut packages = self.packages.iter();
+        packages.find_map(|package| Some((&package.reference, package.made(key)?)))
+    }
+
+    /// Why an action that nothing was published of is affected.
+    pub(crate) fn without(&self) -> String {
+        match self.packages.as_slice() {
+            [] => "nothing is published yet".to_owned(),
+            [one] => format!("{} was not made from it as it is now", one.reference),
+            all => format!(
+                "none of {} published packages was made from it as it is now",
+                all.len()
+            ),
+        }
+    }
+}
 
 /// Results that other machines have published.
 pub struct Published {

@@ -57,7 +57,7 @@ struct Changed {
 /// Whether the Git folder is in the checkout, or is elsewhere and names the checkout, as
 /// those of work trees and submodules do. Else whoever wrote the file `.git` chose what a
 /// command is shown of this machine.
-fn belongs(checkout: &Checkout) -> bool {
+pub(super) fn belongs(checkout: &Checkout) -> bool {
     let dot = checkout.root.join(".git");
     let same = |one: &Path, other: &Path| match (fs::canonicalize(one), fs::canonicalize(other)) {
         (Ok(one), Ok(other)) => one == other,

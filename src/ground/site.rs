@@ -2,10 +2,12 @@
 //! up, makes and records results.
 
 mod cache;
+mod good;
 mod history;
 mod pins;
 
 pub(crate) use cache::Remembered;
+pub(crate) use good::Good;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -90,6 +92,8 @@ pub struct Site {
     snapshots: Mutex<HashMap<PathBuf, Arc<Snapshot>>>,
     /// A folder that was walked before the run began, until it is needed.
     walked: Mutex<Option<(PathBuf, Walked)>>,
+    /// The root of the workspace.
+    workspace: PathBuf,
     /// The cache's folder, which is never an input.
     cache: PathBuf,
     /// Notes for the user, without duplicates.
@@ -160,6 +164,7 @@ impl Site {
             distrusted: Mutex::default(),
             snapshots: Mutex::default(),
             walked: Mutex::default(),
+            workspace: workspace.to_owned(),
             cache: cache_folder(&cas),
             notes: Mutex::default(),
             tools: Mutex::default(),

@@ -34,8 +34,10 @@ use crate::cas::tree::Tree;
 use crate::ground::form::OutputForm;
 use crate::ground::inputs::Inputs;
 use crate::ground::marks::{Mark, Marks};
+use crate::ground::reads::Reads;
 use crate::ground::sandbox::Level;
 use crate::ground::site::{Made, Performed, Remembered, Site};
+use crate::ground::source::OwnFiles;
 use crate::ground::{Class, Failure, Readers};
 use crate::oci::{Descriptor, Platform};
 use crate::pipeline::{Instance, Verb};
@@ -124,9 +126,35 @@ impl Prepared {
         Ok(None)
     }
 
+    /// The keys of the action at every level of the sandbox, its own first.
+    pub(crate) fn keys(&self) -> Vec<ActionKey> {
+        let own = self.action.key();
+        let others = self.at_other_levels().map(|action| action.key());
+        [own].into_iter().chain(others).collect()
+    }
+
+    fn at_other_levels(&self) -> impl Iterator<Item = Action> {
+        let own = self.level().map(str::to_owned);
+        let levels = Level::ALL.into_iter().map(|level| level.to_string());
+        let others = levels.filter(move |level| own.as_ref().is_some_and(|own| own != level));
+        others.map(|level| {
+            let mut action = self.action.clone();
+            action.settings.replace(LEVEL, level);
+            action
+        })
+    }
+
+    /// Makes the action the one that has this key, of its [`keys`](Self::keys).
+    pub(crate) fn with_key(&mut self, key: ActionKey) {
+        if self.action.key() != key {
+            let found = self.at_other_levels().find(|action| action.key() == key);
+            self.action = found.unwrap_or_else(|| self.action.clone());
+        }
+    }
+
     /// The level of the sandbox at which its result is made.
     pub(crate) fn level(&self) -> Option<&str> {
-        let is_command = self.action.kind == "run";
+        let is_command = self.action.kind == run::ACTION;
         self.action.settings.get(LEVEL).filter(|_| is_command)
     }
 }
@@ -169,6 +197,10 @@ pub(crate) trait Kind {
     /// Everything that `jackal.lock` pins for this work and `jackal update` resolves
     /// again. It has no default, so that a new kind cannot forget it.
     fn pins(&self) -> Result<Vec<pins::Pin>, Failure>;
+
+    /// What it reads of the checkout, by name: also what does not exist, and would be read
+    /// if it did. It has no default, so that a new kind cannot forget it.
+    fn reads(&self, own: &OwnFiles) -> Reads;
 
     /// Computes the action that identifies the result: digests files, resolves
     /// references. Uses the network only for references without a pin.
@@ -340,6 +372,10 @@ impl Kind for Work {
 
     fn pins(&self) -> Result<Vec<pins::Pin>, Failure> {
         each!(self, work => work.pins())
+    }
+
+    fn reads(&self, own: &OwnFiles) -> Reads {
+        each!(self, work => work.reads(own))
     }
 
     async fn action(&self, cx: &Context<'_>) -> Result<Prepared, Failure> {

@@ -91,6 +91,9 @@ pub struct Plan {
     pub steps: BTreeMap<String, Step>,
     /// Those that a target names; the others are there because these need them.
     pub chosen: BTreeSet<String>,
+    /// Where packages are published, and under which tags, by the steps that make them:
+    /// also by steps that are not in the plan.
+    pub(crate) published_at: BTreeMap<String, Vec<(Destination, Vec<String>)>>,
     /// How many steps may use each pool at once.
     pub pools: BTreeMap<String, u32>,
     /// Limits on the cache that a pipeline file sets.
@@ -449,6 +452,7 @@ impl Plan {
             chosen: self.chosen.clone(),
             pools: self.pools.clone(),
             archives: self.archives.clone(),
+            published_at: BTreeMap::new(),
             ..*self
         }
     }
@@ -471,6 +475,31 @@ impl Plan {
             );
         }
         found
+    }
+
+    /// Keeps these steps, of those that are chosen, and what they need. An archive that a
+    /// step would have written that is left out is written by the one that makes it.
+    pub(crate) fn retain_chosen(&mut self, chosen: BTreeSet<String>) {
+        self.keep(chosen.iter().cloned().collect());
+        self.chosen = chosen;
+        let signs = |step: &Step| match &step.work {
+            Work::Sign(sign) => Some(sign.packages.clone()),
+            _ => None,
+        };
+        let signed = self.steps.values().filter_map(signs).flatten();
+        let signed: BTreeSet<String> = signed
+            .filter(|package| package.archive.is_some())
+            .map(|package| package.step)
+            .collect();
+        for (path, id) in &self.archives {
+            if let Some(Step { work, .. }) = self.steps.get_mut(id)
+                && let Work::Package(package) = work
+                && package.framed
+                && !signed.contains(id)
+            {
+                package.archive = Some(path.clone());
+            }
+        }
     }
 
     /// Keeps these steps, the steps that they need, and those that clean up after them.

@@ -139,6 +139,15 @@ impl Plan {
         selection: &Selection,
         publish: bool,
     ) -> Result<Vec<String>, PlanError> {
+        for step in self.steps.values() {
+            if let Work::Publish(publish) = &step.work {
+                for package in &publish.verb.packages {
+                    let places = self.published_at.entry(package.clone()).or_default();
+                    let tags = &publish.verb.tags;
+                    places.extend(publish.to.iter().map(|to| (to.clone(), tags.clone())));
+                }
+            }
+        }
         let (mut keep, mut left) = (BTreeSet::new(), BTreeSet::new());
         for Named {
             word,

@@ -35,12 +35,25 @@ const FORMAT: u32 = 1;
 struct Document {
     format: u32,
     results: Vec<Entry>,
+    /// Other actions that led to the package, for comparisons. Their outputs, if they are
+    /// there, are lists of files without the files.
+    #[serde(default)]
+    actions: Vec<Entry>,
 }
 
 #[derive(Serialize, Deserialize)]
 struct Entry {
     key: String,
     outputs: Vec<Made>,
+}
+
+impl Entry {
+    fn read(self) -> Option<(ActionKey, Vec<Output>)> {
+        let key = self.key.parse().ok()?;
+        let outputs = self.outputs.into_iter();
+        let outputs = outputs.map(|made| Output::new(made.name, (made.digest, made.size)));
+        Some((key, outputs.collect()))
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -51,7 +64,8 @@ struct Made {
 }
 
 /// Publishes `results` with the package `subject` in the repository of `to`;
-/// `held` are the package's blobs.
+/// `held` are the package's blobs, and `actions` all that led to it, with lists of the files
+/// that they made.
 ///
 /// # Errors
 ///
@@ -62,6 +76,7 @@ pub async fn attach_results(
     subject: &Descriptor,
     held: &BTreeSet<Digest>,
     results: &BTreeMap<ActionKey, Vec<Output>>,
+    actions: &BTreeMap<ActionKey, Vec<Output>>,
     source: &BlobSource,
 ) -> Result<(), RegistryError> {
     // A blob that the package has in parts cannot be uploaded whole.
@@ -69,30 +84,36 @@ pub async fn attach_results(
         .max_layer(to)
         .map_or(MAX_EXTRA_BYTES, |most| most.min(MAX_EXTRA_BYTES));
     let mut extra: BTreeMap<Digest, u64> = BTreeMap::new();
-    let mut entries = Vec::new();
-    for (key, outputs) in results {
+    let mut entry = |key: &ActionKey, outputs: &[Output]| {
         let missing = outputs.iter().filter(|made| !held.contains(&made.digest));
         let missing: Vec<&Output> = missing.collect();
         if missing.iter().any(|made| made.size > most) {
-            continue;
+            return None;
         }
         extra.extend(missing.iter().map(|made| (made.digest, made.size)));
-        entries.push(Entry {
-            key: key.to_string(),
-            outputs: outputs
-                .iter()
-                .map(|made| Made {
-                    name: made.name.clone(),
-                    digest: made.digest,
-                    size: made.size,
-                })
-                .collect(),
+        let outputs = outputs.iter().map(|made| Made {
+            name: made.name.clone(),
+            digest: made.digest,
+            size: made.size,
         });
+        Some(Entry {
+            key: key.to_string(),
+            outputs: outputs.collect(),
+        })
+    };
+    let mut entries = Vec::new();
+    for (key, outputs) in results {
+        entries.extend(entry(key, outputs));
     }
+    let others = actions.iter().filter(|(key, _)| !results.contains_key(key));
+    let actions =
+        others.filter_map(|(key, outputs)| entry(key, outputs).or_else(|| entry(key, &[])));
+    let actions = actions.collect();
     let json = |error: serde_json::Error| RegistryError::Setup(error.to_string());
     let document = Document {
         format: FORMAT,
         results: entries,
+        actions,
     };
     let document = serde_json::to_vec(&document).map_err(json)?;
     let config = Descriptor::of(RESULTS, &document);
@@ -129,6 +150,8 @@ pub struct PublishedResults {
     /// Its repository, which has the blobs of the results.
     pub reference: Reference,
     results: HashMap<ActionKey, Vec<Output>>,
+    /// Other actions that led to the package, with lists of the files that they made.
+    actions: HashMap<ActionKey, Vec<Output>>,
 }
 
 impl PublishedResults {
@@ -147,7 +170,7 @@ impl PublishedResults {
             what,
         };
         let package = RemotePackage::find(registry, reference, architecture).await?;
-        let mut results = HashMap::new();
+        let (mut results, mut actions) = (HashMap::new(), HashMap::new());
         let speaking = registry.referrers(reference, package.digest()).await?;
         for found in speaking {
             if found.artifact_type.as_deref() != Some(RESULTS) {
@@ -168,19 +191,34 @@ impl PublishedResults {
             if document.format != FORMAT {
                 continue;
             }
-            for entry in document.results {
-                let Ok(key) = entry.key.parse::<ActionKey>() else {
-                    continue;
-                };
-                let outputs = entry.outputs.into_iter();
-                let outputs = outputs.map(|made| Output::new(made.name, (made.digest, made.size)));
-                results.insert(key, outputs.collect());
-            }
+            results.extend(document.results.into_iter().filter_map(Entry::read));
+            actions.extend(document.actions.into_iter().filter_map(Entry::read));
         }
         Ok(Self {
             reference: reference.clone(),
             results,
+            actions,
         })
+    }
+
+    /// Whether it is not known which actions led to the package.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.results.is_empty() && self.actions.is_empty()
+    }
+
+    /// Whether the action `key` led to the package.
+    #[must_use]
+    pub fn has(&self, key: &ActionKey) -> bool {
+        self.results.contains_key(key) || self.actions.contains_key(key)
+    }
+
+    /// What the action `key` made, also if it is only a list of files; `None`: it is not
+    /// known.
+    #[must_use]
+    pub fn made(&self, key: &ActionKey) -> Option<&[Output]> {
+        let listed = self.actions.get(key).filter(|outputs| !outputs.is_empty());
+        self.get(key).or_else(|| listed.map(Vec::as_slice))
     }
 
     /// The outputs of the action `key`.

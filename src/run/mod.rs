@@ -2,6 +2,7 @@
 //!
 //! Independent of the details of any kind of work.
 
+mod affected;
 mod assess;
 mod attempt;
 mod damage;
@@ -14,6 +15,8 @@ mod trace;
 mod update;
 mod watched;
 
+pub use affected::Cause;
+pub(crate) use affected::{Baseline, differing, upstream};
 pub use assess::{Verdict, assess};
 pub(crate) use assess::{prepare, ready};
 pub use drive::{How, Ran, run};

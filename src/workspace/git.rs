@@ -64,7 +64,38 @@ pub struct Tag {
     pub commit: Option<String>,
 }
 
+/// What the name of a reference stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stands {
+    /// The hash of an object.
+    Object(String),
+    /// Another reference.
+    Reference(String),
+}
+
 impl Checkout {
+    /// Every reference that a name may stand for, such as `refs/heads/main` and
+    /// `FETCH_HEAD`. Names that Git itself would refuse are left out.
+    #[must_use]
+    pub fn references(&self) -> BTreeMap<String, Stands> {
+        let packed = read_text(&self.common.join("packed-refs"), MAX_PACKED).unwrap_or_default();
+        let lines = packed.lines().filter_map(|line| line.split_once(' '));
+        let mut found: BTreeMap<String, Stands> = lines
+            .filter(|(object, name)| is_object(object) && is_name(name))
+            .map(|(object, name)| (name.to_owned(), Stands::Object(object.to_owned())))
+            .collect();
+        loose_references(&self.common, "refs", 0, &mut found);
+        for name in ["FETCH_HEAD", "ORIG_HEAD", "MERGE_HEAD"] {
+            // The first that was fetched counts.
+            let text = read_text(&self.git.join(name), MAX_LINE).unwrap_or_default();
+            let object = text.split_whitespace().next().unwrap_or_default();
+            if is_object(object) {
+                found.insert(name.to_owned(), Stands::Object(object.to_owned()));
+            }
+        }
+        found
+    }
+
     /// Every tag, sorted by name.
     #[must_use]
     pub fn tags(&self) -> Vec<Tag> {
@@ -103,7 +134,47 @@ fn packed_tags(text: &str) -> BTreeMap<String, Tag> {
     tags
 }
 
-/// Maximum number of folders in a tag's name.
+fn is_object(text: &str) -> bool {
+    text.len() >= 40 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// Whether the name of a reference can be a line and a path below a Git folder.
+fn is_name(name: &str) -> bool {
+    let mut parts = name.split('/');
+    name.starts_with("refs/")
+        && name.bytes().all(|byte| byte > b' ' && byte != 0x7f)
+        && parts.all(|part| !part.is_empty() && !part.starts_with('.'))
+}
+
+/// Adds the references below the folder `name` that have a file each; they override
+/// packed ones.
+fn loose_references(common: &Path, name: &str, depth: usize, found: &mut BTreeMap<String, Stands>) {
+    let folder = std::fs::read_dir(common.join(name));
+    for entry in folder.into_iter().flatten().flatten() {
+        let Ok(last) = entry.file_name().into_string() else {
+            continue;
+        };
+        let name = format!("{name}/{last}");
+        if entry.file_type().is_ok_and(|found| found.is_dir()) {
+            if depth < MAX_TAG_DEPTH {
+                loose_references(common, &name, depth + 1, found);
+            }
+            continue;
+        }
+        let text = read_text(&entry.path(), MAX_LINE).unwrap_or_default();
+        let text = text.trim();
+        let stands = match text.strip_prefix("ref: ") {
+            Some(other) if is_name(other) => Stands::Reference(other.to_owned()),
+            None if is_object(text) => Stands::Object(text.to_owned()),
+            _ => continue,
+        };
+        if is_name(&name) {
+            found.insert(name, stands);
+        }
+    }
+}
+
+/// Maximum number of folders in a reference's name.
 const MAX_TAG_DEPTH: usize = 32;
 
 /// Adds the tags that have a file each; they override packed ones.

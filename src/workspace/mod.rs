@@ -10,12 +10,13 @@ mod stat_cache;
 mod walk;
 mod watch;
 
-pub use git::{Checkout, Tag, checkout, git_facts};
+pub use git::{Checkout, Stands, Tag, checkout, git_facts};
 pub use index::tracked;
 pub use list::{Identity, Links, Rules, Written, list, list_by};
 pub use snapshot::Snapshot;
 pub use stat_cache::StatCache;
 pub use walk::{
-    Climbing, Entry, Globs, Kind, Stat, WalkError, Walked, climbed, fixed_part, walk, walk_all,
+    Climbing, Entry, Globs, Kind, Stat, WalkError, Walked, climbed, fixed_part, taken_apart, walk,
+    walk_all,
 };
 pub use watch::{Changes, WatchError, Watcher};

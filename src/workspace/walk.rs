@@ -193,6 +193,12 @@ pub fn climbed(pattern: &str) -> (usize, &str) {
     (up, rest)
 }
 
+/// The same, whether the pattern excludes or not.
+#[must_use]
+pub fn taken_apart(pattern: &str) -> (usize, &str) {
+    climbed(pattern.strip_prefix('!').unwrap_or(pattern))
+}
+
 /// What comes before the first wildcard of a pattern.
 #[must_use]
 pub fn fixed_part(pattern: &str) -> &str {
@@ -258,6 +264,7 @@ impl Entry {
 }
 
 /// Patterns relative to the root; those that begin with `!` exclude.
+#[derive(Debug)]
 pub struct Globs {
     include: GlobSet,
     exclude: GlobSet,

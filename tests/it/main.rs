@@ -3,6 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "tests write files of their own")]
 
 mod actions;
+mod affected;
 mod alone;
 mod architecture;
 mod bad_input;

@@ -10,7 +10,7 @@ use crate::confinement::{level, without_namespaces};
 use crate::sandbox::{HEAD, Said, Sandbox};
 
 /// Runs Git in `folder`, and returns what it prints.
-fn git(folder: &Path, arguments: &[&str]) -> String {
+pub fn git(folder: &Path, arguments: &[&str]) -> String {
     let ended = Command::new("git")
         .args(["-c", "user.name=a", "-c", "user.email=a@example.com"])
         .args([

@@ -17,7 +17,14 @@ fn schema(kind: &str) -> Json {
 #[test]
 fn the_schemas_are_the_ones_that_the_program_prints() {
     let sandbox = Sandbox::new();
-    for kind in ["package", "pipeline", "workspace", "run", "policy"] {
+    for kind in [
+        "package",
+        "pipeline",
+        "workspace",
+        "run",
+        "policy",
+        "affected",
+    ] {
         let printed = sandbox.run(&["schema", kind]);
         let path = format!("{FOLDER}/schemas/{kind}.schema.json");
         assert!(

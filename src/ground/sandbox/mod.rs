@@ -30,10 +30,12 @@ pub enum Level {
 }
 
 impl Level {
+    /// The strongest first.
+    pub(crate) const ALL: [Self; 3] = [Self::Namespaces, Self::Landlock, Self::Free];
+
     /// Those that enforce more, the strongest first.
     pub(crate) fn above(self) -> impl Iterator<Item = Self> {
-        let all = [Self::Namespaces, Self::Landlock, Self::Free];
-        all.into_iter().filter(move |level| *level < self)
+        Self::ALL.into_iter().filter(move |level| *level < self)
     }
 }
 

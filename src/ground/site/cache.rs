@@ -12,7 +12,7 @@ use crate::ground::published::Published;
 use crate::ground::threads::blocking;
 use crate::ground::{Failure, log};
 use crate::junit::{self, Budget, Report};
-use crate::oci::Digest;
+use crate::oci::{Descriptor, Digest, Reference};
 
 /// How long work may take whose result need not survive a power failure of the next
 /// seconds.
@@ -68,6 +68,51 @@ impl Site {
             trees,
             report,
         }))
+    }
+
+    /// The outputs of the result under `key`, if later steps can read them: files that
+    /// trees name need not be stored.
+    pub(crate) fn stored_outputs(
+        &self,
+        key: &ActionKey,
+        form: OutputForm,
+    ) -> Result<Option<Vec<Output>>, Failure> {
+        let bytes = self.cas.result(&Key(*key.as_bytes()))?;
+        let result = bytes.and_then(|bytes| ActionResult::decode(&bytes).ok());
+        let Some(outputs) = result.map(|result| result.outputs) else {
+            return Ok(None);
+        };
+        let is_read = form != OutputForm::Blobs;
+        for output in outputs.iter().filter(|_| is_read) {
+            if !self.cas.contains(&output.digest, output.size)? {
+                return Ok(None);
+            }
+        }
+        Ok(Some(outputs))
+    }
+
+    /// Fetches outputs that were published with the package `from`; returns whether all
+    /// are here.
+    pub(crate) async fn fetch_outputs(&self, from: &Reference, outputs: &[Output]) -> bool {
+        for output in outputs {
+            if self
+                .cas
+                .contains(&output.digest, output.size)
+                .unwrap_or(false)
+            {
+                continue;
+            }
+            if self.options.offline {
+                return false;
+            }
+            let blob = Descriptor::blob(output.digest, output.size);
+            let layers = std::slice::from_ref(&blob);
+            let stored = self.registry.store_blob(from, layers, &blob, &self.cas);
+            if stored.await.is_err() {
+                return false;
+            }
+        }
+        true
     }
 
     /// A stored report; `None`: it is no longer stored, or damaged.

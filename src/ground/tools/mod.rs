@@ -25,6 +25,7 @@ pub(crate) use declared::{Declared, Identity, located};
 pub(crate) use memory::Memory;
 pub(crate) use packages::Package;
 pub(crate) use search::Search;
+pub(crate) use toolchains::selectors_of as selectors;
 
 /// Tools of common builds, for a survey of what is installed.
 pub(crate) const WELL_KNOWN: [&str; 30] = [

@@ -14,9 +14,10 @@ use crate::ground::folders::Folders;
 use crate::ground::inputs::Inputs;
 use crate::ground::launch;
 use crate::ground::process::{Ending, Piece, Process};
+use crate::ground::reads::Reads;
 use crate::ground::sandbox::{Level, Root};
 use crate::ground::site::{Made, Site};
-use crate::ground::source::{inside, outside};
+use crate::ground::source::{OwnFiles, inside, outside};
 use crate::ground::{Class, Failure, Readers, log};
 use crate::kinds::pins::Pin;
 use crate::kinds::{Context, Kind, Prepared};
@@ -64,6 +65,13 @@ impl Kind for ActionsWork {
     /// commands may read.
     fn readers(&self, _: Readers) -> Readers {
         Readers::default()
+    }
+
+    /// Commands may read all that is beside the definition.
+    fn reads(&self, _: &OwnFiles) -> Reads {
+        let mut reads = Reads::nothing();
+        reads.add_place(&self.folders.own);
+        reads
     }
 
     fn pins(&self) -> Result<Vec<Pin>, Failure> {

@@ -17,6 +17,7 @@ use crate::action::{Action, Fields as _, Output, fields};
 use crate::cas::Cas;
 use crate::ground::folders::{Folders, Found};
 use crate::ground::inputs::Inputs;
+use crate::ground::reads::Reads;
 use crate::ground::site::{Made, Site};
 use crate::ground::source::{
     LeftOut, LocalSourceError, OwnFiles, bound, inside, listed_in, located, outside,
@@ -139,6 +140,19 @@ pub(crate) fn try_local(
 impl Kind for ChartWork {
     fn verb(&self) -> &'static str {
         "chart"
+    }
+
+    fn reads(&self, own: &OwnFiles) -> Reads {
+        let mut reads = Reads::nothing();
+        if matches!(self.origin(), Ok(Origin::Folder)) {
+            reads.add_source(&self.folders, &self.chart.local_path);
+            // Those that it depends on; a chart that is gone depends on nothing.
+            let parts = local_parts(&self.folders, &self.chart.local_path, own);
+            for part in parts.map_or_else(|_| Vec::new(), |(_, parts)| parts) {
+                reads.add_place(&part.folder);
+            }
+        }
+        reads
     }
 
     fn pins(&self) -> Result<Vec<Pin>, Failure> {

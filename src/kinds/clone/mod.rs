@@ -12,7 +12,9 @@ use crate::action::{Action, Output};
 use crate::ground::folders::Folders;
 use crate::ground::inputs::Inputs;
 use crate::ground::lockfile::Lockfile;
+use crate::ground::reads::Reads;
 use crate::ground::site::{Made, Site};
+use crate::ground::source::OwnFiles;
 use crate::ground::threads::blocking;
 use crate::ground::{Class, Failure, tools};
 use crate::kinds::material::Material;
@@ -169,6 +171,10 @@ pub(crate) fn pointer_warnings(site: &Site, url: &RepoUrl, outputs: &[Output]) -
 impl Kind for CloneWork {
     fn verb(&self) -> &'static str {
         "repo"
+    }
+
+    fn reads(&self, _: &OwnFiles) -> Reads {
+        Reads::nothing()
     }
 
     fn pins(&self) -> Result<Vec<Pin>, Failure> {

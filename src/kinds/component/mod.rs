@@ -15,7 +15,9 @@ use crate::action::{Action, Fields as _, Output};
 use crate::ground::Failure;
 use crate::ground::folders::Folders;
 use crate::ground::inputs::Inputs;
+use crate::ground::reads::Reads;
 use crate::ground::site::{Made, Site};
+use crate::ground::source::OwnFiles;
 use crate::ground::threads::blocking;
 use crate::kinds::material::Material;
 use crate::kinds::pins::{Pin, answer};
@@ -70,6 +72,14 @@ impl ComponentWork {
 impl Kind for ComponentWork {
     fn verb(&self) -> &'static str {
         "component"
+    }
+
+    fn reads(&self, _: &OwnFiles) -> Reads {
+        let mut reads = Reads::nothing();
+        for source in sources(&self.component).filter(|source| !is_remote(source)) {
+            reads.add_source(&self.folders, source);
+        }
+        reads
     }
 
     fn pins(&self) -> Result<Vec<Pin>, Failure> {

@@ -21,7 +21,9 @@ use crate::ground::Failure;
 use crate::ground::folders::{Folders, MadePath};
 use crate::ground::inputs::Inputs;
 use crate::ground::lockfile::{ImagePin, LOCK_FILE, Lockfile};
+use crate::ground::reads::Reads;
 use crate::ground::site::{Made, Site};
+use crate::ground::source::OwnFiles;
 use crate::ground::threads::blocking;
 use crate::kinds::material::Material;
 use crate::kinds::pins::{Pin, Question, answer};
@@ -229,6 +231,10 @@ impl Kind for PullWork {
         "image"
     }
 
+    fn reads(&self, _: &OwnFiles) -> Reads {
+        Reads::nothing()
+    }
+
     fn pins(&self) -> Result<Vec<Pin>, Failure> {
         Ok(match self.reference.digest() {
             Some(_) => Vec::new(),
@@ -305,6 +311,12 @@ fields! {
 impl Kind for ImportWork {
     fn verb(&self) -> &'static str {
         "image"
+    }
+
+    fn reads(&self, _: &OwnFiles) -> Reads {
+        let mut reads = Reads::nothing();
+        reads.add_place(&self.folder.join(&self.path));
+        reads
     }
 
     fn pins(&self) -> Result<Vec<Pin>, Failure> {
@@ -420,6 +432,14 @@ const BASE: &str = "base";
 impl Kind for BuildWork {
     fn verb(&self) -> &'static str {
         "image"
+    }
+
+    fn reads(&self, _: &OwnFiles) -> Reads {
+        let mut reads = Reads::nothing();
+        for layer in self.layers.iter().filter(|layer| layer.of.is_none()) {
+            reads.add_place(&self.folder.join(trimmed(&layer.source)));
+        }
+        reads
     }
 
     fn pins(&self) -> Result<Vec<Pin>, Failure> {

@@ -9,7 +9,9 @@ use assemble::{FetchedImage, assemble};
 use crate::action::{Action, Fields as _, Output, fields};
 use crate::ground::Failure;
 use crate::ground::inputs::Inputs;
+use crate::ground::reads::Reads;
 use crate::ground::site::Made;
+use crate::ground::source::OwnFiles;
 use crate::ground::threads::blocking;
 use crate::kinds::pins::Pin;
 use crate::kinds::{Bench, Context, Kind, Prepared, image_of};
@@ -44,6 +46,10 @@ pub struct ImagesWork {
 impl Kind for ImagesWork {
     fn verb(&self) -> &'static str {
         "images"
+    }
+
+    fn reads(&self, _: &OwnFiles) -> Reads {
+        Reads::nothing()
     }
 
     fn pins(&self) -> Result<Vec<Pin>, Failure> {

@@ -15,8 +15,9 @@ use crate::ground::confine::{self, Confinement};
 use crate::ground::folders::{Folders, relative_to};
 use crate::ground::inputs::Inputs;
 use crate::ground::process::{Ending, Process, Stream};
+use crate::ground::reads::Reads;
 use crate::ground::site::{Made, Site};
-use crate::ground::source::{bound, located};
+use crate::ground::source::{OwnFiles, bound, located};
 use crate::ground::threads::blocking;
 use crate::ground::tools::Tool;
 use crate::ground::{Again, Class, Failure, tools};
@@ -158,6 +159,25 @@ impl KustomizationWork {
 impl Kind for KustomizationWork {
     fn verb(&self) -> &'static str {
         "kustomization"
+    }
+
+    fn reads(&self, own: &OwnFiles) -> Reads {
+        let mut reads = Reads::nothing();
+        let found = self.folders.find(&self.source);
+        let full = found.root.join(found.below);
+        if !full.exists() && is_address(&self.source) {
+            return reads;
+        }
+        reads.add_place(&full);
+        let bound = bound(found.root, &own.cache).ok();
+        let located = bound.and_then(|bound| located(found.root, &bound, found.below).ok());
+        if let Some(closure) = located.and_then(|full| Closure::of(&full).ok()) {
+            if closure.unsure {
+                return Reads::anything("the files that it reads could not all be determined");
+            }
+            closure.files.iter().for_each(|file| reads.add_place(file));
+        }
+        reads
     }
 
     fn pins(&self) -> Result<Vec<Pin>, Failure> {

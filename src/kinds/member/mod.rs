@@ -9,7 +9,9 @@ use extract::extract_member;
 use crate::action::{Action, Fields as _, Output, fields};
 use crate::ground::folders::Folders;
 use crate::ground::inputs::Inputs;
+use crate::ground::reads::Reads;
 use crate::ground::site::Made;
+use crate::ground::source::OwnFiles;
 use crate::ground::threads::blocking;
 use crate::ground::{Class, Failure};
 use crate::kinds::component::files::{self, FileQuestion, is_remote};
@@ -55,6 +57,14 @@ impl MemberWork {
 impl Kind for MemberWork {
     fn verb(&self) -> &'static str {
         "fetch"
+    }
+
+    fn reads(&self, _: &OwnFiles) -> Reads {
+        let mut reads = Reads::nothing();
+        if self.question().is_none() {
+            reads.add_source(&self.folders, &self.file.source);
+        }
+        reads
     }
 
     fn pins(&self) -> Result<Vec<Pin>, Failure> {

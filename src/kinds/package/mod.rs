@@ -20,7 +20,9 @@ use crate::cas::Cas;
 use crate::cas::tree::Tree;
 use crate::disk;
 use crate::ground::inputs::Inputs;
+use crate::ground::reads::Reads;
 use crate::ground::site::{Made, Site};
+use crate::ground::source::OwnFiles;
 use crate::ground::threads::{blocking, computing};
 use crate::ground::{Class, Failure, Readers};
 use crate::kinds::material::Material;
@@ -120,6 +122,10 @@ impl PackageWork {
 impl Kind for PackageWork {
     fn verb(&self) -> &'static str {
         "package"
+    }
+
+    fn reads(&self, _: &OwnFiles) -> Reads {
+        Reads::nothing()
     }
 
     fn pins(&self) -> Result<Vec<Pin>, Failure> {

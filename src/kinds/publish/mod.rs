@@ -10,7 +10,9 @@ use crate::cas::{Cas, is_damage};
 use crate::content::Fetch;
 use crate::ground::inputs::Inputs;
 use crate::ground::published::Published;
+use crate::ground::reads::Reads;
 use crate::ground::site::{Made, Site};
+use crate::ground::source::OwnFiles;
 use crate::ground::threads::blocking;
 use crate::ground::{Class, Failure, Readers};
 use crate::kinds::pins::Pin;
@@ -140,6 +142,10 @@ impl Kind for PublishWork {
         "publish"
     }
 
+    fn reads(&self, _: &OwnFiles) -> Reads {
+        Reads::nothing()
+    }
+
     fn pins(&self) -> Result<Vec<Pin>, Failure> {
         Ok(Vec::new())
     }
@@ -199,7 +205,15 @@ impl Kind for PublishWork {
             .filter(|(step, _)| !self.verb.packages.contains(step))
             .filter_map(|(_, done)| Some((done.key?, done.outputs.clone())))
             .collect();
-        let text = attach_results(site, &items, &released, &results).await;
+        let actions = cx.results.values().filter_map(|done| {
+            let action = done.action.as_ref()?;
+            // What a command made is a list of files, which later keys contain.
+            let lists = action.kind == super::run::ACTION;
+            let outputs = lists.then(|| done.outputs.clone()).unwrap_or_default();
+            Some((action.key(), outputs))
+        });
+        let actions = actions.collect();
+        let text = attach_results(site, &items, &released, &results, &actions).await;
         let receipt: Vec<serde_json::Value> = released
             .iter()
             .map(|made| {
@@ -248,6 +262,7 @@ async fn attach_results(
     items: &[Item],
     released: &[Released],
     results: &BTreeMap<ActionKey, Vec<Output>>,
+    actions: &BTreeMap<ActionKey, Vec<Output>>,
 ) -> String {
     let source: BlobSource = Arc::<Cas>::clone(&site.cas);
     let (mut seen, mut text) = (BTreeSet::new(), String::new());
@@ -260,8 +275,16 @@ async fn attach_results(
             continue;
         }
         let held = item.artifact.blobs.iter().map(|blob| blob.digest).collect();
-        let attached =
-            release::attach_results(&site.registry, to, manifest, &held, results, &source).await;
+        let attached = release::attach_results(
+            &site.registry,
+            to,
+            manifest,
+            &held,
+            results,
+            actions,
+            &source,
+        )
+        .await;
         if let Err(error) = attached {
             text.push_str(&format!(
                 "build results were not stored with {to}: {}\n",

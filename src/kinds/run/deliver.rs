@@ -125,6 +125,11 @@ impl Generated {
         within(path, |folder| self.paths.contains(folder))
     }
 
+    /// Whether a task makes what is at the full path `at`, or a folder that it is in.
+    pub(crate) fn makes(&self, at: &Path) -> bool {
+        at.ancestors().any(|at| self.places.contains(at))
+    }
+
     /// Whether a task makes something in the folder `path`.
     pub(super) fn is_above(&self, path: &str) -> bool {
         if path.starts_with("..") {

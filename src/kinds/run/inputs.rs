@@ -14,7 +14,7 @@ use crate::ground::site::Site;
 use crate::ground::source::{LocalSourceError, bound};
 use crate::ground::{Class, Failure};
 use crate::kinds::{Results, of};
-use crate::workspace::{self, Climbing, Entry, Globs, Kind, Snapshot};
+use crate::workspace::{self, Climbing, Entry, Globs, Kind, Snapshot, taken_apart};
 
 /// The inputs of `work`. If a file of the workspace and an output have the same path,
 /// the output is used.
@@ -122,11 +122,6 @@ struct Level {
     snapshot: Arc<Snapshot>,
     /// What the patterns that climb here exclude.
     excluded: Globs,
-}
-
-/// How many folders a pattern climbs, and the rest of it, whether it excludes or not.
-pub(super) fn taken_apart(glob: &str) -> (usize, &str) {
-    workspace::climbed(glob.strip_prefix('!').unwrap_or(glob))
 }
 
 /// The levels that patterns climb to, each by how many folders.

@@ -38,8 +38,10 @@ use crate::ground::form::OutputForm;
 use crate::ground::inputs::Inputs;
 use crate::ground::launch;
 use crate::ground::marks::{Mark, Marks};
+use crate::ground::reads::Reads;
 use crate::ground::sandbox::Level;
 use crate::ground::site::{Made, Site};
+use crate::ground::source::OwnFiles;
 use crate::ground::threads::blocking;
 use crate::ground::tools::Declared;
 use crate::ground::{Class, Failure, Readers, Reported};
@@ -48,7 +50,7 @@ use crate::kinds::{Around, Context, Kind, Prepared};
 use crate::oci::Platform;
 use crate::pipeline::verb::Run;
 use crate::pipeline::{self, DownloadCache, Instance, RenderedOutput, Sandbox, Settings};
-use crate::workspace::Climbing;
+use crate::workspace::{self, Climbing};
 use crate::yaml::SourceText;
 
 fields! {
@@ -60,6 +62,9 @@ fields! {
         machine: String = "machine",
     }
 }
+
+/// The name of actions that run commands.
+pub(crate) const ACTION: &str = "run";
 
 /// Version of how commands are run; incremented when results could differ.
 const RUN_FORMAT: u32 = 7;
@@ -287,6 +292,23 @@ impl Kind for RunWork {
         "run"
     }
 
+    fn reads(&self, _: &OwnFiles) -> Reads {
+        let mut reads = Reads::nothing();
+        let named = self.by_path.iter().flat_map(|named| &named.globs);
+        let named: BTreeSet<&String> = named.filter(|glob| !glob.starts_with('!')).collect();
+        let own = self.globs.iter().filter(|glob| !named.contains(glob));
+        // A pattern that cannot be read is an error of the build itself.
+        let own: Vec<String> = own.cloned().collect();
+        if reads.add_patterns(&self.folder, &own).is_err() {
+            return Reads::anything("a pattern of its `inputs` is invalid");
+        }
+        programs::read(self, &mut reads);
+        if self.git {
+            reads.add_commit();
+        }
+        reads
+    }
+
     fn pins(&self) -> Result<Vec<Pin>, Failure> {
         Ok(Vec::new())
     }
@@ -294,7 +316,7 @@ impl Kind for RunWork {
     async fn action(&self, cx: &Context<'_>) -> Result<Prepared, Failure> {
         let (site, work, results) = (Arc::clone(cx.site), self.clone(), cx.results.clone());
         blocking(move || {
-            let mut action = Action::new("run", RUN_FORMAT);
+            let mut action = Action::new(ACTION, RUN_FORMAT);
             action.platform = Some(work.platform.clone());
             action.argv = work.verb.argv.clone();
             action.env = work.env.clone();
@@ -461,7 +483,9 @@ fn written(output: &RenderedOutput) -> String {
 fn place(work: &RunWork) -> String {
     let globs = work.globs.iter();
     let named = (work.input_tasks.iter()).filter_map(|task| task.outputs.as_ref());
-    let up = globs.chain(named).map(|path| inputs::taken_apart(path).0);
+    let up = globs
+        .chain(named)
+        .map(|path| workspace::taken_apart(path).0);
     let up = up.chain(git::above(work)).max().unwrap_or(0);
     let top = work.folder.ancestors().nth(up);
     let below = top.and_then(|top| work.folder.strip_prefix(top).ok());

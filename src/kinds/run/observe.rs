@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::command::mask;
 use super::programs::Programs;
-use super::{RUN_FORMAT, RunWork, inputs, services, task, written};
+use super::{RUN_FORMAT, RunWork, services, task, written};
 use crate::action::Action;
 use crate::disk;
 use crate::ground::confine::is_of_system;
@@ -212,7 +212,7 @@ impl Checkout<'_> {
         }
         let mut compiled = Vec::new();
         for glob in self.work.globs.iter().filter(|glob| !glob.starts_with('!')) {
-            let (up, rest) = inputs::taken_apart(glob);
+            let (up, rest) = workspace::taken_apart(glob);
             compiled.push((glob, (up, Globs::new(&[rest])?)));
         }
         let unused = compiled.iter().filter(|(glob, one)| {

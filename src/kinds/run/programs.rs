@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::RunWork;
 use crate::action::Action;
+use crate::ground::reads::Reads;
 use crate::ground::site::Site;
 use crate::ground::tools::{self, Declared, Search, Tool};
 use crate::ground::{Class, Failure};
@@ -40,6 +41,22 @@ pub(super) fn enter(site: &Site, work: &RunWork, action: &mut Action) -> Result<
         action.tools.insert(name, package.identity);
     }
     Ok(())
+}
+
+/// Adds what of the checkout selects programs, or is one of a declared toolchain.
+pub(super) fn read(work: &RunWork, reads: &mut Reads) {
+    if !work.tools.is_empty() {
+        let names = tools::selectors(&work.tools);
+        reads.add_selectors(&folder(work), names);
+    }
+    for toolchain in work.toolchains.values() {
+        let files = match &toolchain.identity {
+            tools::Identity::Files(files) => files.as_slice(),
+            _ => &[],
+        };
+        let all = files.iter().chain(&toolchain.mounts).chain(&toolchain.path);
+        all.for_each(|path| reads.add_file(path));
+    }
 }
 
 /// Looks up all programs again: if one was replaced while a command ran, another program

@@ -8,7 +8,9 @@ use std::sync::Arc;
 use crate::action::{Action, Fields, fields};
 use crate::ground::form::OutputForm;
 use crate::ground::inputs::Inputs;
+use crate::ground::reads::Reads;
 use crate::ground::site::Made;
+use crate::ground::source::OwnFiles;
 use crate::ground::threads::{blocking, computing};
 use crate::ground::{Class, Failure};
 use crate::kinds::pins::Pin;
@@ -65,6 +67,10 @@ impl Kind for ImageSbomWork {
         "sbom"
     }
 
+    fn reads(&self, _: &OwnFiles) -> Reads {
+        Reads::nothing()
+    }
+
     fn pins(&self) -> Result<Vec<Pin>, Failure> {
         Ok(Vec::new())
     }
@@ -86,6 +92,10 @@ impl Kind for ImageSbomWork {
 impl Kind for ComponentSbomWork {
     fn verb(&self) -> &'static str {
         "sbom"
+    }
+
+    fn reads(&self, _: &OwnFiles) -> Reads {
+        Reads::nothing()
     }
 
     fn pins(&self) -> Result<Vec<Pin>, Failure> {

@@ -19,7 +19,9 @@ use crate::archive::TarReader;
 use crate::cas::Cas;
 use crate::cas::tree::Tree;
 use crate::ground::inputs::Inputs;
+use crate::ground::reads::Reads;
 use crate::ground::site::{Made, Site};
+use crate::ground::source::OwnFiles;
 use crate::ground::threads::blocking;
 use crate::ground::{Class, Failure, Readers};
 use crate::kinds::package::{self, Archive, export};
@@ -106,6 +108,10 @@ pub(crate) async fn signer(work: &SignerFrom) -> Result<Arc<Signer>, Failure> {
 impl Kind for SignWork {
     fn verb(&self) -> &'static str {
         "sign"
+    }
+
+    fn reads(&self, _: &OwnFiles) -> Reads {
+        Reads::nothing()
     }
 
     fn pins(&self) -> Result<Vec<Pin>, Failure> {

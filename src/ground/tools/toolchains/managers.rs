@@ -48,6 +48,12 @@ enum Shims {
     Same(&'static str, &'static str, &'static str),
 }
 
+/// The names of all files that select versions.
+pub(super) fn selectors() -> impl Iterator<Item = &'static str> {
+    let files = TABLE.iter().flat_map(|manager| manager.files);
+    files.map(|(name, _)| *name)
+}
+
 const PYTHON: &[(&str, Read)] = &[(".python-version", selectors::plain)];
 const NODE: &[(&str, Read)] = &[
     (".nvmrc", selectors::plain),

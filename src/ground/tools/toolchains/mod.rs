@@ -12,6 +12,23 @@ use crate::ground::Failure;
 
 pub(super) use version::{Wanted, is_met, number};
 
+/// Files that may select versions of these tools, in the folder of a command or above it.
+pub(crate) fn selectors_of(tools: &[String]) -> Vec<&'static str> {
+    let has = |names: &[&str]| {
+        let mut tools = tools.iter();
+        tools.any(|tool| names.contains(&tool.split('@').next().unwrap_or(tool)))
+    };
+    let mut names: Vec<&str> = managers::selectors().collect();
+    // These two are much more than a selection.
+    names.retain(|name| *name != "package.json" || has(&["node", "npm", "npx", "yarn", "pnpm"]));
+    if has(&["go", "gofmt"]) {
+        names.extend(["go.mod", "go.work"]);
+    }
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
 /// What a program is looked up with.
 pub(super) struct Query<'a> {
     /// The name of the program.
