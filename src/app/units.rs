@@ -198,19 +198,28 @@ impl<'o> Loader<'o> {
         })
     }
 
-    /// Refuses a parameter that no pipeline has.
-    fn all_params_known(&self) -> Result<(), BuildError> {
-        let checked = || {
-            let all = self.pipelines.iter();
-            all.filter_map(|read| read.outcome.as_ref().ok())
-        };
+    /// Refuses a parameter that no pipeline has. If a pipeline cannot be read, the
+    /// parameter may be one of it: then the mistake there is the error.
+    fn all_params_known(&mut self) -> Result<(), BuildError> {
         let Some(params) = self.options.target.params() else {
             return Ok(());
         };
         for name in params.keys() {
-            if checked().any(|one| one.pipeline.params.contains_key(name)) {
+            let own = |read: &Read| match &read.outcome {
+                Ok(one) => one.pipeline.params.contains_key(name),
+                Err(_) => false,
+            };
+            if self.pipelines.iter().any(own) {
                 continue;
             }
+            let mut outcomes = self.pipelines.iter_mut().map(|read| &mut read.outcome);
+            if let Some(mistake) = outcomes.find_map(|one| one.as_mut().err()?.take()) {
+                return Err(mistake);
+            }
+            let checked = || {
+                let all = self.pipelines.iter();
+                all.filter_map(|read| read.outcome.as_ref().ok())
+            };
             let Some(one) = checked().next() else {
                 // A variable may be meant for other builds of the same job.
                 let variable = format!("JACKAL_PARAM_{name}");

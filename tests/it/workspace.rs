@@ -313,6 +313,17 @@ fn a_file_below_the_root_names_the_package_of_the_root() {
         "{}",
         said.stderr
     );
+    sandbox.write(
+        "broken/jackal.pipeline.yaml",
+        "kind: JackalPipeline\nversion: 1\ntask: {}\n",
+    );
+    let said = sandbox.run(&["build", "--param", "none=1"]);
+    assert!(
+        said.stderr
+            .contains("broken/jackal.pipeline.yaml:3:1: unknown key `task`"),
+        "{}",
+        said.stderr
+    );
 }
 
 #[test]
