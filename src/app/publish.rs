@@ -104,6 +104,8 @@ pub struct Publication {
     registry: Arc<Registry>,
     ready: Vec<Ready>,
     notes: Vec<String>,
+    /// Whether only this user can write to the cache.
+    own_cache: bool,
 }
 
 /// Opens packages and judges them, and makes skeletons from folders with a definition;
@@ -153,6 +155,7 @@ pub fn publication(options: PublishOptions, ask: Ask<'_>) -> Result<Publication,
         ready.push(opened);
     }
     Ok(Publication {
+        own_cache: !cas.is_read_only(),
         options,
         registry,
         ready,
@@ -345,6 +348,7 @@ impl Publication {
                     artifact,
                     bundles: ready.bundles.clone(),
                     vouching: vouching.clone(),
+                    results: None,
                 });
             }
         }
@@ -370,6 +374,7 @@ impl Publication {
             move_tag: options.move_tag,
             concurrency: options.concurrency,
             pushed: Some(options.place.cache.path.join(release::PUSHED)),
+            proofs: (self.own_cache).then(|| options.place.cache.path.join(release::PROOFS)),
         };
         let id = begun.id();
         let journal = || Journal::begin(&options.state, begun);

@@ -269,6 +269,70 @@ async fn a_retried_write_to_an_index_reads_it_again_first() {
 }
 
 #[tokio::test]
+async fn the_list_of_referrers_is_written_once_for_all_and_again_if_it_is_overwritten() {
+    let subject = Descriptor::of(media_type::MANIFEST, b"subject");
+    let manifest = |name: &str| {
+        let manifest = crate::oci::Manifest {
+            schema_version: 2,
+            media_type: None,
+            artifact_type: Some(name.to_owned()),
+            config: Descriptor::of(media_type::EMPTY, b"{}"),
+            layers: Vec::new(),
+            subject: Some(subject.clone()),
+            annotations: Default::default(),
+        };
+        bytes::Bytes::from(serde_json::to_vec(&manifest).unwrap())
+    };
+    let ours = [manifest("a/one"), manifest("a/two")];
+    let absent = answer("404 No", "", 0, "");
+    let index = |text: &str| {
+        let kind = "Content-Type: application/vnd.oci.image.index.v1+json\r\n";
+        answer("200 OK", kind, text.len(), text)
+    };
+    let theirs = Descriptor::of(media_type::MANIFEST, b"theirs");
+    let theirs = serde_json::to_string(&theirs).unwrap();
+    let of_theirs = format!(r#"{{"schemaVersion":2,"manifests":[{theirs}]}}"#);
+    let stored = || answer("201 Created", "", 0, "");
+    // Another client read before our write, and wrote after it.
+    let answers = vec![
+        stored(),
+        stored(),
+        absent,
+        stored(),
+        index(&of_theirs),
+        stored(),
+    ];
+    let (host, seen) = serve(answers).await;
+    let repository: Reference = format!("{host}/a").parse().unwrap();
+    let client = client();
+    let mut attached = client
+        .attach(&repository, subject.digest, &ours)
+        .await
+        .unwrap();
+    {
+        let seen = seen.lock().unwrap();
+        let requests: Vec<&str> = seen.iter().map(|r| r.split(' ').next().unwrap()).collect();
+        assert_eq!(requests, ["PUT", "PUT", "GET", "PUT"]);
+    }
+    // The answers end after the second write, so waiting again fails.
+    let settled = client.settle_referrers(&mut attached).await;
+    let seen = seen.lock().unwrap();
+    let last = seen
+        .iter()
+        .rfind(|request| request.starts_with("PUT"))
+        .unwrap();
+    assert!(last.contains(&theirs), "{last}");
+    for own in &ours {
+        assert!(last.contains(&Digest::of(own).to_string()), "{last}");
+    }
+    assert!(settled.is_err());
+    drop(seen);
+    // Nothing can be attached to another subject than the one that is listed.
+    let other = Digest::of(b"other");
+    assert!(client.attach(&repository, other, &ours).await.is_err());
+}
+
+#[tokio::test]
 async fn no_request_is_sent_before_the_delay_that_a_host_asks_for() {
     for status in ["429 Too Many Requests", "503 Service Unavailable"] {
         let manifest = answer("200 OK", "Content-Type: a/b\r\n", 2, "{}");

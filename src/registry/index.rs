@@ -6,6 +6,9 @@
 //! longer than a writer needs, read again, and repeat if necessary. There is
 //! only one request between reading and writing: a write is retried only after
 //! reading again, since others may have written in the meantime.
+//!
+//! Writing and waiting are two steps, so that the updates of a release wait together:
+//! see adr/0068, "One wait for all indexes".
 
 use std::time::{Duration, Instant};
 
@@ -103,23 +106,41 @@ impl Registry {
         &self,
         tag: &Reference,
         replace: bool,
-        mut merge: impl FnMut(Option<&Index>) -> Result<Merge, E> + Send,
+        merge: impl FnMut(Option<&Index>) -> Result<Merge, E> + Send,
     ) -> Result<(), E> {
-        let mut slowest = Duration::ZERO;
-        let mut attempt = 0;
-        let (mut last, mut reverts) = (None, 0);
-        for _ in 0..MAX_ROUNDS {
+        let mut update = IndexUpdate::new(tag.clone(), replace, merge);
+        self.write_index(&mut update).await?;
+        self.settle_index(&mut update).await
+    }
+
+    /// Reads the index of `update`, and writes it if it is not as it should be. The
+    /// written index may still be overwritten: see [`settle_index`](Self::settle_index).
+    ///
+    /// # Errors
+    ///
+    /// As [`merge_index`](Self::merge_index).
+    pub async fn write_index<E, M>(&self, update: &mut IndexUpdate<M>) -> Result<(), E>
+    where
+        E: From<RegistryError>,
+        M: FnMut(Option<&Index>) -> Result<Merge, E> + Send,
+    {
+        while update.rounds < MAX_ROUNDS {
+            update.rounds += 1;
+            let tag = &update.tag;
             let began = Instant::now();
             let found = self.find_to_write(tag).await?;
-            slowest = slowest.max(began.elapsed());
+            update.slowest = update.slowest.max(began.elapsed());
             let index = found
                 .as_ref()
-                .filter(|(found, _)| !replace || media_type::is_index(&found.media_type))
+                .filter(|(found, _)| !update.replace || media_type::is_index(&found.media_type))
                 .map(|(descriptor, bytes)| read_index(tag, descriptor, bytes))
                 .transpose()?;
             let stands = found.as_ref().map(|(found, _)| found.digest);
-            let put = match (merge(index.as_ref())?, found) {
-                (Merge::Unchanged, Some(_)) => return Ok(()),
+            let put = match ((update.merge)(index.as_ref())?, found) {
+                (Merge::Unchanged, Some(_)) => {
+                    update.settled = None;
+                    return Ok(());
+                }
                 (Merge::Unchanged, None) => {
                     let reference = tag.to_string();
                     return Err(RegistryError::NotFound { reference }.into());
@@ -127,10 +148,10 @@ impl Registry {
                 (Merge::Put(bytes), _) => Bytes::from(bytes),
             };
             let round = (Digest::of(&put), stands);
-            if let Some(last) = last.take() {
-                reverts = if last == round { reverts + 1 } else { 0 };
+            if let Some(last) = update.last.take() {
+                update.reverts = if last == round { update.reverts + 1 } else { 0 };
             }
-            if reverts == MAX_REVERTS {
+            if update.reverts == MAX_REVERTS {
                 let found = match stands {
                     Some(digest) => format!("{digest} instead of {}", round.0),
                     None => format!("nothing instead of {}", round.0),
@@ -140,19 +161,90 @@ impl Registry {
             }
             let began = Instant::now();
             let written = self.push_manifest_once(tag, media_type::INDEX, &put).await;
-            slowest = slowest.max(began.elapsed());
+            update.slowest = update.slowest.max(began.elapsed());
             if let Err(failure) = written {
-                self.retries().pause(&mut attempt, failure).await?;
+                self.retries().pause(&mut update.attempt, failure).await?;
                 continue;
             }
-            (attempt, last) = (0, Some(round));
-            let settle = (slowest * SETTLE_FACTOR).max(self.settle()).min(MAX_SETTLE);
-            let settle = (settle * 2_u32.pow(reverts)).min(MAX_SETTLE);
-            tokio::time::sleep(settle + jitter(settle / 2)).await;
+            (update.attempt, update.last) = (0, Some(round));
+            update.writes += 1;
+            let settle = update.slowest * SETTLE_FACTOR;
+            let settle = settle.max(self.settle()).min(MAX_SETTLE);
+            let settle = (settle * 2_u32.pow(update.reverts)).min(MAX_SETTLE);
+            update.settled = Some(Instant::now() + settle + jitter(settle / 4));
+            return Ok(());
         }
-        let reference = tag.to_string();
+        let reference = update.tag.to_string();
         let rounds = MAX_ROUNDS;
         Err(RegistryError::Contended { reference, rounds }.into())
+    }
+
+    /// Waits until a written index is stable, and writes it again if another client has
+    /// overwritten it.
+    ///
+    /// # Errors
+    ///
+    /// As [`merge_index`](Self::merge_index).
+    pub async fn settle_index<E, M>(&self, update: &mut IndexUpdate<M>) -> Result<(), E>
+    where
+        E: From<RegistryError>,
+        M: FnMut(Option<&Index>) -> Result<Merge, E> + Send,
+    {
+        while update.settled.is_some() {
+            update.wait().await;
+            self.write_index(update).await?;
+        }
+        Ok(())
+    }
+}
+
+/// An update of an index that other clients may write as well: written at once, and read
+/// again later, so that several updates wait at the same time.
+#[must_use = "a written index may be overwritten until it is settled"]
+pub struct IndexUpdate<M> {
+    tag: Reference,
+    replace: bool,
+    merge: M,
+    slowest: Duration,
+    attempt: u32,
+    last: Option<(Digest, Option<Digest>)>,
+    reverts: u32,
+    rounds: u32,
+    writes: u32,
+    /// When other clients have finished what they began before the last write; `None`:
+    /// it is stable.
+    settled: Option<Instant>,
+}
+
+impl<M> IndexUpdate<M> {
+    /// An update of the index at `tag` by `merge`; see
+    /// [`merge_index`](Registry::merge_index).
+    pub fn new(tag: Reference, replace: bool, merge: M) -> Self {
+        Self {
+            tag,
+            replace,
+            merge,
+            slowest: Duration::ZERO,
+            attempt: 0,
+            last: None,
+            reverts: 0,
+            rounds: 0,
+            writes: 0,
+            settled: None,
+        }
+    }
+
+    /// How often the index was written.
+    #[must_use]
+    pub fn writes(&self) -> u32 {
+        self.writes
+    }
+
+    /// Waits for other clients that read the index before it was written.
+    pub fn wait(&self) -> tokio::time::Sleep {
+        let now = Instant::now();
+        let left = self.settled.map(|at| at.saturating_duration_since(now));
+        tokio::time::sleep(left.unwrap_or_default())
     }
 }
 

@@ -12,7 +12,7 @@ use reqwest::Method;
 
 use super::RegistryError;
 use super::client::{Call, Registry, header, whole};
-use super::index::Merge;
+use super::index::{IndexUpdate, Merge};
 use super::retry::Failure;
 use crate::oci::{Descriptor, Digest, Index, Manifest, Reference, media_type};
 use crate::text::with_causes;
@@ -31,38 +31,112 @@ impl Registry {
         repository: &Reference,
         subject: Digest,
     ) -> Result<Vec<Descriptor>, RegistryError> {
-        let mut found = BTreeMap::new();
-        let listed = self.listed(repository, subject).await?;
-        let tagged = self.find(&fallback(repository, subject)?).await?;
-        let tagged = tagged.and_then(|(_, bytes)| serde_json::from_slice::<Index>(&bytes).ok());
-        let tagged = tagged.map(|index| index.manifests).unwrap_or_default();
-        for descriptor in listed.unwrap_or_default().into_iter().chain(tagged) {
-            found.entry(descriptor.digest).or_insert(descriptor);
-        }
-        Ok(found.into_values().collect())
+        let listed = self.referrers_in(repository, subject, ListedIn::ALL);
+        Ok(listed.await?.0)
     }
 
-    /// Stores a manifest that names a subject, and lets it be found by that.
-    ///
-    /// Its blobs must be present. Pushing it again changes nothing.
+    /// The same, from these lists only; also returns which of them have entries.
     ///
     /// # Errors
     ///
-    /// [`RegistryError`]: no subject, refused, unreachable.
+    /// As [`referrers`](Self::referrers).
+    pub async fn referrers_in(
+        &self,
+        repository: &Reference,
+        subject: Digest,
+        lists: ListedIn,
+    ) -> Result<(Vec<Descriptor>, ListedIn), RegistryError> {
+        let listed = match lists.api {
+            true => self.listed(repository, subject).await?.unwrap_or_default(),
+            false => Vec::new(),
+        };
+        let tagged = match lists.fallback {
+            true => self.find(&fallback(repository, subject)?).await?,
+            false => None,
+        };
+        let tagged = tagged.and_then(|(_, bytes)| serde_json::from_slice::<Index>(&bytes).ok());
+        let tagged = tagged.map(|index| index.manifests).unwrap_or_default();
+        let filled = ListedIn {
+            api: !listed.is_empty(),
+            fallback: !tagged.is_empty(),
+        };
+        let mut found = BTreeMap::new();
+        for descriptor in listed.into_iter().chain(tagged) {
+            found.entry(descriptor.digest).or_insert(descriptor);
+        }
+        Ok((found.into_values().collect(), filled))
+    }
+
+    /// Stores manifests that name `subject`, and lets them be found by that.
+    ///
+    /// Their blobs must be present. Pushing them again changes nothing. The list at the
+    /// fallback tag is written once for all of them, and may still be overwritten by
+    /// another client: see [`settle_referrers`](Self::settle_referrers).
+    ///
+    /// # Errors
+    ///
+    /// [`RegistryError`]: another subject, refused, unreachable.
     pub async fn attach(
         &self,
         repository: &Reference,
+        subject: Digest,
+        manifests: &[Bytes],
+    ) -> Result<Attaching, RegistryError> {
+        let mut pushed = Vec::new();
+        for bytes in manifests {
+            pushed.push(self.push_referrer(repository, subject, bytes).await?);
+        }
+        // Some registries claim to support subjects but list nothing.
+        let listed = match pushed.iter().any(|(_, heeded)| *heeded) {
+            true => self.listed(repository, subject).await?.unwrap_or_default(),
+            false => Vec::new(),
+        };
+        let listed: HashSet<Digest> = listed.iter().map(|found| found.digest).collect();
+        let left = pushed.into_iter().filter(|(described, heeded)| {
+            let known = *heeded && listed.contains(&described.digest);
+            !known
+        });
+        let left: Vec<Descriptor> = left.map(|(described, _)| described).collect();
+        if left.is_empty() {
+            return Ok(Attaching(None));
+        }
+        let tag = fallback(repository, subject)?;
+        let merge: MergeReferrers = Box::new(move |index| with(index, &left));
+        let mut update = IndexUpdate::new(tag, false, merge);
+        self.write_index(&mut update).await?;
+        Ok(Attaching(Some(update)))
+    }
+
+    /// Waits until attached manifests are listed for good. Returns whether another client
+    /// had removed one meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// [`RegistryError`]: endless changes by other clients, refused, unreachable.
+    pub async fn settle_referrers(&self, attached: &mut Attaching) -> Result<bool, RegistryError> {
+        let Some(update) = &mut attached.0 else {
+            return Ok(false);
+        };
+        let before = update.writes();
+        self.settle_index(update).await?;
+        Ok(update.writes() > before)
+    }
+
+    async fn push_referrer(
+        &self,
+        repository: &Reference,
+        subject: Digest,
         bytes: &Bytes,
-    ) -> Result<Descriptor, RegistryError> {
+    ) -> Result<(Descriptor, bool), RegistryError> {
         let odd = |found: &str| {
-            let expected = "a manifest with a subject".to_owned();
+            let expected = format!("a manifest with the subject {subject}");
             RegistryError::content(repository, found.to_owned(), expected)
         };
         let manifest: Manifest =
             serde_json::from_slice(bytes).map_err(|_| odd("not a manifest to attach"))?;
-        let subject = manifest
-            .subject
-            .ok_or_else(|| odd("a manifest without a subject"))?;
+        if manifest.subject.map(|named| named.digest) != Some(subject) {
+            return Err(odd("a manifest with another subject, or none"));
+        }
         let described = Descriptor {
             annotations: manifest.annotations,
             // Without an artifact type, the media type of the config counts.
@@ -71,18 +145,7 @@ impl Registry {
         };
         let at = repository.at(described.digest);
         let heeded = self.push_manifest(&at, media_type::MANIFEST, bytes).await?;
-        // Some registries claim to support subjects but list nothing.
-        if heeded {
-            let listed = self.listed(repository, subject.digest).await?;
-            let is_listed = |all: Vec<Descriptor>| all.iter().any(|d| d.digest == described.digest);
-            if listed.is_some_and(is_listed) {
-                return Ok(described);
-            }
-        }
-        let tag = fallback(repository, subject.digest)?;
-        self.merge_index(&tag, false, |index| with(index, &described))
-            .await?;
-        Ok(described)
+        Ok((described, heeded))
     }
 
     /// The list of the referrers API; `None`: the registry does not have the
@@ -242,13 +305,47 @@ fn fallback(repository: &Reference, subject: Digest) -> Result<Reference, Regist
         .map_err(|error: crate::oci::ReferenceError| RegistryError::Setup(with_causes(&error)))
 }
 
-fn with(index: Option<&Index>, described: &Descriptor) -> Result<Merge, RegistryError> {
+/// Lists of referrers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListedIn {
+    /// That of the referrers API.
+    pub api: bool,
+    /// The index under the fallback tag.
+    pub fallback: bool,
+}
+
+impl ListedIn {
+    /// Both: other clients may have written either.
+    pub const ALL: Self = Self {
+        api: true,
+        fallback: true,
+    };
+}
+
+type MergeReferrers = Box<dyn FnMut(Option<&Index>) -> Result<Merge, RegistryError> + Send>;
+
+/// Manifests that were attached, and the list that was written for them; `None`: the
+/// registry lists them by itself.
+#[must_use = "a written list may be overwritten until it is settled"]
+pub struct Attaching(Option<IndexUpdate<MergeReferrers>>);
+
+impl Attaching {
+    /// Waits for other clients that read the list before it was written.
+    pub fn wait(&self) -> tokio::time::Sleep {
+        let wait = self.0.as_ref().map(IndexUpdate::wait);
+        wait.unwrap_or_else(|| tokio::time::sleep(std::time::Duration::ZERO))
+    }
+}
+
+fn with(index: Option<&Index>, described: &[Descriptor]) -> Result<Merge, RegistryError> {
     let mut index = index.cloned().unwrap_or_else(Index::empty);
-    if index.manifests.contains(described) {
+    if described.iter().all(|one| index.manifests.contains(one)) {
         return Ok(Merge::Unchanged);
     }
-    index.manifests.retain(|d| d.digest != described.digest);
-    index.manifests.push(described.clone());
+    for one in described {
+        index.manifests.retain(|found| found.digest != one.digest);
+        index.manifests.push(one.clone());
+    }
     let bytes = serde_json::to_vec(&index);
     let bytes = bytes.map_err(|error| RegistryError::Setup(with_causes(&error)))?;
     Ok(Merge::Put(bytes))

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::artifact::{Artifact, Place};
 use super::journal::Known;
+use super::results::Results;
 use super::vouching::{Vouched, Vouching};
 use crate::registry::Registry;
 
@@ -17,6 +18,9 @@ pub struct Item {
     pub bundles: Vec<Vec<u8>>,
     /// The signature it needs before it becomes visible.
     pub vouching: Option<Arc<Vouching>>,
+    /// Build results, which other machines can take instead of building. Without them
+    /// the release is complete as well.
+    pub results: Option<Arc<Results>>,
 }
 
 impl Item {
@@ -51,6 +55,9 @@ pub struct Rules {
     pub concurrency: usize,
     /// Where it is remembered which repositories have which blobs; `None`: nowhere.
     pub pushed: Option<PathBuf>,
+    /// Where it is remembered what was verified; `None`: nowhere. Only this user may be
+    /// able to write there.
+    pub proofs: Option<PathBuf>,
 }
 
 /// The outcome for one artifact.
@@ -64,6 +71,8 @@ pub struct Released {
     pub unchanged: bool,
     /// Number of bundles that were attached.
     pub attached: usize,
+    /// Why its build results were not stored with it.
+    pub note: Option<String>,
 }
 
 /// Numbers of blobs, by the way they were transferred.

@@ -304,14 +304,30 @@ impl Journal {
     ///
     /// The disk refused.
     pub fn note(&mut self, step: Step) -> Result<(), JournalError> {
+        self.note_all(vec![step])
+    }
+
+    /// The same for several steps.
+    ///
+    /// # Errors
+    ///
+    /// As [`note`](Self::note).
+    pub fn note_all(&mut self, steps: Vec<Step>) -> Result<(), JournalError> {
+        if steps.is_empty() {
+            return Ok(());
+        }
         let at = disk::at(&self.path);
-        let mut line = serde_json::to_vec(&step).map_err(|error| at(error.into()))?;
-        line.push(b'\n');
+        let mut lines = Vec::new();
+        for step in &steps {
+            let line = serde_json::to_vec(step).map_err(|error| at(error.into()))?;
+            lines.extend(line);
+            lines.push(b'\n');
+        }
         self.file
-            .write_all(&line)
+            .write_all(&lines)
             .and_then(|()| self.file.sync_data())
             .map_err(at)?;
-        self.steps.push(step);
+        self.steps.extend(steps);
         Ok(())
     }
 

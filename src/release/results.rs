@@ -63,22 +63,35 @@ struct Made {
     size: u64,
 }
 
-/// Publishes `results` with the package `subject` in the repository of `to`;
-/// `held` are the package's blobs, and `actions` all that led to it, with lists of the files
-/// that they made.
+/// Build results to publish with a package.
+#[derive(Clone)]
+pub struct Results {
+    /// The outputs of each action.
+    pub outputs: BTreeMap<ActionKey, Vec<Output>>,
+    /// All actions that led to it, with lists of the files that they made.
+    pub actions: BTreeMap<ActionKey, Vec<Output>>,
+    /// Yields the outputs.
+    pub source: BlobSource,
+}
+
+/// Uploads `results` to the repository of `to`, and returns the manifest that attaches them
+/// to the package `subject`, whose blobs are `held`.
 ///
 /// # Errors
 ///
 /// [`RegistryError`]
-pub async fn attach_results(
+pub(super) async fn push_results(
     registry: &Registry,
     to: &Reference,
     subject: &Descriptor,
     held: &BTreeSet<Digest>,
-    results: &BTreeMap<ActionKey, Vec<Output>>,
-    actions: &BTreeMap<ActionKey, Vec<Output>>,
-    source: &BlobSource,
-) -> Result<(), RegistryError> {
+    results: &Results,
+) -> Result<Bytes, RegistryError> {
+    let Results {
+        outputs: results,
+        actions,
+        source,
+    } = results;
     // A blob that the package has in parts cannot be uploaded whole.
     let most = registry
         .max_layer(to)
@@ -140,8 +153,12 @@ pub async fn attach_results(
         annotations: BTreeMap::new(),
     };
     let bytes = Bytes::from(serde_json::to_vec(&manifest).map_err(json)?);
-    registry.attach(to, &bytes).await?;
-    Ok(())
+    let at = to.at(Digest::of(&bytes));
+    // A registry that refuses it refuses it now, and not together with signatures.
+    registry
+        .push_manifest(&at, media_type::MANIFEST, &bytes)
+        .await?;
+    Ok(bytes)
 }
 
 /// The results of a published package.

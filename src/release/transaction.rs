@@ -1,27 +1,67 @@
-//! The transaction: survey, stage, read back, sign, prove, and only then move
+//! The transaction: survey, stage, attach, read back, prove, and only then move
 //! tags.
 //!
 //! A crash may come after any step; a rerun repeats them and leads to the same
 //! end. What exists already costs a request, not a transfer.
+//!
+//! Repositories are worked on at the same time, and the items of one repository one
+//! after the other. Each index is written once; all of them settle together at the end.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::artifact::Place;
 use super::error::ReleaseError;
 use super::item::{Item, Moved, Released, Rules};
-use super::journal::{Journal, JournalError, Step};
+use super::journal::{Journal, JournalError, Known, Step};
+use super::proofs::Proofs;
+use super::results::push_results;
 use super::staging::Stage;
-use super::vouching::accept_identity;
-use crate::content;
+use super::survey::{Survey, is_entered};
+use super::vouching::{Beside, accept_identity};
 use crate::layout::ImageLayout;
-use crate::oci::{Descriptor, Digest, Index, media_type};
+use crate::oci::{Digest, Index};
 use crate::package::manifest;
-use crate::registry::{Merge, Registry};
+use crate::registry::{Attaching, IndexUpdate, Merge, Registry};
 use crate::signers::Signer;
 use crate::signing::{Bundle, Material};
+use crate::text::with_causes;
+use crate::verify::Policy;
+
+/// Maximum number of repositories that are worked on at the same time.
+const LANES: usize = 16;
+
+/// Items of one repository or image layout, each with its number in the release.
+type Lane = Vec<(usize, Arc<Item>)>;
+
+/// What the parts of a release share.
+struct Work {
+    registry: Arc<Registry>,
+    rules: Rules,
+    stage: Stage,
+    proofs: Proofs,
+    journal: Mutex<Journal>,
+    /// Limits requests for indexes of all lanes.
+    requests: Semaphore,
+}
+
+impl Work {
+    fn journal(&self) -> MutexGuard<'_, Journal> {
+        self.journal.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A staged item with everything beside it.
+struct Prepared {
+    number: usize,
+    moved: Moved,
+    attached: usize,
+    note: Option<String>,
+    attaching: Option<Attaching>,
+}
 
 /// Publishes `items` and returns the outcomes in the same order.
 ///
@@ -39,157 +79,319 @@ pub async fn run(
     journal: impl FnOnce() -> Result<Journal, JournalError>,
 ) -> Result<Vec<Released>, ReleaseError> {
     distinct(items)?;
-    let mut released = Vec::new();
-    for item in items {
-        if let Some(vouching) = &item.vouching {
-            let vouched = item.vouched(registry);
-            vouched.can_be_proven(&vouching.policy).await?;
-        }
-        released.push(Released {
-            item: item.known(),
-            moved: Moved::default(),
-            unchanged: is_published(registry, item, &rules).await?
-                && is_vouched(registry, item).await?,
-            attached: 0,
-        });
-    }
+    let items: Vec<Arc<Item>> = items.iter().cloned().map(Arc::new).collect();
+    let (mut released, proofs) = survey(registry, &items, &rules).await?;
     if released.iter().all(|made| made.unchanged) {
+        proofs.remember();
         return Ok(released);
     }
+    let left: Vec<(usize, Arc<Item>)> = items
+        .iter()
+        .enumerate()
+        .filter(|(number, _)| !released[*number].unchanged)
+        .map(|(number, item)| (number, Arc::clone(item)))
+        .collect();
     // Check all sizes before the first upload.
-    for item in items {
+    for (_, item) in &left {
         if let Place::Registry(to) = &item.place {
             for blob in &item.artifact.blobs {
                 registry.check_size(to, blob)?;
             }
         }
     }
-    let mut journal = journal()?;
-    let stage = Stage::new(registry, &rules);
-    let mut by_place: BTreeMap<&Place, Vec<Item>> = BTreeMap::new();
-    for (item, made) in items.iter().zip(&mut released) {
-        if made.unchanged {
-            continue;
-        }
-        made.moved = stage.stage(item).await?;
-        if !journal.is_staged(&made.item) {
-            journal.note(Step::Staged(made.item.clone()))?;
-        }
-        by_place.entry(&item.place).or_default().push(item.clone());
+    let work = Arc::new(Work {
+        registry: Arc::clone(registry),
+        stage: Stage::new(registry, &rules),
+        proofs,
+        journal: Mutex::new(journal()?),
+        requests: Semaphore::new(LANES),
+        rules,
+    });
+    let prepare = lanes(&left)
+        .into_iter()
+        .map(|lane| prepare(Arc::clone(&work), lane));
+    let prepared = each(prepare).await;
+    work.stage.remember().await;
+    let mut attaching = Vec::new();
+    for one in prepared?.into_iter().flatten() {
+        let made = &mut released[one.number];
+        (made.moved, made.attached, made.note) = (one.moved, one.attached, one.note);
+        let item = &items[one.number];
+        attaching.extend(one.attaching.map(|attached| (Arc::clone(item), attached)));
     }
-    stage.remember().await;
-    for (item, made) in items.iter().zip(&mut released) {
-        if !made.unchanged {
-            made.attached = vouch(registry, item, &mut journal).await?;
+    // Nothing visible has changed so far.
+    publish(&work, &left, attaching).await?;
+    work.proofs.remember();
+    drop(left);
+    match Arc::into_inner(work) {
+        Some(work) => {
+            let journal = work.journal.into_inner();
+            journal.unwrap_or_else(PoisonError::into_inner).end()?;
+            Ok(released)
+        }
+        None => Err(ReleaseError::Stopped("a task has not ended".to_owned())),
+    }
+}
+
+/// Which items are published already.
+async fn survey(
+    registry: &Arc<Registry>,
+    items: &[Arc<Item>],
+    rules: &Rules,
+) -> Result<(Vec<Released>, Proofs), ReleaseError> {
+    let proofs = Arc::new(Proofs::new(rules.proofs.clone()));
+    let numbered = items.iter().cloned().enumerate().collect::<Lane>();
+    let surveys = lanes(&numbered).into_iter().map(|lane| {
+        let (registry, rules) = (Arc::clone(registry), rules.clone());
+        let proofs = Arc::clone(&proofs);
+        async move {
+            let (mut survey, mut done) = (Survey::default(), Vec::new());
+            for (number, item) in lane {
+                let is_done = survey.is_done(&registry, &item, &rules, &proofs);
+                done.push((number, is_done.await?));
+            }
+            Ok(done)
+        }
+    });
+    let done: BTreeMap<usize, bool> = each(surveys).await?.into_iter().flatten().collect();
+    let released = items.iter().enumerate().map(|(number, item)| Released {
+        item: item.known(),
+        moved: Moved::default(),
+        unchanged: done.get(&number) == Some(&true),
+        attached: 0,
+        note: None,
+    });
+    let released = released.collect();
+    let proofs = Arc::into_inner(proofs);
+    let proofs = proofs.unwrap_or_else(|| Proofs::new(None));
+    Ok((released, proofs))
+}
+
+/// The items of each repository or image layout, in their order.
+fn lanes(items: &[(usize, Arc<Item>)]) -> Vec<Lane> {
+    let mut lanes: BTreeMap<String, Lane> = BTreeMap::new();
+    for (number, item) in items {
+        let name = match &item.place {
+            Place::Registry(at) => format!("{}/{}", at.registry(), at.repository()),
+            Place::Layout { folder, .. } => folder.to_string_lossy().into_owned(),
+        };
+        let lane = lanes.entry(name).or_default();
+        lane.push((*number, Arc::clone(item)));
+    }
+    let mut lanes: Vec<Lane> = lanes.into_values().collect();
+    lanes.sort_by_key(|lane| lane.first().map(|(number, _)| *number));
+    lanes
+}
+
+/// Runs `works`, [`LANES`] at a time, and returns their results in any order. The first
+/// error stops all of them.
+async fn each<T, F>(works: impl Iterator<Item = F>) -> Result<Vec<T>, ReleaseError>
+where
+    T: Send + 'static,
+    F: Future<Output = Result<T, ReleaseError>> + Send + 'static,
+{
+    let (mut works, mut running, mut done) = (works.fuse(), JoinSet::new(), Vec::new());
+    loop {
+        while running.len() < LANES
+            && let Some(work) = works.next()
+        {
+            running.spawn(work);
+        }
+        match running.join_next().await {
+            None => return Ok(done),
+            // Dropping the set cancels the others.
+            Some(ended) => done.push(ended.map_err(stopped)??),
         }
     }
-    // Nothing visible has changed so far. Moving a tag is mostly waiting for
-    // other clients that may write to it, so all tags are moved in parallel.
-    let mut moving = JoinSet::new();
+}
+
+fn stopped(error: tokio::task::JoinError) -> ReleaseError {
+    ReleaseError::Stopped(error.to_string())
+}
+
+/// Transfers the items of a repository and attaches what belongs beside them, all under
+/// digests.
+async fn prepare(work: Arc<Work>, lane: Lane) -> Result<Vec<Prepared>, ReleaseError> {
+    let mut all = Vec::new();
+    let mut beside: BTreeMap<Digest, Beside> = BTreeMap::new();
+    let mut with_results = Vec::new();
+    for (number, item) in lane {
+        let moved = work.stage.stage(&item).await?;
+        let known = item.known();
+        if !work.journal().is_staged(&known) {
+            work.journal().note(Step::Staged(known))?;
+        }
+        let manifest = item.artifact.manifest.digest;
+        let (mut others, mut note) = (Vec::new(), None);
+        // Once for all tags.
+        if !with_results.contains(&manifest) {
+            with_results.push(manifest);
+            match results(&work, &item).await {
+                Ok(found) => others.extend(found),
+                Err(text) => note = Some(text),
+            }
+        }
+        let (attached, attaching) = vouch(&work, &item, others, &mut beside).await?;
+        all.push(Prepared {
+            number,
+            moved,
+            attached,
+            note,
+            attaching,
+        });
+    }
+    Ok(all)
+}
+
+/// Uploads the build results of an item and returns the manifest that attaches them. A
+/// failure is only reported: other machines have to build again.
+async fn results(work: &Work, item: &Item) -> Result<Option<bytes::Bytes>, String> {
+    let (Place::Registry(to), Some(results)) = (&item.place, &item.results) else {
+        return Ok(None);
+    };
+    let artifact = &item.artifact;
+    let held = artifact.blobs.iter().map(|blob| blob.digest).collect();
+    let pushed = push_results(&work.registry, to, &artifact.manifest, &held, results).await;
+    let told = |error| {
+        let why = with_causes(&error);
+        format!("build results were not stored with {to}: {why}")
+    };
+    pushed.map(Some).map_err(told)
+}
+
+/// Attaches the item's bundles and `others`, reads the bundles back and verifies the
+/// required signature; signs if no bundle provides it. Returns the number of bundles that
+/// were attached. `beside` is what was found beside the manifests of this repository.
+async fn vouch(
+    work: &Work,
+    item: &Item,
+    others: Vec<bytes::Bytes>,
+    beside: &mut BTreeMap<Digest, Beside>,
+) -> Result<(usize, Option<Attaching>), ReleaseError> {
+    let manifest = item.artifact.manifest.digest;
+    let vouched = item.vouched(&work.registry);
+    if item.vouching.is_none() && item.bundles.is_empty() {
+        return Ok((0, vouched.attach(&[], others).await?));
+    }
+    let found = match beside.remove(&manifest) {
+        Some(found) => found,
+        None => vouched.attached().await?,
+    };
+    let made: Vec<String> = work.journal().bundles(&manifest);
+    let made: Vec<Vec<u8>> = made.into_iter().map(String::into_bytes).collect();
+    let (mut all, mut missing) = (found.bundles.clone(), Vec::new());
+    for bundle in item.bundles.iter().chain(&made) {
+        if !all.found.contains(bundle) {
+            all.found.push(bundle.clone());
+            missing.push(bundle.clone());
+        }
+    }
+    let mut policy = item.vouching.as_ref().map(|by| by.policy.clone());
+    if let (Some(vouching), Some(policy)) = (&item.vouching, &mut policy) {
+        made.iter()
+            .for_each(|bundle| accept_identity(policy, bundle));
+        // If an earlier signature by this signer does not verify, another one would
+        // not either.
+        let signer = vouching.signer.as_ref();
+        let signer = signer.filter(|signer| !made.iter().any(|bundle| made_by(signer, bundle)));
+        match (vouched.proven(policy, all).await, signer) {
+            (Ok(()), _) => {}
+            (Err(ReleaseError::Unproven { .. }), Some(signer)) => {
+                let bundle = vouched.sign(signer).await?;
+                let step = Step::Signed(item.known(), bundle.clone());
+                work.journal().note(step)?;
+                accept_identity(policy, bundle.as_bytes());
+                missing.push(bundle.into_bytes());
+            }
+            (Err(error), _) => return Err(error),
+        }
+    }
+    let mut attaching = vouched.attach(&missing, others).await?;
+    let mut now = found;
+    if !missing.is_empty() {
+        // Readers will find what the registry lists now.
+        now = vouched.attached().await?;
+        let is_listed = |now: &Beside| missing.iter().all(|one| now.bundles.found.contains(one));
+        // Some registries list it only after a while.
+        if let Some(attaching) = attaching.as_mut().filter(|_| !is_listed(&now)) {
+            work.registry.settle_referrers(attaching).await?;
+            now = vouched.attached().await?;
+        }
+        if let Some(policy) = &policy {
+            vouched.proven(policy, now.bundles.clone()).await?;
+        }
+    }
+    // A proof is about the item's own policy, not one that an identity was added to.
+    let signers = |policy: &Policy| policy.rules.iter().map(|rule| rule.signers.len()).sum();
+    let own: Option<usize> = item.vouching.as_ref().map(|by| signers(&by.policy));
+    if own == policy.as_ref().map(signers) {
+        work.proofs.note(item, now.candidates.as_ref());
+    }
+    beside.insert(manifest, now);
+    Ok((missing.len(), attaching))
+}
+
+/// Moves all tags, and waits until no index can be overwritten by a client that read it
+/// before: those of tags, and the lists of what is `attached`.
+async fn publish(
+    work: &Arc<Work>,
+    items: &[(usize, Arc<Item>)],
+    attached: Vec<(Arc<Item>, Attaching)>,
+) -> Result<(), ReleaseError> {
+    let mut by_place: BTreeMap<&Place, Vec<Arc<Item>>> = BTreeMap::new();
+    for (_, item) in items {
+        let here = by_place.entry(&item.place).or_default();
+        here.push(Arc::clone(item));
+    }
+    let mut moving: JoinSet<Result<Vec<Known>, ReleaseError>> = JoinSet::new();
     for (place, items) in by_place {
-        let (registry, place) = (Arc::clone(registry), place.clone());
-        let rules = rules.clone();
+        let (work, place) = (Arc::clone(work), place.clone());
         moving.spawn(async move {
-            move_tag(&registry, &place, &items, &rules).await?;
-            Ok::<_, ReleaseError>(items)
+            let known = items.iter().map(|item| item.known()).collect();
+            move_tag(&work, &place, items).await?;
+            Ok(known)
+        });
+    }
+    for (item, attaching) in attached {
+        let work = Arc::clone(work);
+        moving.spawn(async move {
+            settle(&work, &item, attaching).await?;
+            Ok(Vec::new())
         });
     }
     let mut failed = None;
-    while let Some(moved) = moving.join_next().await {
-        let moved = moved.map_err(|error| ReleaseError::Stopped(error.to_string()));
-        match moved.and_then(|moved| moved) {
-            Ok(items) => {
-                for item in items {
-                    journal.note(Step::Visible(item.known()))?;
-                }
+    while let Some(ended) = moving.join_next().await {
+        match ended.map_err(stopped).and_then(|moved| moved) {
+            Ok(visible) => {
+                let steps = visible.into_iter().map(Step::Visible);
+                work.journal().note_all(steps.collect())?;
             }
             // Wait for the others, so that the journal records them.
             Err(error) => failed = failed.or(Some(error)),
         }
     }
-    match failed {
-        Some(error) => Err(error),
-        None => {
-            journal.end()?;
-            Ok(released)
-        }
-    }
+    failed.map_or(Ok(()), Err)
 }
 
-/// Whether all bundles that the item needs are attached already.
-async fn is_vouched(registry: &Arc<Registry>, item: &Item) -> Result<bool, ReleaseError> {
-    if item.vouching.is_none() && item.bundles.is_empty() {
-        return Ok(true);
-    }
-    let vouched = item.vouched(registry);
-    let attached = vouched.attached().await?;
-    let is_there = |bundle: &Vec<u8>| attached.found.contains(bundle);
-    if !item.bundles.iter().all(is_there) {
-        return Ok(false);
-    }
-    Ok(match &item.vouching {
-        None => true,
-        Some(vouching) => match vouched.proven(&vouching.policy, attached).await {
-            Ok(()) => true,
-            Err(ReleaseError::Unproven { .. }) => false,
-            Err(error) => return Err(error),
-        },
-    })
-}
-
-/// Attaches the item's bundles, reads them back and verifies the required
-/// signature; signs if no bundle provides it. Returns the number of bundles that
-/// were attached.
-async fn vouch(
-    registry: &Arc<Registry>,
-    item: &Item,
-    journal: &mut Journal,
-) -> Result<usize, ReleaseError> {
-    let manifest = item.artifact.manifest.digest;
-    if item.vouching.is_none() && item.bundles.is_empty() {
-        return Ok(0);
-    }
-    let vouched = item.vouched(registry);
-    let mut count = 0;
-    let mut attached = vouched.attached().await?.found;
-    let made = journal
-        .bundles(&manifest)
-        .into_iter()
-        .map(String::into_bytes);
-    let signer = item.vouching.as_ref().and_then(|by| by.signer.as_ref());
-    let signed = signer.is_some_and(|signer| made.clone().any(|bundle| made_by(signer, &bundle)));
-    let brought: Vec<Vec<u8>> = item.bundles.iter().cloned().chain(made.clone()).collect();
-    for bundle in brought {
-        if !attached.contains(&bundle) {
-            vouched.attach(&bundle).await?;
-            attached.push(bundle);
-            count += 1;
-        }
+/// Waits until what was attached to an item is listed for good, and verifies it again if
+/// another client has changed the list.
+async fn settle(work: &Work, item: &Item, mut attaching: Attaching) -> Result<(), ReleaseError> {
+    attaching.wait().await;
+    // The semaphore is never closed.
+    let _permit = work.requests.acquire().await;
+    if !work.registry.settle_referrers(&mut attaching).await? {
+        return Ok(());
     }
     let Some(vouching) = &item.vouching else {
-        return Ok(count);
+        return Ok(());
     };
+    let vouched = item.vouched(&work.registry);
+    let beside = vouched.attached().await?;
     let mut policy = vouching.policy.clone();
-    made.for_each(|bundle| accept_identity(&mut policy, &bundle));
-    // Readers will find what the registry lists now.
-    let mut read_back = vouched.attached().await?;
-    // If an earlier signature by this signer does not verify, another one would
-    // not either.
-    let signer = vouching.signer.as_ref().filter(|_| !signed);
-    match (vouched.proven(&policy, read_back).await, signer) {
-        (Ok(()), _) => return Ok(count),
-        (Err(ReleaseError::Unproven { .. }), Some(signer)) => {
-            let bundle = vouched.sign(signer).await?;
-            journal.note(Step::Signed(item.known(), bundle.clone()))?;
-            accept_identity(&mut policy, bundle.as_bytes());
-            vouched.attach(bundle.as_bytes()).await?;
-            count += 1;
-            read_back = vouched.attached().await?;
-        }
-        (Err(error), _) => return Err(error),
-    }
-    vouched.proven(&policy, read_back).await?;
-    Ok(count)
+    let made = work.journal().bundles(&item.artifact.manifest.digest);
+    made.iter()
+        .for_each(|bundle| accept_identity(&mut policy, bundle.as_bytes()));
+    vouched.proven(&policy, beside.bundles).await
 }
 
 /// Whether `bundle`, which this release made, is by this signer and not by an
@@ -219,87 +421,13 @@ fn distinct(items: &[Item]) -> Result<(), ReleaseError> {
     Ok(())
 }
 
-/// Whether the item's tag names it; an error if it names another package and
-/// must not be moved.
-async fn is_published(
-    registry: &Arc<Registry>,
-    item: &Item,
-    rules: &Rules,
-) -> Result<bool, ReleaseError> {
-    // The tag names something other than a package, which must not be lost by
-    // accident.
-    let foreign = |found: &Descriptor| match rules.move_tag {
-        true => Ok(()),
-        false => Err(taken(item, found.digest)),
-    };
-    let index = match &item.place {
-        Place::Registry(tag) => match registry.find_to_write(tag).await? {
-            Some((found, bytes)) => {
-                if !media_type::is_index(&found.media_type) {
-                    foreign(&found)?;
-                    return Ok(false);
-                }
-                Some(crate::registry::read_index(tag, &found, &bytes)?)
-            }
-            None => None,
-        },
-        Place::Layout { folder, tag } => {
-            let layout = ImageLayout::open(folder)?;
-            let named = layout.named(tag)?;
-            if let Some(found) = named.filter(|found| !media_type::is_index(&found.media_type)) {
-                foreign(&found)?;
-            }
-            layout.index_at(tag)?
-        }
-    };
-    let entered = match index {
-        Some(index) => is_entered(&index, item, rules)?,
-        None => false,
-    };
-    if !entered {
-        return Ok(false);
-    }
-    // A tag may outlive its manifest.
-    let manifest = &item.artifact.manifest;
-    Ok(match &item.place {
-        Place::Registry(tag) => registry.has_manifest(&tag.at(manifest.digest)).await?,
-        Place::Layout { folder, .. } => {
-            content::Push::contains(&ImageLayout::open(folder)?, manifest).unwrap_or(false)
-        }
-    })
-}
-
-/// Whether `index` names the item; an error if it names another one and must not
-/// be changed.
-fn is_entered(index: &Index, item: &Item, rules: &Rules) -> Result<bool, ReleaseError> {
-    let wanted = &item.artifact.manifest;
-    match manifest::entry(index, &item.artifact.architecture) {
-        Some(found) if found.digest == wanted.digest => Ok(true),
-        Some(found) if !rules.move_tag => Err(taken(item, found.digest)),
-        _ => Ok(false),
-    }
-}
-
-fn taken(item: &Item, found: Digest) -> ReleaseError {
-    ReleaseError::Taken {
-        place: item.place.to_string(),
-        architecture: item.artifact.architecture.clone(),
-        found,
-        wanted: item.artifact.manifest.digest,
-    }
-}
-
 /// Moves the tag of `place` to `items`, and keeps entries of other clients.
-async fn move_tag(
-    registry: &Arc<Registry>,
-    place: &Place,
-    items: &[Item],
-    rules: &Rules,
-) -> Result<(), ReleaseError> {
+async fn move_tag(work: &Work, place: &Place, items: Vec<Arc<Item>>) -> Result<(), ReleaseError> {
+    let rules = &work.rules;
     let merged = |index: Option<&Index>| -> Result<Option<Index>, ReleaseError> {
         let mut found: Option<Index> = index.cloned();
         let mut changed = false;
-        for item in items {
+        for item in &items {
             let entered = match &found {
                 Some(index) => is_entered(index, item, rules)?,
                 None => false,
@@ -325,7 +453,14 @@ async fn move_tag(
                 };
                 serde_json::to_vec(&index).map(Merge::Put).map_err(json)
             };
-            registry.merge_index(tag, rules.move_tag, merge).await?;
+            let mut update = IndexUpdate::new(tag.clone(), rules.move_tag, merge);
+            // The semaphore is never closed.
+            let permit = work.requests.acquire().await;
+            work.registry.write_index(&mut update).await?;
+            drop(permit);
+            update.wait().await;
+            let _permit = work.requests.acquire().await;
+            work.registry.settle_index(&mut update).await?;
         }
         Place::Layout { folder, tag } => {
             let layout = ImageLayout::open(folder)?;

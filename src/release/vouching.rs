@@ -4,19 +4,24 @@
 //! package's, so that signing does not change the package. A package that
 //! already has the required signature is not signed again.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
+
+use bytes::Bytes;
 
 use super::artifact::{Artifact, Place};
 use super::error::ReleaseError;
 use crate::layout::ImageLayout;
 use crate::oci::{Descriptor, Digest, Manifest, media_type};
 use crate::package::Dialect;
-use crate::registry::{BlobSource, Hints, Registry};
+use crate::registry::{Attaching, BlobSource, Hints, ListedIn, Registry};
 use crate::release::WithDocuments;
 use crate::signers::{Signer, SignerError};
 use crate::signing::{Bundle, Identity, Pattern, SIGN_PREDICATE, Statement, Subject};
-use crate::source::{EMPTY_CONFIG, bundle_manifest, bundles_about};
+use crate::source::{
+    Candidates, EMPTY_CONFIG, RemoteError, bundle_manifest, bundles_of, candidates_about,
+};
 use crate::text::with_causes;
 use crate::verify::{self, Attached, Check, Policy, Query, Rule};
 
@@ -104,20 +109,37 @@ pub(super) struct Vouched<'v> {
 
 impl Vouched<'_> {
     /// The bundles at the place. Anyone may have put them there.
-    pub(super) async fn attached(&self) -> Result<Attached<Vec<u8>>, ReleaseError> {
+    pub(super) async fn attached(&self) -> Result<Beside, ReleaseError> {
         match self.place {
             Place::Registry(tag) => {
                 let subject = self.artifact.manifest.digest;
-                let found = bundles_about(self.registry, tag, subject).await;
-                found.map_err(|error| ReleaseError::Unreadable {
-                    place: self.place.to_string(),
-                    source: Box::new(error),
+                let wrong = |error| unreadable(self.place, error);
+                let candidates = candidates_about(self.registry, tag, subject, ListedIn::ALL).await;
+                let candidates = candidates.map_err(wrong)?;
+                let bundles = bundles_of(self.registry, tag, subject, &candidates).await;
+                Ok(Beside {
+                    bundles: bundles.map_err(wrong)?,
+                    candidates: Some(candidates),
                 })
             }
-            Place::Layout { folder, .. } => {
-                Ok(ImageLayout::open(folder)?.bundles_about(&self.artifact.manifest)?)
-            }
+            Place::Layout { folder, .. } => Ok(Beside {
+                bundles: ImageLayout::open(folder)?.bundles_about(&self.artifact.manifest)?,
+                candidates: None,
+            }),
         }
+    }
+
+    /// What a registry lists about the artifact in these lists; `None`: it is not in a
+    /// registry.
+    pub(super) async fn listed(&self, lists: ListedIn) -> Result<Option<Candidates>, ReleaseError> {
+        let Place::Registry(tag) = self.place else {
+            return Ok(None);
+        };
+        let subject = self.artifact.manifest.digest;
+        let listed = candidates_about(self.registry, tag, subject, lists).await;
+        listed
+            .map(Some)
+            .map_err(|error| unreadable(self.place, error))
     }
 
     /// Checks that a signature beside the package can satisfy the policy: the
@@ -222,36 +244,79 @@ impl Vouched<'_> {
         })
     }
 
-    /// Attaches `bundle` to the artifact.
-    pub(super) async fn attach(&self, bundle: &[u8]) -> Result<(), ReleaseError> {
+    /// Attaches `bundles` to the artifact, and the manifests `others`, which are pushed
+    /// already.
+    pub(super) async fn attach(
+        &self,
+        bundles: &[Vec<u8>],
+        others: Vec<Bytes>,
+    ) -> Result<Option<Attaching>, ReleaseError> {
         let subject = &self.artifact.manifest;
         let json = |error: serde_json::Error| ReleaseError::Copy {
             place: self.place.to_string(),
             source: error.into(),
         };
-        let manifest = bundle_manifest(subject, bundle).map_err(json)?;
-        let blobs = [bundle.to_vec(), EMPTY_CONFIG.to_vec()];
+        let mut manifests = Vec::new();
+        for bundle in bundles {
+            manifests.push(bundle_manifest(subject, bundle).map_err(json)?);
+        }
+        let documents = bundles.iter().cloned();
+        let documents: Vec<Vec<u8>> = match bundles {
+            [] => Vec::new(),
+            _ => documents.chain([EMPTY_CONFIG.to_vec()]).collect(),
+        };
         match self.place {
             Place::Registry(tag) => {
-                let parts: Manifest = serde_json::from_slice(&manifest).map_err(json)?;
-                let source: BlobSource = Arc::new(WithDocuments::new(blobs, nothing()));
-                for blob in parts.layers.iter().chain([&parts.config]) {
+                let mut blobs: BTreeMap<Digest, Descriptor> = BTreeMap::new();
+                for manifest in &manifests {
+                    let parts: Manifest = serde_json::from_slice(manifest).map_err(json)?;
+                    let parts = parts.layers.into_iter().chain([parts.config]);
+                    blobs.extend(parts.map(|blob| (blob.digest, blob)));
+                }
+                let source: BlobSource = Arc::new(WithDocuments::new(documents, nothing()));
+                for blob in blobs.values() {
                     let sent = self
                         .registry
                         .push_blob(tag, blob, &source, Hints::default());
                     sent.await?;
                 }
-                self.registry.attach(tag, &manifest).await?;
+                manifests.extend(others);
+                if manifests.is_empty() {
+                    return Ok(None);
+                }
+                let attached = self
+                    .registry
+                    .attach(tag, subject.digest, &manifests)
+                    .await?;
+                Ok(Some(attached))
             }
             Place::Layout { folder, .. } => {
                 let layout = ImageLayout::open(folder)?;
-                for blob in blobs {
-                    layout.document(media_type::EMPTY, &blob)?;
+                for document in documents {
+                    layout.document(media_type::EMPTY, &document)?;
                 }
-                layout.attach(&manifest)?;
+                for manifest in manifests {
+                    layout.attach(&manifest)?;
+                }
+                Ok(None)
             }
         }
-        Ok(())
+    }
+}
+
+/// What is attached to an artifact.
+#[derive(Clone)]
+pub(super) struct Beside {
+    /// Untrusted.
+    pub bundles: Attached<Vec<u8>>,
+    /// What a registry lists.
+    pub candidates: Option<Candidates>,
+}
+
+fn unreadable(place: &Place, error: RemoteError) -> ReleaseError {
+    ReleaseError::Unreadable {
+        place: place.to_string(),
+        source: Box::new(error),
     }
 }
 

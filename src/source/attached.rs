@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::error::RemoteError;
 use crate::oci::{Descriptor, Digest, Manifest, Reference, media_type};
-use crate::registry::{Registry, RegistryError};
+use crate::registry::{ListedIn, Registry, RegistryError};
 use crate::signing::{BUNDLE, Bundle, Content, MAX_ATTESTATION_BYTES, MAX_BUNDLE_BYTES, Statement};
 use crate::text::with_causes;
 use crate::verify::{Attached, MAX_ATTACHED, Tagged};
@@ -23,6 +23,45 @@ const PREDICATE_TYPE: &str = "dev.sigstore.bundle.predicateType";
 const PAYLOAD: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
 const ENVELOPE: &str = "application/vnd.dsse.envelope.v1+json";
 
+/// The listed manifests that may hold bundles about a manifest.
+#[derive(Clone, Debug)]
+pub struct Candidates {
+    listed: Vec<Descriptor>,
+    /// The lists that have entries.
+    pub lists: ListedIn,
+}
+
+impl Candidates {
+    /// Identifies the set of candidates. Equal digests mean equal content, as each
+    /// candidate is listed by its digest.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        let mut names: Vec<String> = self.listed.iter().map(|d| d.digest.to_string()).collect();
+        names.sort_unstable();
+        Digest::of(names.join("\n").as_bytes())
+    }
+}
+
+/// The candidates about the manifest `subject` in these lists.
+///
+/// # Errors
+///
+/// [`RemoteError`]: a failure of the registry does not count as no candidates.
+pub async fn candidates_about(
+    registry: &Registry,
+    repository: &Reference,
+    subject: Digest,
+    lists: ListedIn,
+) -> Result<Candidates, RemoteError> {
+    let (mut listed, lists) = registry.referrers_in(repository, subject, lists).await?;
+    listed.retain(|found| {
+        let kind = found.artifact_type.as_deref();
+        // Some registries list the media type of the config instead.
+        kind.is_none_or(|kind| kind == BUNDLE || kind == media_type::EMPTY)
+    });
+    Ok(Candidates { listed, lists })
+}
+
 /// Untrusted bundles about the manifest `subject`, the small ones first.
 /// Attestations may be large; bundles beyond the total size that clients accept
 /// are not read, and entries whose content is missing are skipped.
@@ -35,17 +74,26 @@ pub async fn bundles_about(
     repository: &Reference,
     subject: Digest,
 ) -> Result<Attached<Vec<u8>>, RemoteError> {
-    let speaking = registry.referrers(repository, subject).await?;
-    let named = speaking.into_iter().filter(|found| {
-        let kind = found.artifact_type.as_deref();
-        // Some registries list the media type of the config instead.
-        kind.is_none_or(|kind| kind == BUNDLE || kind == media_type::EMPTY)
-    });
-    let named: Vec<Descriptor> = named.collect();
+    let candidates = candidates_about(registry, repository, subject, ListedIn::ALL).await?;
+    bundles_of(registry, repository, subject, &candidates).await
+}
+
+/// The bundles that `candidates` hold.
+///
+/// # Errors
+///
+/// As [`bundles_about`].
+pub async fn bundles_of(
+    registry: &Registry,
+    repository: &Reference,
+    subject: Digest,
+    candidates: &Candidates,
+) -> Result<Attached<Vec<u8>>, RemoteError> {
+    let named = &candidates.listed;
     let mut unread = named.len().saturating_sub(MAX_ATTACHED);
     let mut layers = Vec::new();
-    for found in named.into_iter().take(MAX_ATTACHED) {
-        let Some(bytes) = ignore_missing(registry.manifest(repository, &found).await)? else {
+    for found in named.iter().take(MAX_ATTACHED) {
+        let Some(bytes) = ignore_missing(registry.manifest(repository, found).await)? else {
             continue;
         };
         let Ok(manifest) = serde_json::from_slice::<Manifest>(&bytes) else {

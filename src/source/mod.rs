@@ -20,7 +20,10 @@ mod stored;
 mod web;
 
 pub use artifact::ArtifactEvidence;
-pub use attached::{EMPTY_CONFIG, bundle_manifest, bundles_about, tagged_about};
+pub use attached::{
+    Candidates, EMPTY_CONFIG, bundle_manifest, bundles_about, bundles_of, candidates_about,
+    tagged_about,
+};
 pub use error::{OpenError, PackageSourceError, RemoteError};
 pub use open::{JudgeError, Opened, forms, is_path, tags};
 pub use opening::ReadOptions;

@@ -48,7 +48,12 @@ fn image(registry: &Rehearsal, repository: &str, architecture: &str, text: &str)
 }
 
 /// Moves a tag to an index of images whose layers hold `text`; their digests.
-fn tagged(registry: &Rehearsal, name: &str, text: &str, architectures: &[&str]) -> Vec<Digest> {
+pub(super) fn tagged(
+    registry: &Rehearsal,
+    name: &str,
+    text: &str,
+    architectures: &[&str],
+) -> Vec<Digest> {
     let (repository, _) = name.split_once(':').unwrap();
     let images = architectures
         .iter()

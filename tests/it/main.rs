@@ -30,6 +30,7 @@ mod levels;
 mod lint;
 mod lock;
 mod messages;
+mod nights;
 mod outcomes;
 mod package;
 mod package_delta;

@@ -79,6 +79,42 @@ impl Rehearsal {
         descriptor.digest
     }
 
+    /// Deletes a manifest.
+    pub fn delete(&self, repository: &str, name: &str) {
+        use std::io::{Read as _, Write as _};
+        let host = self.host();
+        let mut stream = std::net::TcpStream::connect(&host).unwrap();
+        let request = format!(
+            "DELETE /v2/{repository}/manifests/{name} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 202"), "{answer}");
+    }
+
+    /// Moves a tag to an index.
+    pub fn put_index(&self, path: &str, index: &Index) {
+        let reference = format!("{}/{path}", self.host()).parse().unwrap();
+        let client = Registry::new(ClientOptions::default());
+        let bytes = serde_json::to_vec(index).unwrap().into();
+        let pushed = client.push_manifest(&reference, media_type::INDEX, &bytes);
+        self.runtime.block_on(pushed).unwrap();
+    }
+
+    /// Attaches a stored or new manifest to its subject.
+    pub fn attach(&self, repository: &str, bytes: &[u8]) {
+        let subject = serde_json::from_slice::<Manifest>(bytes).unwrap().subject;
+        let to = format!("{}/{repository}", self.host()).parse().unwrap();
+        let manifests = [bytes::Bytes::copy_from_slice(bytes)];
+        let client = Registry::new(ClientOptions::default());
+        self.runtime.block_on(async {
+            let attached = client.attach(&to, subject.unwrap().digest, &manifests);
+            let mut attached = attached.await.unwrap();
+            client.settle_referrers(&mut attached).await.unwrap();
+        });
+    }
+
     /// Whether a repository has a blob.
     pub fn holds(&self, repository: &str, blob: &jackal::oci::Descriptor) -> bool {
         let reference = format!("{}/{repository}", self.server.address());

@@ -494,11 +494,8 @@ fn referrers_are_found_with_the_api_without_it_and_when_it_is_only_claimed() {
                 .annotations
                 .insert("note".to_owned(), note.to_owned());
             let bytes = bytes::Bytes::from(serde_json::to_vec(&speaks).unwrap());
-            let client = Registry::new(ClientOptions::default());
             for _ in 0..2 {
-                registry
-                    .block_on(client.attach(&repository, &bytes))
-                    .unwrap();
+                registry.attach("x/demo", &bytes);
             }
         }
         let client = Registry::new(ClientOptions::default());

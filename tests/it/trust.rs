@@ -456,8 +456,6 @@ fn referrers_are_candidates_only() {
         .filter_map(jackal::package::manifest::title);
     assert!(titles.all(|title| !title.ends_with(".sig")));
     // The list is flooded with useless referrers.
-    let client = jackal::registry::Registry::new(Default::default());
-    let to = format!("{}/team/demo", registry.host()).parse().unwrap();
     let subject = jackal::oci::Descriptor {
         digest,
         size: manifest_bytes(&registry, "team/demo", &digest).len() as u64,
@@ -467,7 +465,7 @@ fn referrers_are_candidates_only() {
     for bundle in ["{}", "no json", "{\"mediaType\":\"x\"}"] {
         registry.put_blob("team/demo", bundle.as_bytes());
         let manifest = jackal::source::bundle_manifest(&subject, bundle.as_bytes()).unwrap();
-        registry.block_on(client.attach(&to, &manifest)).unwrap();
+        registry.attach("team/demo", &manifest);
     }
     let place = registry.at("team/demo:1.0.0");
     let said = verify(&sandbox, &[&place, "-a", "amd64", "--key", "a/cosign.pub"]);
@@ -518,7 +516,7 @@ fn foreign_referrers_do_not_hide_the_owners_signature() {
     assert_eq!(said.code, Some(0), "{}", said.stderr);
 }
 
-const PIPELINE: &str = "kind: JackalPipeline\nversion: 1\nname: p\ntasks:\n\
+pub(super) const PIPELINE: &str = "kind: JackalPipeline\nversion: 1\nname: p\ntasks:\n\
     \x20 tool: { component: { definition: jackal.yaml, name: tool } }\n\
     \x20 tree: { component: { definition: jackal.yaml, name: tree } }\n\
     \x20 sboms: { sbom: { of: [tool, tree] } }\n\

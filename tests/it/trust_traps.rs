@@ -326,9 +326,7 @@ fn unrelated_referrers_are_ignored_and_not_copied() {
     for junk in ["no json", "1", "{}", "{\"mediaType\":\"text/plain\"}"] {
         registry.put_blob("team/demo", junk.as_bytes());
         let manifest = jackal::source::bundle_manifest(&subject, junk.as_bytes()).unwrap();
-        let client = jackal::registry::Registry::new(Default::default());
-        let to = format!("{}/team/demo", registry.host()).parse().unwrap();
-        registry.block_on(client.attach(&to, &manifest)).unwrap();
+        registry.attach("team/demo", &manifest);
     }
     let place = registry.at("team/demo:1.0.0");
     let trust = ["-a", "amd64", "--key", "a/cosign.pub"];

@@ -1,6 +1,6 @@
 //! `publish`: publishes packages from the cache as one release.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io::{self, Read as _};
 use std::sync::Arc;
 
@@ -17,13 +17,13 @@ use crate::ground::threads::blocking;
 use crate::ground::{Class, Failure, Readers};
 use crate::kinds::pins::Pin;
 use crate::kinds::sign::{self, SignWork};
-use crate::kinds::{Context, Kind, Prepared, of, package};
+use crate::kinds::{Context, Done, Kind, Prepared, of, package};
 use crate::oci::Descriptor;
 use crate::package::manifest;
 use crate::pipeline::verb::Publish;
 use crate::registry::{BlobSource, Registry, RegistryError, Repository};
 use crate::release::{
-    self, Artifact, Begun, Destination, Item, Journal, ReleaseError, Released, Rules, Vouching,
+    self, Artifact, Begun, Destination, Item, Journal, ReleaseError, Results, Rules, Vouching,
 };
 use crate::text::with_causes;
 
@@ -58,6 +58,20 @@ impl PublishWork {
     async fn items(&self, cx: &Context<'_>) -> Result<Vec<Item>, Failure> {
         let site = cx.site;
         let mut items = Vec::new();
+        // Assembling a package is fast, and its frames would duplicate its content.
+        let others = cx.results.iter();
+        let others = others.filter(|(step, _)| !self.verb.packages.contains(step));
+        let results = Arc::new(Results {
+            outputs: others
+                .filter_map(|(_, done)| Some((done.key?, done.outputs.clone())))
+                .collect(),
+            actions: cx
+                .results
+                .values()
+                .filter_map(|done| made_by(done))
+                .collect(),
+            source: Arc::<Cas>::clone(&site.cas),
+        });
         for step in &self.verb.packages {
             let Signed {
                 members,
@@ -102,6 +116,7 @@ impl PublishWork {
                         place,
                         bundles: bundles.clone(),
                         vouching: vouching.clone(),
+                        results: Some(Arc::clone(&results)),
                     });
                 }
             }
@@ -192,28 +207,15 @@ impl Kind for PublishWork {
             move_tag: self.verb.move_tags,
             concurrency: release::CONCURRENCY,
             pushed: Some(site.cas.root().join(release::PUSHED)),
+            proofs: (!site.cas.is_read_only()).then(|| site.cas.root().join(release::PROOFS)),
         };
         let id = begun.id();
         let journal = || Journal::begin(&folder, begun);
         let released = release::run(&site.registry, &items, rules, journal).await;
         let released = released.map_err(failure)?;
         Journal::forget(&folder, &id).map_err(|error| failure(error.into()))?;
-        // Assembling a package is fast, and its frames would duplicate its content.
-        let results: BTreeMap<ActionKey, Vec<Output>> = cx
-            .results
-            .iter()
-            .filter(|(step, _)| !self.verb.packages.contains(step))
-            .filter_map(|(_, done)| Some((done.key?, done.outputs.clone())))
-            .collect();
-        let actions = cx.results.values().filter_map(|done| {
-            let action = done.action.as_ref()?;
-            // What a command made is a list of files, which later keys contain.
-            let lists = action.kind == super::run::ACTION;
-            let outputs = lists.then(|| done.outputs.clone()).unwrap_or_default();
-            Some((action.key(), outputs))
-        });
-        let actions = actions.collect();
-        let text = attach_results(site, &items, &released, &results, &actions).await;
+        let notes = released.iter().filter_map(|made| made.note.as_ref());
+        let text = notes.map(|note| format!("{note}\n")).collect();
         let receipt: Vec<serde_json::Value> = released
             .iter()
             .map(|made| {
@@ -254,45 +256,13 @@ impl Kind for PublishWork {
     }
 }
 
-/// Publishes the build results of each published package, once for all of its tags. The
-/// packages are already visible, so a failure is only reported: other machines have to
-/// build again.
-async fn attach_results(
-    site: &Arc<Site>,
-    items: &[Item],
-    released: &[Released],
-    results: &BTreeMap<ActionKey, Vec<Output>>,
-    actions: &BTreeMap<ActionKey, Vec<Output>>,
-) -> String {
-    let source: BlobSource = Arc::<Cas>::clone(&site.cas);
-    let (mut seen, mut text) = (BTreeSet::new(), String::new());
-    for (item, made) in items.iter().zip(released) {
-        let release::Place::Registry(to) = &item.place else {
-            continue;
-        };
-        let manifest = &item.artifact.manifest;
-        if made.unchanged || !seen.insert(to.at(manifest.digest)) {
-            continue;
-        }
-        let held = item.artifact.blobs.iter().map(|blob| blob.digest).collect();
-        let attached = release::attach_results(
-            &site.registry,
-            to,
-            manifest,
-            &held,
-            results,
-            actions,
-            &source,
-        )
-        .await;
-        if let Err(error) = attached {
-            text.push_str(&format!(
-                "build results were not stored with {to}: {}\n",
-                with_causes(&error)
-            ));
-        }
-    }
-    text
+/// The action of a step, with what it made if later keys contain that: the list of the
+/// files of a command.
+fn made_by(done: &Done) -> Option<(ActionKey, Vec<Output>)> {
+    let action = done.action.as_ref()?;
+    let lists = action.kind == super::run::ACTION;
+    let outputs = lists.then(|| done.outputs.clone()).unwrap_or_default();
+    Some((action.key(), outputs))
 }
 
 /// Adds access to blobs that were left in their registry: they are mounted from the

@@ -1,0 +1,343 @@
+//! Nightly releases: what a night with nothing to do costs, and that no change is missed.
+
+use std::fs;
+use std::path::Path;
+
+use jackal::oci::{Index, media_type};
+use jackal::registry::{PROFILES, Profile, Referrers};
+use jackal::rehearsal::{Options, Request};
+
+use super::lock::tagged;
+use super::publish::{ARCHIVE, Rehearsal, built};
+use super::sandbox::{HEAD, Sandbox, settle};
+use super::trust::{PIPELINE, key, publish_signed, verify};
+
+/// Registries that list referrers, that have only the fallback tag, and that claim to list.
+fn registries() -> Vec<Rehearsal> {
+    let kinds = [Referrers::Listed, Referrers::Absent, Referrers::Claimed];
+    let registry = |referrers| {
+        let profile = Profile {
+            referrers,
+            ..PROFILES[0]
+        };
+        Rehearsal::new(Options {
+            profile,
+            ..Options::default()
+        })
+    };
+    kinds.into_iter().map(registry).collect()
+}
+
+/// A package that a pipeline signs, attests and publishes.
+fn nightly(registry: &Rehearsal, more: &str) -> Sandbox {
+    let sandbox = Sandbox::new();
+    sandbox.package();
+    key(&sandbox, "a");
+    sandbox.write("pw", "pw\n");
+    let to = registry.at("team");
+    sandbox.write(
+        "p.yaml",
+        format!("{PIPELINE}  publish: {{ publish: {{ packages: package, signatures: sign, to: \"{to}\"{more} }} }}\n"),
+    );
+    sandbox
+}
+
+fn build(sandbox: &Sandbox) {
+    sandbox.build(&["--pipeline", "p.yaml"]);
+}
+
+fn wrote(requests: &[Request]) -> bool {
+    requests
+        .iter()
+        .any(|r| r.method != "GET" && r.method != "HEAD")
+}
+
+fn puts<'r>(requests: &'r [Request], end: &str) -> Vec<&'r Request> {
+    let puts = requests.iter().filter(|r| r.method == "PUT");
+    puts.filter(|r| r.path.contains("/manifests/") && r.path.contains(end))
+        .collect()
+}
+
+#[test]
+fn each_index_of_a_signed_and_attested_release_is_written_once() {
+    for registry in registries() {
+        let sandbox = nightly(&registry, "");
+        build(&sandbox);
+        let requests = registry.requests();
+        assert_eq!(puts(&requests, "/1.0.0").len(), 1);
+        assert!(puts(&requests, "/sha256-").len() <= 1, "{requests:?}");
+        let place = registry.at("team/demo:1.0.0");
+        let said = verify(&sandbox, &[&place, "-a", "amd64", "--key", "a/cosign.pub"]);
+        assert_eq!(said.code, Some(0), "{}", said.stderr);
+        // The tag moved after the last list was written and read.
+        let at = |is: &dyn Fn(&Request) -> bool| requests.iter().position(|r| is(r)).unwrap();
+        let visible = at(&|r| r.method == "PUT" && r.path.ends_with("/1.0.0"));
+        let beside = requests.iter().rposition(|r| {
+            r.method == "PUT" && (r.path.contains("/sha256-") || r.path.contains("/sha256:"))
+        });
+        let read = requests[..visible].iter().rposition(|r| {
+            r.method == "GET" && (r.path.contains("/sha256-") || r.path.contains("/referrers/"))
+        });
+        assert!(beside < read && read < Some(visible), "{requests:?}");
+    }
+}
+
+#[test]
+fn a_quiet_night_takes_three_requests_and_writes_nothing() {
+    for registry in registries() {
+        let sandbox = nightly(&registry, "");
+        build(&sandbox);
+        for night in 0..3 {
+            registry.requests();
+            build(&sandbox);
+            let requests = registry.requests();
+            assert!(!wrote(&requests), "{night}: {requests:?}");
+            assert!(requests.len() <= 3, "{night}: {requests:?}");
+        }
+        // Another machine has no proofs: it reads everything once, and then has them.
+        let other = ["--pipeline", "p.yaml", "--cache-dir", "../other"];
+        for most in [30, 3] {
+            registry.requests();
+            sandbox.build(&other);
+            let requests = registry.requests();
+            assert!(!wrote(&requests), "{requests:?}");
+            assert!(requests.len() <= most, "{most}: {requests:?}");
+        }
+    }
+}
+
+/// The manifest that a pipeline published, and its referrers of this type.
+fn referrers(
+    registry: &Rehearsal,
+    kind: &str,
+) -> (jackal::oci::Digest, Vec<jackal::oci::Descriptor>) {
+    let (subject, _) = registry.manifest("team/demo:1.0.0", "amd64");
+    let client = jackal::registry::Registry::new(Default::default());
+    let at = format!("{}/team/demo", registry.host()).parse().unwrap();
+    let listed = registry.block_on(client.referrers(&at, subject)).unwrap();
+    let of_kind = |found: &jackal::oci::Descriptor| {
+        found
+            .artifact_type
+            .as_deref()
+            .is_some_and(|own| own.contains(kind))
+    };
+    (subject, listed.into_iter().filter(of_kind).collect())
+}
+
+#[test]
+fn a_deleted_attestation_is_found_the_next_night_and_attached_again() {
+    for registry in registries() {
+        let sandbox = nightly(&registry, "");
+        build(&sandbox);
+        build(&sandbox);
+        let (subject, before) = referrers(&registry, "bundle");
+        assert_eq!(before.len(), 3);
+        for lost in &before {
+            registry.delete("team/demo", &lost.digest.to_string());
+            // Where the registry does not list by itself, an owner also edits the list.
+            let tag = format!("team/demo:sha256-{}", subject.hex());
+            if let Some(mut index) = registry.index(&tag) {
+                index.manifests.retain(|found| found.digest != lost.digest);
+                registry.put_index(&tag, &index);
+            }
+            assert_eq!(referrers(&registry, "bundle").1.len(), 2);
+            build(&sandbox);
+            let (_, after) = referrers(&registry, "bundle");
+            assert_eq!(after.len(), 3, "{lost:?}");
+            assert!(after.iter().any(|found| found.digest == lost.digest));
+        }
+    }
+}
+
+#[test]
+fn a_lost_manifest_and_a_moved_tag_are_found_in_a_quiet_night() {
+    for registry in registries() {
+        let sandbox = nightly(&registry, ", moveTags: true");
+        build(&sandbox);
+        build(&sandbox);
+        let (digest, _) = registry.manifest("team/demo:1.0.0", "amd64");
+        registry.delete("team/demo", &digest.to_string());
+        build(&sandbox);
+        assert_eq!(registry.manifest("team/demo:1.0.0", "amd64").0, digest);
+        // Somebody moves the tag to another package, and an index without any.
+        let index = registry.index("team/demo:1.0.0").unwrap();
+        registry.put_index("team/demo:1.0.0", &Index::empty());
+        build(&sandbox);
+        assert_eq!(registry.index("team/demo:1.0.0").unwrap(), index);
+    }
+}
+
+#[test]
+fn another_candidate_another_signer_and_a_damaged_proof_are_checked_in_full() {
+    let registry = &registries()[1];
+    let sandbox = built();
+    key(&sandbox, "a");
+    let to = registry.at("team");
+    let args = [ARCHIVE, &to, "--signature", "detached"];
+    let again = |most: usize| {
+        registry.requests();
+        let said = publish_signed(&sandbox, &args);
+        assert_eq!(said.code, Some(0), "{}", said.stderr);
+        let requests = registry.requests();
+        assert!(requests.len() <= most, "{requests:?}");
+        requests
+    };
+    again(100);
+    assert!(!wrote(&again(3)));
+    // Proofs are hints: one that cannot be read costs requests.
+    let proofs = sandbox.cache().join("proofs");
+    let path = fs::read_dir(&proofs)
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap()
+        .path();
+    let text = fs::read_to_string(&path).unwrap();
+    for damaged in [
+        "",
+        "{}",
+        &text.replace("true", "false"),
+        &text.replacen("sha256:", "sha256:0", 1),
+    ] {
+        fs::write(&path, damaged).unwrap();
+        let requests = again(100);
+        assert!(
+            requests.len() > 3 && !wrote(&requests),
+            "{damaged}: {requests:?}"
+        );
+        assert!(!wrote(&again(3)));
+    }
+    // Anyone may add a candidate: all are read once.
+    let (subject, before) = referrers(registry, "bundle");
+    registry.put_blob("team/demo", b"junk");
+    let size = 1;
+    let about = jackal::oci::Descriptor {
+        digest: subject,
+        size,
+        ..jackal::oci::Descriptor::of(media_type::MANIFEST, b"")
+    };
+    let junk = jackal::source::bundle_manifest(&about, b"junk").unwrap();
+    registry.attach("team/demo", &junk);
+    assert!(again(100).len() > 3);
+    assert!(!wrote(&again(3)));
+    // A signature by another key has never been proven.
+    key(&sandbox, "b");
+    fs::rename(sandbox.src().join("a"), sandbox.src().join("old")).unwrap();
+    fs::rename(sandbox.src().join("b"), sandbox.src().join("a")).unwrap();
+    assert!(wrote(&again(100)));
+    assert_eq!(referrers(registry, "bundle").1.len(), before.len() + 2);
+    assert!(!wrote(&again(3)));
+}
+
+#[test]
+fn signatures_of_publishers_that_race_for_one_list_are_all_kept() {
+    for kind in [Referrers::Absent, Referrers::Claimed] {
+        let registry = Rehearsal::new(Options {
+            profile: Profile {
+                referrers: kind,
+                ..PROFILES[0]
+            },
+            faults: vec!["rate=0.5,kinds=slow,delay=40ms,seed=3".parse().unwrap()],
+            ..Options::default()
+        });
+        let names = ["one", "two", "three", "four"];
+        let sandboxes = names.map(|_| {
+            let sandbox = built();
+            key(&sandbox, "a");
+            sandbox
+        });
+        std::thread::scope(|scope| {
+            for sandbox in &sandboxes {
+                let to = registry.at("team");
+                scope.spawn(move || {
+                    let args = [ARCHIVE, &to, "--signature", "detached"];
+                    let said = publish_signed(sandbox, &args);
+                    assert_eq!(said.code, Some(0), "{}", said.stderr);
+                });
+            }
+        });
+        let place = registry.at("team/demo:1.0.0");
+        for sandbox in &sandboxes {
+            let said = verify(sandbox, &[&place, "-a", "amd64", "--key", "a/cosign.pub"]);
+            assert_eq!(said.code, Some(0), "{}", said.stderr);
+        }
+        assert_eq!(referrers(&registry, "bundle").1.len(), names.len());
+    }
+}
+
+/// Ages what was noted about when references were resolved, as if a day had passed.
+fn next_day(cache: &Path) {
+    let resolved = cache.join("v1/resolved");
+    for entry in fs::read_dir(resolved).unwrap() {
+        let path = entry.unwrap().path();
+        let at: u64 = fs::read_to_string(&path).unwrap().trim().parse().unwrap();
+        fs::write(&path, (at - 86_401).to_string()).unwrap();
+    }
+}
+
+#[test]
+fn thirty_nights_with_three_changes_publish_three_times() {
+    let (upstream, registry) = (Rehearsal::with_faults(&[]), Rehearsal::with_faults(&[]));
+    tagged(&upstream, "base/os:stable", "0", &["amd64"]);
+    let image = format!("{}/base/os:stable", upstream.host());
+    let sandbox = Sandbox::new();
+    sandbox.package();
+    key(&sandbox, "a");
+    sandbox.write("pw", "pw\n");
+    let definition = fs::read_to_string(sandbox.src().join("jackal.yaml")).unwrap();
+    sandbox.write(
+        "jackal.yaml",
+        format!("{definition}- name: os\n  images: [\"{image}\"]\n"),
+    );
+    let to = registry.at("team");
+    sandbox.write(
+        "p.yaml",
+        format!(
+            "{HEAD}tasks:\n  \
+             images: {{ images: {{ from: jackal.yaml, platform: linux/amd64 }}, cache: {{ fresh: 24h }} }}\n  \
+             tree: {{ component: {{ definition: jackal.yaml, name: tree }} }}\n  \
+             tool: {{ component: {{ definition: jackal.yaml, name: tool }} }}\n  \
+             os: {{ component: {{ definition: jackal.yaml, name: os }} }}\n  \
+             package: {{ package: {{ definition: jackal.yaml, components: [tree, tool, os], images: images }} }}\n  \
+             sign: {{ sign: {{ subjects: package, key: a/cosign.key, passwordFile: pw, sbom: false }} }}\n  \
+             publish: {{ publish: {{ packages: package, signatures: sign, to: \"{to}\", tags: [nightly], moveTags: true }} }}\n"
+        ),
+    );
+    settle();
+    let mut pushes = Vec::new();
+    for night in 1..=30 {
+        match night {
+            // The first release is of the first night; an image changes, then a file.
+            11 => drop(tagged(&upstream, "base/os:stable", "11", &["amd64"])),
+            22 => {
+                sandbox.write("tool.sh", "#!/bin/sh\necho 22\n");
+                settle();
+            }
+            _ => {}
+        }
+        if night > 1 {
+            next_day(&sandbox.cache());
+        }
+        registry.requests();
+        upstream.requests();
+        build(&sandbox);
+        let requests = registry.requests();
+        match wrote(&requests) {
+            true => pushes.push(night),
+            false => assert!(requests.len() <= 3, "{night}: {requests:?}"),
+        }
+        let asked = upstream.requests();
+        assert!(!asked.is_empty(), "{night}: the tag was not resolved again");
+        if !matches!(night, 1 | 11) {
+            assert_eq!(asked.len(), 1, "{night}: {asked:?}");
+        }
+        // Nothing stale: a clean machine makes the same package.
+        if matches!(night, 11 | 12) {
+            let (published, _) = registry.manifest("team/demo:nightly", "amd64");
+            let args = ["--pipeline", "p.yaml", "--cache-dir", "../clean"];
+            sandbox.build(&args);
+            assert_eq!(registry.manifest("team/demo:nightly", "amd64").0, published);
+        }
+    }
+    assert_eq!(pushes, [1, 11, 22]);
+}
