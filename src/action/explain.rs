@@ -76,7 +76,8 @@ impl FieldSink for LineSink {
 }
 
 /// The subject of a [`DirtyReason`], in the order of reports.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Subject {
     /// An input file, link or directory.
     File,
@@ -159,6 +160,142 @@ impl fmt::Display for DirtyReason {
             Change::Changed => " changed",
         })
     }
+}
+
+/// What changed between two actions of a task, with what was there, as hashes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FieldChange {
+    /// What kind of thing changed.
+    #[serde(rename = "s")]
+    pub subject: Subject,
+    /// Its path or name; empty for the command and the outputs.
+    #[serde(rename = "n", default, skip_serializing_if = "String::is_empty")]
+    pub name: String,
+    /// What the older action has; `None`: nothing.
+    #[serde(rename = "b", default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<String>,
+    /// What the newer one has.
+    #[serde(rename = "a", default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+}
+
+impl FieldChange {
+    /// Whether it is that of a format, which no user changes.
+    #[must_use]
+    pub fn is_of_format(&self) -> bool {
+        self.subject == Subject::Other && matches!(self.name.as_str(), "key-format" | "format")
+    }
+}
+
+impl fmt::Display for FieldChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (before, after) = (self.before.as_deref(), self.after.as_deref());
+        match reason_of(self.subject, &self.name, before, after) {
+            Some(reason) => reason.fmt(f),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The reason that a subject is, which had one value and has another one.
+pub(super) fn reason_of(
+    subject: Subject,
+    name: &str,
+    before: Option<&str>,
+    after: Option<&str>,
+) -> Option<DirtyReason> {
+    let change = match (before, after) {
+        (before, after) if before == after => return None,
+        (None, _) => Change::Added,
+        (_, None) => Change::Removed,
+        _ => Change::Changed,
+    };
+    let name = name.to_owned();
+    Some(DirtyReason {
+        subject,
+        name,
+        change,
+    })
+}
+
+/// The same as [`diff`], with what was there.
+#[must_use]
+pub fn changes(old: &[u8], new: &[u8]) -> Option<Vec<FieldChange>> {
+    let reasons = diff(old, new)?;
+    if reasons.is_empty() {
+        return Some(Vec::new());
+    }
+    let mut places: BTreeSet<(Subject, String)> = BTreeSet::new();
+    let mut labels = BTreeSet::new();
+    for reason in &reasons {
+        places.insert((reason.subject, reason.name.clone()));
+        labels.insert(serde_json::to_vec(&reason.name).ok()?);
+    }
+    let before = values(old, &places, &labels)?;
+    let after = values(new, &places, &labels)?;
+    let changes = reasons.iter().map(|reason| {
+        let place = (reason.subject, reason.name.clone());
+        FieldChange {
+            subject: reason.subject,
+            name: reason.name.clone(),
+            before: before.get(&place).cloned(),
+            after: after.get(&place).cloned(),
+        }
+    });
+    Some(changes.collect())
+}
+
+/// Bytes of the hash of a value.
+const VALUE_BYTES: usize = 8;
+
+/// The hashes of what is at `places`; `labels` are their names as JSON.
+fn values(
+    text: &[u8],
+    places: &BTreeSet<(Subject, String)>,
+    labels: &BTreeSet<Vec<u8>>,
+) -> Option<BTreeMap<(Subject, String), String>> {
+    let mut hashers: BTreeMap<(Subject, String), blake3::Hasher> = BTreeMap::new();
+    let mut add = |entry: &Explained| {
+        let (subject, name) = Subject::of(entry);
+        let place = (subject, name.to_owned());
+        if places.contains(&place) {
+            let hasher = hashers.entry(place).or_default();
+            for part in [&entry.field, &entry.value] {
+                hasher.update(&(part.len() as u64).to_le_bytes());
+                hasher.update(part.as_bytes());
+            }
+        }
+    };
+    match text.strip_prefix(b"[\n") {
+        Some(lines) => {
+            for line in lines.split(|byte| *byte == b'\n') {
+                let line = line.strip_suffix(b",").unwrap_or(line);
+                // Of many inputs few are wanted: the others are not parsed.
+                let is_other = label_of_input(line).is_some_and(|label| !labels.contains(label));
+                if !is_other && !matches!(line, b"" | b"]") {
+                    add(&serde_json::from_slice(line).ok()?);
+                }
+            }
+        }
+        None => serde_json::from_slice::<Vec<Explained>>(text)
+            .ok()?
+            .iter()
+            .for_each(add),
+    }
+    let hashed = hashers.into_iter().map(|(place, hasher)| {
+        let hash = hasher.finalize().to_hex();
+        (place, hash[..2 * VALUE_BYTES].to_owned())
+    });
+    Some(hashed.collect())
+}
+
+/// The label of an input's line, as JSON. Inside of a label every quote is escaped.
+fn label_of_input(line: &[u8]) -> Option<&[u8]> {
+    let rest = line.strip_prefix(br#"{"field":"input."#)?;
+    let start = memchr::memmem::find(rest, br#","label":"#)? + br#","label":"#.len();
+    let label = &rest[start..];
+    let end = memchr::memmem::find(label, br#","value":"#)?;
+    Some(&label[..end])
 }
 
 /// Compares two explanations; `None`: the older one is damaged. The result is empty if
@@ -292,11 +429,40 @@ mod tests {
                 // As an earlier version wrote it.
                 let before = serde_json::to_vec(&entries(old)).unwrap();
                 assert_eq!(diff(&before, &new.explain()).unwrap(), expected);
+                let changed = changes(&old.explain(), &new.explain()).unwrap();
+                assert_eq!(changes(&before, &new.explain()).unwrap(), changed);
+                let shown = |list: &[FieldChange]| list.iter().map(ToString::to_string).collect();
+                let shown: Vec<String> = shown(&changed);
+                let reasons: Vec<String> = expected.iter().map(ToString::to_string).collect();
+                assert_eq!(shown, reasons);
             }
         }
         let lines = base.explain();
         assert_eq!(diff(b"[{", &lines), None);
         assert_eq!(diff(&lines[..lines.len() / 2], &lines), None);
+    }
+
+    #[test]
+    fn hashes_of_what_changed_are_those_of_whole_entries() {
+        let action = |executable: bool, argv: &[&str]| {
+            let mut action = Action::new("run", 1);
+            action.inputs = with(&[("a\"\\", file(executable)), ("b", file(false))]);
+            action.argv = argv.iter().map(|&text| text.to_owned()).collect();
+            action
+        };
+        let [one, two, three] = [
+            action(false, &["cc", "x"]),
+            action(true, &["cc", "y"]),
+            action(false, &["cc", "x", "z"]),
+        ];
+        let there = changes(&one.explain(), &two.explain()).unwrap();
+        let back = changes(&two.explain(), &three.explain()).unwrap();
+        assert_eq!(there.len(), 2);
+        assert_eq!(back.len(), 2);
+        assert_eq!(there[0].name, "a\"\\");
+        assert_eq!(there[0].before, back[0].after);
+        assert_eq!(there[1].after, back[1].before);
+        assert_ne!(there[1].before, back[1].after);
     }
 
     #[test]

@@ -11,6 +11,7 @@
 mod encode;
 mod explain;
 mod inputs;
+mod past;
 mod result;
 mod settings;
 mod wire;
@@ -21,8 +22,9 @@ use std::sync::Arc;
 use crate::oci::{Digest, Platform};
 
 pub use encode::ActionKey;
-pub use explain::diff;
+pub use explain::{DirtyReason, FieldChange, changes};
 pub use inputs::{InputDirectory, InputError, InputFile, InputNode, InputTree};
+pub use past::{Advice, Past, PastRun, Without};
 pub use result::{ActionResult, Output};
 pub use settings::{Fields, Settings, SettingsError};
 pub(crate) use settings::{below, fields};

@@ -35,7 +35,7 @@ use crate::plan::{Plan, Step};
 use crate::release::{Destination, PublishedResults};
 use crate::run::event::Event;
 use crate::run::record::{RunRecord, Status, TaskRecord};
-use crate::run::{self, How, Ran, Verdict};
+use crate::run::{self, How, Known, Ran, Verdict};
 use crate::text::{shown_address, with_causes};
 
 /// Maximum number of times that a run is restarted because of damaged blobs.
@@ -55,6 +55,18 @@ pub struct Built {
     pub after: BTreeMap<String, Vec<String>>,
     /// The task for a shell, if that was wanted and all before it succeeded.
     pub shell: Option<ShellPlace>,
+    pub(super) cas: Arc<Cas>,
+}
+
+impl Built {
+    /// Adds to the record the files in folders, and the delivered files with their digests.
+    ///
+    /// # Errors
+    ///
+    /// A delivered file cannot be read.
+    pub fn list_files(&mut self) -> std::io::Result<()> {
+        run::list_files(&self.cas, &mut self.record)
+    }
 }
 
 /// A task in whose place a shell can be opened.
@@ -307,6 +319,7 @@ impl Prepared {
             failures: ran.failures,
             notes,
             after,
+            cas: Arc::clone(&site.cas),
             shell: shell.map(|step| ShellPlace {
                 site,
                 step,
@@ -409,6 +422,15 @@ impl Prepared {
                 .set(Published::new(packages, by_reference));
         }
         notes
+    }
+
+    /// What is known of earlier runs of a task, which has this verdict.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`]
+    pub async fn known(&self, task: &str, verdict: &Verdict) -> Result<Known, Failure> {
+        run::known(&self.site, &self.plan, task, verdict).await
     }
 
     /// What [`build`](Self::build) would do with each task.

@@ -80,10 +80,12 @@ pub use watch::{Cause, Watch};
 
 // Types of lower rooms in the signatures of operations.
 pub use self::init::{Initialized, TEMPLATES, Template, init};
+pub use crate::action::{Advice, PastRun, Without};
 pub use crate::archive::Growth;
 pub use crate::cas::{CacheFolder, Limits, Usage};
 pub use crate::disk::stays_within;
 pub use crate::ground::launch::{finish as finish_commands, launcher};
+pub use crate::ground::site::history::ago;
 pub use crate::ground::{Failure, Stop};
 pub use crate::kinds::package::BuildFacts;
 pub use crate::kinds::run::{Used, UsedName};
@@ -98,10 +100,10 @@ pub use crate::registry::{
 };
 pub use crate::rehearsal::{Fault, Login, Options as RehearsalOptions, Tls};
 pub use crate::release::{CONCURRENCY, Destination, Released};
-pub use crate::run::Verdict;
 pub use crate::run::event::Event;
 pub(crate) use crate::run::record::TaskRecord;
 pub use crate::run::record::{RunRecord, Status, TestsRecord};
+pub use crate::run::{Known, Verdict};
 pub use crate::run::{chrome_trace, junit};
 pub use crate::signers::{
     KeySources, KeylessOptions, Seal, Signer, key_signer, keyless_signer, password_in,

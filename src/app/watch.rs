@@ -232,6 +232,7 @@ impl Watch {
             failures: ran.failures,
             notes,
             shell: None,
+            cas: Arc::clone(&prepared.site.cas),
         };
         session.note(&built.record);
         for folder in session

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use crate::oci::Digest;
 
 /// A digest, milliseconds, and the first bytes of a checksum over both.
-const RECORD: usize = 32 + 8 + 8;
+pub(super) const RECORD: usize = 32 + 8 + 8;
 
 /// One record, ready to be appended.
 pub(super) fn record(digest: &Digest, milliseconds: u64) -> [u8; RECORD] {

@@ -22,7 +22,7 @@ pub use base::Base;
 pub use check::Checked;
 pub use folder::CacheFolder;
 pub use kept::Kept;
-pub use prune::{Limits, Usage};
+pub use prune::{Evicted, Limits, Usage};
 pub use sink::{Sink, SinkError};
 pub use stage::Stage;
 pub use store::{Blob, Cas, CasError, Ingest, is_damage};

@@ -16,6 +16,24 @@ use super::store::{Cas, CasError, TOUCH_GRAIN, locked, now};
 /// The file with the time of the last prune.
 const PRUNED: &str = "pruned";
 
+/// The file with the last evicted blobs, in the form of the access log.
+const EVICTED: &str = "evicted.log";
+
+/// Maximum number of evicted blobs that are known: 1.5 MiB of records.
+const MAX_EVICTED: usize = 32_768;
+
+/// In the time of a record: the blob was evicted because of its age. No clock reaches it.
+const OLD: u64 = 1 << 63;
+
+/// Why a blob is not stored any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Evicted {
+    /// When it was evicted, in seconds since the Unix epoch.
+    pub at: u64,
+    /// Whether it had not been used for too long; else the cache was too large.
+    pub old: bool,
+}
+
 /// What is stored or was removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
@@ -118,6 +136,7 @@ impl Cas {
         let mut held: u64 = all.iter().map(|(_, size, _)| size).sum();
         all.sort_by_key(|(age, _, what)| (std::cmp::Reverse(*age), what.digest()));
         let mut removed = Usage::default();
+        let mut evicted = Vec::new();
         for (age, size, what) in all {
             let old = limits.max_age.is_some_and(|max| age / 1000 > max);
             let over = limits.max_bytes.is_some_and(|max| held > max);
@@ -137,6 +156,7 @@ impl Cas {
                         outcome => outcome.map_err(at(&path))?,
                     }
                     removed.blobs += 1;
+                    evicted.push(access::record(&digest, now | if old { OLD } else { 0 }));
                 }
                 Held::Folder(folder) if folder.evict()? => removed.folders += 1,
                 Held::Folder(_) => continue,
@@ -146,6 +166,7 @@ impl Cas {
         }
         if removed.blobs > 0 {
             self.forget(&accesses, now)?;
+            self.bury(evicted)?;
         }
         Ok(removed)
     }
@@ -179,6 +200,28 @@ impl Cas {
             (now / 1000).to_string().as_bytes(),
         )?;
         Ok(())
+    }
+
+    /// Adds records of evicted blobs, and drops the oldest ones.
+    fn bury(&self, records: Vec<[u8; access::RECORD]>) -> Result<(), CasError> {
+        let path = self.root().join(EVICTED);
+        let mut log = fs::read(&path).unwrap_or_default();
+        log.extend(records.into_iter().flatten());
+        let most = MAX_EVICTED * access::RECORD;
+        let start = log.len().saturating_sub(most);
+        Ok(disk::write_hint(&path, &log[start..])?)
+    }
+
+    /// The blobs that were evicted last.
+    #[must_use]
+    pub fn evicted(&self) -> HashMap<Digest, Evicted> {
+        let log = fs::read(self.root().join(EVICTED)).unwrap_or_default();
+        let records = access::parse(&log).into_iter();
+        let evicted = records.map(|(digest, time)| {
+            let (at, old) = ((time & !OLD) / 1000, time & OLD != 0);
+            (digest, Evicted { at, old })
+        });
+        evicted.collect()
     }
 
     /// When blobs were last pruned, in seconds since the Unix epoch.
@@ -241,6 +284,8 @@ mod tests {
         assert_eq!(cas.prune_at(limits(4), 77_000).unwrap().bytes, 3);
         assert!(!cas.contains(&a, 3).unwrap() && cas.contains(&b, 4).unwrap());
         assert_eq!(cas.last_pruned(), Some(77));
+        let size = Evicted { at: 77, old: false };
+        assert_eq!(cas.evicted(), HashMap::from([(a, size)]));
         let accesses = cas.accesses().unwrap();
         assert!(accesses.contains_key(&b) && !accesses.contains_key(&a));
     }

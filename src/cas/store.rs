@@ -284,6 +284,21 @@ impl Cas {
         Ok(placed.map_err(at(path))?)
     }
 
+    /// Appends a line to a file that only saves time. Losing it is harmless.
+    pub(crate) fn append_hint(&self, path: &Path, line: &[u8]) -> Result<(), CasError> {
+        self.writable()?;
+        let open = || disk::append(path);
+        let file = open().or_else(|error| match error.kind() {
+            io::ErrorKind::NotFound => {
+                fs::create_dir_all(path.parent().unwrap_or(&self.root))?;
+                open()
+            }
+            _ => Err(error),
+        });
+        let written = file.and_then(|mut file| file.write_all(line));
+        Ok(written.map_err(at(path))?)
+    }
+
     /// The lock between processes; released when the file is dropped.
     pub(super) fn gate(&self, exclusive: bool) -> Result<File, CasError> {
         self.writable()?;

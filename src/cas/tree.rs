@@ -134,6 +134,16 @@ impl Tree {
         all.filter(|blob| seen.insert(*blob)).collect()
     }
 
+    /// Length of all files together, in bytes.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        let file = |entry: &TreeEntry| match entry.kind {
+            TreeKind::File { size, .. } => size,
+            _ => 0,
+        };
+        self.entries.iter().map(file).sum()
+    }
+
     /// Checks that the tree follows the rules.
     ///
     /// # Errors

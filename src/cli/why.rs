@@ -1,5 +1,7 @@
 //! `jackal why`: whether a task would run, and for what reason.
 
+use std::time::Duration;
+
 use clap::Args;
 
 use super::command_error::CommandError;
@@ -7,7 +9,13 @@ use super::environment::runtime;
 use super::options::PlannedArgs;
 use super::output::print;
 use super::prepare::{Questions, prepare};
-use crate::app::Verdict;
+use crate::app::{Advice, Known, PastRun, Verdict, Without, ago, rfc3339};
+
+/// Maximum number of things that a result would need to be as they were.
+const MAX_NAMED: usize = 5;
+
+/// Longest text of a failure, in characters.
+const MAX_FAILURE: usize = 200;
 
 /// Arguments of `jackal why`.
 #[derive(Args)]
@@ -21,7 +29,8 @@ pub(super) struct WhyArgs {
 pub(super) fn why(args: WhyArgs) -> Result<(), CommandError> {
     let options = args.planned.options(&args.task)?;
     let prepared = prepare(&options, Questions::Allowed)?;
-    let verdicts = runtime()?.block_on(prepared.assess())?;
+    let runtime = runtime()?;
+    let verdicts = runtime.block_on(prepared.assess())?;
     let mut text = String::new();
     for (task, verdict) in &verdicts {
         let named = *task == args.task || task.ends_with(&format!(":{}", args.task));
@@ -37,6 +46,18 @@ pub(super) fn why(args: WhyArgs) -> Result<(), CommandError> {
             ));
         }
         text.push('\n');
+        if named {
+            // What was is not worth a failure.
+            let known = runtime.block_on(prepared.known(task, verdict));
+            let verb = prepared
+                .plan()
+                .steps
+                .get(task)
+                .map_or("", |step| step.verb());
+            for line in known.map_or_else(|_| Vec::new(), |known| details(verdict, &known, verb)) {
+                text.push_str(&format!("         {line}\n"));
+            }
+        }
     }
     print(&text)
 }
@@ -50,4 +71,87 @@ pub(super) fn line(task: &str, verdict: &Verdict) -> String {
         Verdict::Unknown(why) => format!("unknown  {task}: {why}"),
         Verdict::Refused(why) => format!("refused  {task}: {why}"),
     }
+}
+
+/// What the past says, line by line.
+fn details(verdict: &Verdict, known: &Known, verb: &str) -> Vec<String> {
+    let mut lines = Vec::new();
+    let cached = matches!(verdict, Verdict::Cached(_));
+    match (&known.made, &known.last) {
+        (Some(made), _) => lines.push(format!(
+            "made {} in {}, by jackal {}",
+            when(known.now, made.at),
+            seconds(made.took_ms),
+            made.jackal
+        )),
+        (None, _) if cached => lines.push(
+            "made in another folder or on another machine, or too long ago to be known".to_owned(),
+        ),
+        (None, Some(last)) => lines.push(last_run(known.now, last)),
+        (None, None) => {}
+    }
+    if let Some((run, reasons)) = &known.nearest {
+        let named: Vec<String> = reasons
+            .iter()
+            .take(MAX_NAMED)
+            .map(ToString::to_string)
+            .collect();
+        let more = match reasons.len().saturating_sub(MAX_NAMED) {
+            0 => String::new(),
+            count => format!(" and {count} more"),
+        };
+        lines.push(format!(
+            "the nearest cached result is of {}; since then: {}{more}",
+            when(known.now, run.at),
+            named.join(", ")
+        ));
+    }
+    lines.extend(known.advice.as_ref().map(|advice| shown(advice, verb)));
+    lines
+}
+
+fn last_run(now: u64, last: &PastRun) -> String {
+    let (when, took) = (when(now, last.at), seconds(last.took_ms));
+    match last.failure.lines().next() {
+        None => format!("last run {when}: succeeded after {took}"),
+        Some(failure) => {
+            let failure: String = failure.chars().take(MAX_FAILURE).collect();
+            format!("last run {when}: failed after {took}: {failure}")
+        }
+    }
+}
+
+fn shown(advice: &Advice, verb: &str) -> String {
+    let Advice {
+        without,
+        gone,
+        misses,
+    } = advice;
+    let misses = format!("{gone} of the last {misses} misses would have been hits without");
+    let unless = "if the result does not need it";
+    match (without, verb) {
+        (Without::File(path), "run") => {
+            format!("{misses} file `{path}`: exclude `!{path}` in `inputs`, {unless}")
+        }
+        (Without::Folder(path), "run") => {
+            format!("{misses} folder `{path}`: exclude `!{path}/**` in `inputs`, {unless}")
+        }
+        (Without::Env(name), _) => format!(
+            "{misses} the value of `{name}` in the key: name it in `passThroughEnv` instead of `env`, {unless}"
+        ),
+        (Without::File(path), _) => format!("{misses} file `{path}`"),
+        (Without::Folder(path), _) => format!("{misses} folder `{path}`"),
+    }
+}
+
+fn when(now: u64, at: u64) -> String {
+    let past = ago(now.saturating_sub(at));
+    match i64::try_from(at).ok().and_then(rfc3339) {
+        Some(time) => format!("{time} ({past})"),
+        None => past,
+    }
+}
+
+fn seconds(milliseconds: u64) -> String {
+    format!("{:.2} s", Duration::from_millis(milliseconds).as_secs_f64())
 }

@@ -3,11 +3,12 @@
 
 mod cache;
 mod good;
-mod history;
+pub(crate) mod history;
 mod pins;
 
 pub(crate) use cache::Remembered;
 pub(crate) use good::Good;
+pub(crate) use history::LookedBack;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};

@@ -131,9 +131,12 @@ async fn compare(
     };
     let Some(key) = found.copied() else {
         let cause = match baseline {
-            Baseline::Run(_) => {
+            Baseline::Run(good) => {
+                let then = good.get(&site.good_name(&step.home, &step.name));
+                let key_then = then.copied().unwrap_or_else(|| prepared.action.key());
                 let (site, own, action) = (Arc::clone(site), step.clone(), prepared.action.clone());
-                let reason = blocking(move || Ok(site.reason(&own.home, &own.name, None, &action)));
+                let reason =
+                    blocking(move || Ok(site.differs(&own.home, &own.name, &key_then, &action)));
                 Cause::Changed(reason.await?)
             }
             Baseline::Published(earlier) => Cause::Changed(earlier.without()),

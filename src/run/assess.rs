@@ -111,7 +111,10 @@ async fn judge(
     let found = blocking(move || {
         Ok(match query.remembered(&shared)? {
             Some((action, known)) => Ok((action, known.result)),
-            None => Err(shared.reason(&own.home, &own.name, unchanged, &query.action)),
+            None => {
+                let back = shared.look_back(&own.home, &own.name, unchanged, &query.action);
+                Err(back.reason)
+            }
         })
     })
     .await?;

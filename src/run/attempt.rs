@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
-use crate::action::Output;
+use crate::action::{Action, FieldChange, Output};
 use crate::cas::tree::{Tree, TreeKind};
 use crate::ground::marks::{Mark, Marks};
-use crate::ground::site::{Performed, Site};
+use crate::ground::site::{LookedBack, Performed, Site, history};
 use crate::ground::threads::blocking;
 use crate::ground::{Again, Class, Failure, Readers, shown};
 use crate::junit::Report;
@@ -115,15 +115,19 @@ fn place(
 ) -> Result<Placed, Failure> {
     let recorded = outputs.iter().enumerate().map(|(at, output)| {
         // A tree that is one file counts as that file.
-        let single = trees.get(at).and_then(Tree::single);
-        let (digest, size) = match single.map(|entry| &entry.kind) {
-            Some(TreeKind::File { digest, size, .. }) => (digest, *size),
-            _ => (&output.digest, output.size),
+        let tree = trees.get(at);
+        let single = tree.and_then(Tree::single);
+        let (digest, size, tree) = match (single.map(|entry| &entry.kind), tree) {
+            (Some(TreeKind::File { digest, size, .. }), _) => (digest, *size, None),
+            (_, Some(tree)) => (&output.digest, tree.size(), Some(output.digest)),
+            (_, None) => (&output.digest, output.size, None),
         };
         OutputRecord {
             name: output.name.clone(),
             digest: digest.to_string(),
             size,
+            files: Vec::new(),
+            tree,
         }
     });
     let files = step.work.deliver(site, outputs, trees, readers)?;
@@ -165,8 +169,9 @@ async fn attempt(
             false => None,
         };
         let Some((action, known)) = known else {
-            let reason = shared.reason(&own.home, &own.name, unchanged, &action);
-            return Ok(Err(reason));
+            return Ok(Err(
+                shared.look_back(&own.home, &own.name, unchanged, &action)
+            ));
         };
         let placed = place(
             &shared,
@@ -197,9 +202,10 @@ async fn attempt(
             };
             (performed, placed)
         }
-        Err(reason) => {
+        Err(LookedBack { reason, changes }) => {
             record.reason = reason;
             started(&record.reason);
+            let began = Instant::now();
             let made = tokio::select! {
                 made = make(&task, step, &prepared, record) => made,
                 () = recalled(step, watched) => Err(Failure::new(Class::Cancelled, RECALLED)),
@@ -207,17 +213,23 @@ async fn attempt(
             if let Err(failure) = &made
                 && !matches!(failure.class, Class::Cancelled | Class::Verification)
             {
-                record_failure(site, step, &prepared, failure.message.clone()).await?;
+                let (action, took_ms) = (prepared.action.clone(), millis(began.elapsed()));
+                let failure = failure.message.clone();
+                record_failure(site, step, action, changes.clone(), failure, took_ms).await?;
             }
             let performed = made?;
             let (shared, own) = (Arc::clone(site), Arc::clone(step));
             let (outputs, cached) = (performed.result.outputs.clone(), performed.cached);
-            let action = prepared.action.clone();
+            let (action, took_ms) = (prepared.action.clone(), millis(began.elapsed()));
             let placed = blocking(move || {
                 let trees = shared.trees(form, &outputs)?;
                 let placed = place(&shared, &own, &outputs, &trees, readers, marks)?;
                 if !cached {
-                    shared.record_action(&own.home, &own.name, &action, "");
+                    let ended = history::Ended {
+                        failure: "",
+                        took_ms,
+                    };
+                    shared.record_action(&own.home, &own.name, &action, changes, &ended);
                 }
                 Ok(placed)
             });
@@ -259,12 +271,18 @@ async fn recalled(step: &Step, watched: Option<&Watched>) {
 async fn record_failure(
     site: &Arc<Site>,
     step: &Arc<Step>,
-    prepared: &Prepared,
-    failed: String,
+    action: Action,
+    changes: Option<Vec<FieldChange>>,
+    failure: String,
+    took_ms: u64,
 ) -> Result<(), Failure> {
-    let (site, step, action) = (Arc::clone(site), Arc::clone(step), prepared.action.clone());
+    let (site, step) = (Arc::clone(site), Arc::clone(step));
     blocking(move || {
-        site.record_action(&step.home, &step.name, &action, &failed);
+        let ended = history::Ended {
+            failure: &failure,
+            took_ms,
+        };
+        site.record_action(&step.home, &step.name, &action, changes, &ended);
         Ok(())
     })
     .await

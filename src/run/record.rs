@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::ground::{Cause, CauseKind};
 use crate::junit::{Case, Report, place};
+use crate::oci::Digest;
 use crate::text::excerpt;
 
 /// Maximum number of failed tests in the record of a task; `--junit` has all.
@@ -66,6 +67,10 @@ pub struct TaskRecord {
     /// Delivered archives, and places that packages were published to.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<String>,
+    /// Those of them that are files, with digests. Only in records that are written for the
+    /// user.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub delivered: Vec<FileRecord>,
     /// What the tests of its command reported.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tests: Option<TestsRecord>,
@@ -180,6 +185,24 @@ impl FailedTest {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct OutputRecord {
     pub name: String,
+    /// Digest of its bytes; of a folder, that of its tree.
+    pub digest: String,
+    /// Length in bytes; of a folder, that of all files in it.
+    pub size: u64,
+    /// The files of a folder, with their paths in it. Only in records that are written for
+    /// the user: there may be very many.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<FileRecord>,
+    /// The tree of a folder; not in the record.
+    #[serde(skip)]
+    pub tree: Option<Digest>,
+}
+
+/// A file that a task made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct FileRecord {
+    pub path: String,
     /// Digest of its bytes.
     pub digest: String,
     /// Length in bytes.
@@ -228,6 +251,7 @@ impl TaskRecord {
             level: None,
             outputs: Vec::new(),
             files: Vec::new(),
+            delivered: Vec::new(),
             tests: None,
             report: None,
             warnings: Vec::new(),
@@ -263,9 +287,14 @@ impl RunRecord {
                 "additionalProperties": false,
             })
         };
+        let file = object(
+            &["path", "digest", "size"],
+            json!({"path": text, "digest": text, "size": number}),
+        );
+        let files = json!({"type": "array", "items": file});
         let output = object(
             &["name", "digest", "size"],
-            json!({"name": text, "digest": text, "size": number}),
+            json!({"name": text, "digest": text, "size": number, "files": files}),
         );
         let cause = object(
             &["kind", "message"],
@@ -304,6 +333,7 @@ impl RunRecord {
                 "causes": {"type": "array", "items": cause},
                 "outputs": {"type": "array", "items": output},
                 "files": {"type": "array", "items": text},
+                "delivered": files,
                 "retried": {"type": "array", "items": text},
                 "tests": tests,
                 "warnings": {"type": "array", "items": text},

@@ -61,4 +61,5 @@ mod trust;
 mod trust_traps;
 mod unpinned;
 mod watch;
+mod why;
 mod workspace;

@@ -30,6 +30,8 @@ fn transcript(sandbox: &Sandbox, commands: &[&[&str]]) -> String {
     let time = Regex::new(r"\d+\.\d\d s").unwrap();
     let digest = Regex::new(r"(sha256:|sha256 |key )[0-9a-f]{64}").unwrap();
     let text = time.replace_all(&text, "<time> s");
+    let date = Regex::new(r"\d{4}-\d\d-\d\dT[\d:]*Z \([^)]* ago\)").unwrap();
+    let text = date.replace_all(&text, "<date>");
     digest.replace_all(&text, "$1<digest>").into_owned()
 }
 

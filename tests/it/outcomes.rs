@@ -169,14 +169,15 @@ fn why_remembers_that_a_task_failed_until_it_succeeds() {
     assert!(why().starts_with(reason), "{}", why());
     sandbox.write("in", "12");
     let reason = "runs     t: file `in` changed; it failed last time\n";
-    assert_eq!(why(), reason);
+    assert!(why().starts_with(reason), "{}", why());
     assert_eq!(
         sandbox.run(&["build", "--pipeline", "p.yaml"]).code,
         Some(0)
     );
     assert!(why().starts_with("cached   t"), "{}", why());
     sandbox.write("in", "123");
-    assert_eq!(why(), "runs     t: file `in` changed\n");
+    let reason = "runs     t: file `in` changed\n";
+    assert!(why().starts_with(reason), "{}", why());
 }
 
 /// Whether these tests run under `nohup`, which a build then respects as well.

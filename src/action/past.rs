@@ -1,0 +1,427 @@
+//! The last runs of a task, and what would have happened without some of what changed
+//! between them.
+//!
+//! A run is known by what changed since the one before, so that many runs take little
+//! space; together they say for each run what was as in another one.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::ActionKey;
+use super::explain::{DirtyReason, FieldChange, Subject, reason_of};
+
+/// Maximum number of runs that are looked back on.
+pub const MAX_RUNS: usize = 32;
+
+/// Maximum number of changes between two runs that are kept; more have no single cause.
+const MAX_CHANGES: usize = 200;
+
+/// One run of a task.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PastRun {
+    /// When it ended, in seconds since the Unix epoch.
+    pub at: u64,
+    /// The key of its action.
+    pub key: String,
+    /// How long it took, in milliseconds.
+    pub took_ms: u64,
+    /// The version of jackal.
+    pub jackal: String,
+    /// Why it failed; empty: it succeeded.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub failure: String,
+    /// What changed since the run before; `None`: too much, or that is not known.
+    pub changes: Option<Vec<FieldChange>>,
+}
+
+impl PastRun {
+    /// The same without changes that are too many.
+    #[must_use]
+    pub fn bounded(mut self) -> Self {
+        self.changes = self.changes.filter(|all| all.len() <= MAX_CHANGES);
+        self
+    }
+
+    fn has_succeeded(&self) -> bool {
+        self.failure.is_empty()
+    }
+}
+
+/// The last runs of a task, the oldest first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Past {
+    runs: Vec<PastRun>,
+}
+
+/// What was what in a run, of all that ever changed.
+type State<'p> = BTreeMap<Place<'p>, Option<&'p str>>;
+
+type Place<'p> = (Subject, &'p str);
+
+/// What would have made misses hits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Advice {
+    /// What to leave out of the key.
+    pub without: Without,
+    /// How many misses would have been hits.
+    pub gone: usize,
+    /// Of how many.
+    pub misses: usize,
+}
+
+/// What could be left out of a key.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Without {
+    /// A file.
+    File(String),
+    /// A variable.
+    Env(String),
+    /// All files in a folder.
+    Folder(String),
+}
+
+impl Without {
+    fn takes(&self, (subject, name): Place<'_>) -> bool {
+        match (self, subject) {
+            (Self::File(own), Subject::File) | (Self::Env(own), Subject::Env) => own == name,
+            (Self::Folder(folder), Subject::File) => {
+                let below = name.strip_prefix(folder.as_str());
+                below.is_some_and(|below| below.starts_with('/'))
+            }
+            _ => false,
+        }
+    }
+}
+
+/// The run that is most like an action.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Nearest<'p> {
+    /// The run.
+    pub run: &'p PastRun,
+    /// What differs from it.
+    pub reasons: Vec<DirtyReason>,
+}
+
+impl Past {
+    /// The last of these runs, which are in the order in which they ended.
+    #[must_use]
+    pub fn new(mut runs: Vec<PastRun>) -> Self {
+        runs.drain(..runs.len().saturating_sub(MAX_RUNS));
+        Self { runs }
+    }
+
+    /// The runs, the oldest first.
+    #[must_use]
+    pub fn runs(&self) -> &[PastRun] {
+        &self.runs
+    }
+
+    /// The runs that can be compared with each other.
+    fn comparable(&self) -> &[PastRun] {
+        // The first one of them is a beginning, whatever it changed.
+        let cut = self.runs.iter().rposition(|run| run.changes.is_none());
+        &self.runs[cut.unwrap_or(0)..]
+    }
+
+    /// What was what in each of the comparable runs.
+    fn states(&self) -> Vec<State<'_>> {
+        let runs = self.comparable();
+        let mut states: Vec<State<'_>> = Vec::with_capacity(runs.len());
+        let mut now = State::new();
+        for (at, run) in runs.iter().enumerate() {
+            for change in run.changes.iter().flatten().filter(|_| at > 0) {
+                let place = (change.subject, change.name.as_str());
+                if !now.contains_key(&place) {
+                    // Before it changed first, it was what it was then.
+                    for state in &mut states {
+                        state.insert(place, change.before.as_deref());
+                    }
+                }
+                now.insert(place, change.after.as_deref());
+            }
+            states.push(now.clone());
+        }
+        states
+    }
+
+    /// How many of the runs found no result, and how many of these would have found one
+    /// `without` something in the key. The first run is a beginning, and runs that had a
+    /// result and ran all the same, as with `--force`, are no misses.
+    fn replay(&self, without: Option<&Without>) -> (usize, usize) {
+        let (runs, states) = (self.comparable(), self.states());
+        let mut made: BTreeSet<&State<'_>> = BTreeSet::new();
+        let filtered: Vec<State<'_>> = match without {
+            None => Vec::new(),
+            Some(without) => states
+                .iter()
+                .map(|state| {
+                    let kept = state.iter().filter(|(place, _)| !without.takes(**place));
+                    kept.map(|(place, value)| (*place, *value)).collect()
+                })
+                .collect(),
+        };
+        let mut made_without: BTreeSet<&State<'_>> = BTreeSet::new();
+        let (mut misses, mut gone) = (0, 0);
+        for (at, run) in runs.iter().enumerate() {
+            if at > 0 && !made.contains(&states[at]) {
+                misses += 1;
+                let hit = filtered
+                    .get(at)
+                    .is_some_and(|state| made_without.contains(state));
+                gone += usize::from(hit);
+            }
+            if run.has_succeeded() {
+                made.insert(&states[at]);
+                made_without.extend(filtered.get(at));
+            }
+        }
+        (misses, gone)
+    }
+
+    /// What would have made the most misses hits, if it was at least two of them. Of equal
+    /// ones, a file counts before a variable, and that before a folder.
+    #[must_use]
+    pub fn advice(&self) -> Option<Advice> {
+        let runs = self.comparable().iter().skip(1);
+        let changes = runs.filter_map(|run| run.changes.as_ref()).flatten();
+        let mut candidates = BTreeSet::new();
+        for change in changes {
+            match change.subject {
+                Subject::File => {
+                    candidates.insert(Without::File(change.name.clone()));
+                    let above = change.name.match_indices('/');
+                    let folders = above.map(|(at, _)| change.name[..at].to_owned());
+                    candidates.extend(folders.map(Without::Folder));
+                }
+                Subject::Env => drop(candidates.insert(Without::Env(change.name.clone()))),
+                _ => {}
+            }
+        }
+        let mut best: Option<Advice> = None;
+        for without in candidates {
+            let (misses, gone) = self.replay(Some(&without));
+            if gone > best.as_ref().map_or(1, |best| best.gone) {
+                best = Some(Advice {
+                    without,
+                    gone,
+                    misses,
+                });
+            }
+        }
+        best
+    }
+
+    /// The successful run that differs least from an action, of those that `is` is true
+    /// for; `changes` is what changed since the last run.
+    #[must_use]
+    pub fn nearest(
+        &self,
+        changes: &[FieldChange],
+        is: impl Fn(&PastRun) -> bool,
+    ) -> Option<Nearest<'_>> {
+        let (runs, mut states) = (self.comparable(), self.states());
+        let mut now = states.last()?.clone();
+        for change in changes {
+            let place = (change.subject, change.name.as_str());
+            if !now.contains_key(&place) {
+                for state in &mut states {
+                    state.insert(place, change.before.as_deref());
+                }
+            }
+            now.insert(place, change.after.as_deref());
+        }
+        let differing = |state: &State<'_>| -> Vec<DirtyReason> {
+            let all = now.iter().filter_map(|(place, value)| {
+                let then = state.get(place).copied().flatten();
+                reason_of(place.0, place.1, then, *value)
+            });
+            all.collect()
+        };
+        let found = runs.iter().zip(&states).rev();
+        let found = found.filter(|(run, _)| run.has_succeeded() && is(run));
+        let found = found.map(|(run, state)| Nearest {
+            run,
+            reasons: differing(state),
+        });
+        found.min_by_key(|nearest| nearest.reasons.len())
+    }
+
+    /// The last run that made this result.
+    #[must_use]
+    pub fn made(&self, key: &ActionKey) -> Option<&PastRun> {
+        let key = key.to_string();
+        let mut runs = self.runs.iter().rev();
+        runs.find(|run| run.key == key && run.has_succeeded())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::action::explain::changes;
+    use crate::action::{Action, InputFile, InputNode, InputTree};
+    use crate::oci::Digest;
+
+    const FILES: [&str; 4] = ["README.md", "docs/a", "docs/b", "src/c"];
+
+    /// An action that reads these contents, without what is left out.
+    fn action(contents: [u8; 4], variable: u8, without: Option<&Without>) -> Action {
+        let mut tree = InputTree::default();
+        for (name, content) in FILES.iter().zip(contents) {
+            let is_left_out = without.is_some_and(|without| without.takes((Subject::File, name)));
+            // An absent file is one more content.
+            if content > 0 && !is_left_out {
+                let file = InputFile::plain(Digest::of(&[content]), 1);
+                tree.insert(name, InputNode::File(file)).unwrap();
+            }
+        }
+        let mut action = Action::new("run", 1);
+        action.argv = vec!["cc".into()];
+        action.inputs = tree.into();
+        if without.is_none_or(|without| !without.takes((Subject::Env, "N"))) {
+            action.env.insert("N".into(), variable.to_string());
+        }
+        action
+    }
+
+    /// A build: what the task reads, and whether it succeeds if it runs.
+    type Build = ([u8; 4], u8, bool);
+
+    /// The runs of builds with a cache, and what is known of them.
+    fn history(builds: &[Build]) -> Past {
+        let (mut stored, mut runs) = (BTreeSet::new(), Vec::new());
+        let mut last: Option<Vec<u8>> = None;
+        for (at, (contents, variable, succeeds)) in builds.iter().enumerate() {
+            let action = action(*contents, *variable, None);
+            let key = action.key();
+            if stored.contains(&key) {
+                continue;
+            }
+            let explained = action.explain();
+            let changes = last.as_ref().map(|last| changes(last, &explained).unwrap());
+            last = Some(explained);
+            if *succeeds {
+                stored.insert(key);
+            }
+            runs.push(PastRun {
+                at: at as u64,
+                key: key.to_string(),
+                took_ms: 1,
+                jackal: "1".into(),
+                failure: if *succeeds { "" } else { "no" }.into(),
+                changes,
+            });
+        }
+        Past::new(runs)
+    }
+
+    /// How many runs of the history would have found a result, made by real keys.
+    fn simulated(past: &Past, builds: &[Build], without: &Without) -> (usize, usize) {
+        let (mut stored, mut stored_without) = (BTreeSet::new(), BTreeSet::new());
+        let (mut misses, mut gone) = (0, 0);
+        for (number, run) in past.runs().iter().enumerate() {
+            let (contents, variable, _) = builds[run.at as usize];
+            let whole = action(contents, variable, None).key();
+            let part = action(contents, variable, Some(without)).key();
+            if number > 0 && !stored.contains(&whole) {
+                misses += 1;
+                gone += usize::from(stored_without.contains(&part));
+            }
+            if run.failure.is_empty() {
+                stored.insert(whole);
+                stored_without.insert(part);
+            }
+        }
+        (misses, gone)
+    }
+
+    fn any_build() -> impl Strategy<Value = Build> {
+        (
+            prop::array::uniform4(0u8..3),
+            0u8..2,
+            prop::bool::weighted(0.8),
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn advice_predicts_exactly_what_keys_without_it_would_have_hit(
+            builds in prop::collection::vec(any_build(), 1..20),
+        ) {
+            let past = history(&builds);
+            let all = FILES.iter().map(|name| Without::File((*name).to_owned()));
+            let all = all.chain([Without::Folder("docs".into()), Without::Env("N".into())]);
+            let mut most = 0;
+            for without in all {
+                let predicted = past.replay(Some(&without));
+                prop_assert_eq!(predicted, simulated(&past, &builds, &without), "{:?}", without);
+                most = most.max(predicted.1);
+            }
+            let advised = past.advice().map_or(0, |advice| advice.gone);
+            prop_assert_eq!(advised, if most < 2 { 0 } else { most });
+        }
+
+        #[test]
+        fn the_nearest_run_differs_in_what_its_action_differs_in(
+            builds in prop::collection::vec(any_build(), 1..12), now in any_build(),
+        ) {
+            let past = history(&builds);
+            let explained = |build: &Build| action(build.0, build.1, None).explain();
+            let last = past.runs().last().unwrap();
+            let now = explained(&now);
+            let changed = changes(&explained(&builds[last.at as usize]), &now).unwrap();
+            for wanted in past.runs().iter().filter(|run| run.failure.is_empty()) {
+                let nearest = past.nearest(&changed, |run| run.at == wanted.at).unwrap();
+                let then = explained(&builds[wanted.at as usize]);
+                let expected = crate::action::explain::diff(&then, &now).unwrap();
+                prop_assert_eq!(nearest.reasons, expected);
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_that_changes_with_every_build_is_named_with_its_cost() {
+        // The documentation changes every time, the source three times.
+        let builds: Vec<Build> = (0..18u8)
+            .map(|at| ([at + 1, 1, 1, 1 + at / 6], 0, true))
+            .collect();
+        let past = history(&builds);
+        let advice = past.advice().unwrap();
+        assert_eq!(advice.without, Without::File("README.md".into()));
+        assert_eq!((advice.gone, advice.misses), (15, 17));
+    }
+
+    #[test]
+    fn runs_after_a_gap_are_a_new_beginning_and_old_ones_are_dropped() {
+        let builds: Vec<Build> = (0..40u8).map(|at| ([at + 1, 1, 1, 1], 0, true)).collect();
+        let past = history(&builds);
+        assert_eq!(past.runs().len(), MAX_RUNS);
+        assert_eq!(past.advice().unwrap().misses, MAX_RUNS - 1);
+        let mut runs = past.runs().to_vec();
+        runs[30].changes = None;
+        let past = Past::new(runs);
+        assert_eq!(past.replay(None).0, 1);
+        assert_eq!(past.advice(), None);
+        assert_eq!(Past::default().advice(), None);
+        assert_eq!(Past::default().nearest(&[], |_| true), None);
+    }
+
+    #[test]
+    fn a_run_with_very_many_changes_keeps_none() {
+        let change = |at: usize| FieldChange {
+            subject: Subject::File,
+            name: at.to_string(),
+            before: None,
+            after: Some("1".into()),
+        };
+        let mut run = history(&[([1; 4], 0, true)]).runs()[0].clone();
+        run.changes = Some((0..MAX_CHANGES).map(change).collect());
+        assert!(run.clone().bounded().changes.is_some());
+        run.changes = Some((0..=MAX_CHANGES).map(change).collect());
+        assert!(run.bounded().changes.is_none());
+    }
+}
