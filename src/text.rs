@@ -48,6 +48,67 @@ pub fn one_line(text: &str) -> String {
     shown.collect()
 }
 
+/// What of a line's escape sequences is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Escapes {
+    /// Those that set colours; they are reset at the end.
+    Colours,
+    /// None.
+    None,
+}
+
+/// A line that a program printed, as a terminal would show it: what comes after a carriage
+/// return replaces what was before it. It controls no terminal.
+#[must_use]
+pub fn printed_line(line: &str, escapes: Escapes) -> String {
+    let mut parts = line.rsplit('\r').filter(|part| !part.is_empty());
+    let mut rest = parts.next().unwrap_or_default().chars();
+    let (mut text, mut coloured) = (String::new(), false);
+    while let Some(c) = rest.next() {
+        if c == '\u{1b}' {
+            let sequence = escape(&mut rest);
+            let is_colour = sequence.starts_with('[') && sequence.ends_with('m');
+            if escapes == Escapes::Colours && is_colour {
+                coloured = true;
+                text.push(c);
+                text.push_str(&sequence);
+            }
+        } else if c == '\t' || !steers(c) {
+            text.push(c);
+        }
+    }
+    if coloured {
+        text.push_str("\u{1b}[0m");
+    }
+    text
+}
+
+/// The rest of an escape sequence, up to its end.
+///
+/// Source: ECMA-48, sections 5.4 and 5.6.
+fn escape(rest: &mut std::str::Chars<'_>) -> String {
+    let mut sequence = String::new();
+    let mut is_string = false;
+    for c in rest.by_ref() {
+        sequence.push(c);
+        if sequence.len() == 1 {
+            is_string = matches!(c, ']' | 'P' | 'X' | '^' | '_');
+            if is_string || c == '[' {
+                continue;
+            }
+        }
+        let ends = match is_string {
+            // The bell, or the second half of `ESC \`.
+            true => c == '\u{7}' || c == '\\' && sequence.ends_with("\u{1b}\\"),
+            false => ('@'..='~').contains(&c),
+        };
+        if ends {
+            break;
+        }
+    }
+    sequence
+}
+
 /// The first `longest` characters of an untrusted message, as part of a line.
 #[must_use]
 pub fn excerpt(text: &str, longest: usize) -> String {
@@ -192,6 +253,29 @@ mod tests {
         }
         assert_eq!(login_in("https://u:p@q@h/x"), Some("u:p@q"));
         assert_eq!(login_in("https://h/x@y"), None);
+    }
+
+    #[test]
+    fn a_printed_line_is_what_a_terminal_shows() {
+        for (line, plain, coloured) in [
+            (
+                "a\u{1b}[31mred\u{1b}[0m",
+                "ared",
+                "a\u{1b}[31mred\u{1b}[0m\u{1b}[0m",
+            ),
+            ("\u{1b}[2J\u{1b}[1;1Hb\u{7}", "b", "b"),
+            ("10 %\r20 %\r", "20 %", "20 %"),
+            (
+                "\u{1b}]0;title\u{7}x\u{1b}]8;;http://h\u{1b}\\y",
+                "xy",
+                "xy",
+            ),
+            ("open\u{1b}[", "open", "open"),
+            ("a\u{202e}b\tc", "ab\tc", "ab\tc"),
+        ] {
+            assert_eq!(printed_line(line, Escapes::None), plain);
+            assert_eq!(printed_line(line, Escapes::Colours), coloured);
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, watch};
 use super::build_error::BuildError;
 use super::build_options::BuildOptions;
 use super::compose::{Ask, Composer};
+use super::forecast::Forecast;
 use super::named;
 use super::options::Pins;
 use super::places::Places;
@@ -26,7 +27,7 @@ use crate::ground::site::{Site, SiteOptions};
 use crate::ground::threads::blocking;
 use crate::ground::{Class, Failure, Stop};
 use crate::kinds::pins::Moved;
-use crate::kinds::run::{OpenShell, Used, observe, open_shell};
+use crate::kinds::run::{OpenShell, Used, Wanted, observe, open_shell};
 use crate::kinds::{Kind as _, Results, Work, alone};
 use crate::oci::Reference;
 use crate::package::{NamesIn, Warning};
@@ -77,15 +78,15 @@ pub struct ShellPlace {
 }
 
 impl ShellPlace {
-    /// Opens the shell.
+    /// Opens the shell, or runs the task's command.
     ///
     /// # Errors
     ///
     /// [`Failure`]: its inputs cannot be staged, or it cannot be started.
-    pub async fn open(&self) -> Result<OpenShell, Failure> {
+    pub async fn open(&self, wanted: &Wanted) -> Result<OpenShell, Failure> {
         let prepared = run::prepare(&self.site, &self.step, &self.results).await?;
         match &self.step.work {
-            Work::Run(work) => open_shell(&self.site, work, &prepared).await,
+            Work::Run(work) => open_shell(&self.site, work, &prepared, wanted).await,
             _ => Err(Failure::internal("a shell for a task without a command")),
         }
     }
@@ -160,7 +161,11 @@ pub fn prepare(options: &BuildOptions, ask: Ask<'_>) -> Result<Prepared, BuildEr
     let shell = match &options.run.shell {
         None => None,
         Some(task) => {
+            // A target may name it in another way.
+            let only = (plan.chosen.len() == 1).then(|| plan.chosen.first().cloned());
+            let only = only.flatten();
             let step = plan.take(task);
+            let step = step.or_else(|| plan.take(&only?));
             let step = step.filter(|step| matches!(step.work, Work::Run(_)));
             let task = task.clone();
             Some(step.ok_or(BuildError::Shell { task })?)
@@ -185,6 +190,7 @@ pub fn prepare(options: &BuildOptions, ask: Ask<'_>) -> Result<Prepared, BuildEr
     Ok(Prepared {
         site,
         plan,
+        workspace,
         cache_size: options.cache_size,
         warnings,
         places,
@@ -195,7 +201,6 @@ pub fn prepare(options: &BuildOptions, ask: Ask<'_>) -> Result<Prepared, BuildEr
         shell,
         variant: options.variant.name(),
         architecture: options.variant.architecture_or_host(),
-        workspace,
         named,
     })
 }
@@ -368,6 +373,23 @@ impl Prepared {
             self.keep_good(&ran.record);
         }
         Ok((ran, notes))
+    }
+
+    /// What is needed to say how long the plan will take.
+    #[must_use]
+    pub fn forecast(&self) -> Forecast {
+        let steps = self.plan.steps.values().filter(|step| !step.skipped);
+        let known = steps.clone();
+        Forecast {
+            after: steps
+                .map(|step| (step.id.clone(), step.after.clone()))
+                .collect(),
+            jobs: self.site.options.jobs,
+            site: Arc::clone(&self.site),
+            names: known
+                .map(|step| (step.id.clone(), step.home.clone(), step.name.clone()))
+                .collect(),
+        }
     }
 
     /// Brings the cache below its limits, if anything was added to it.

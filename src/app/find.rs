@@ -112,7 +112,7 @@ impl Files {
     }
 
     /// Looks below `root` for what the settings do not exclude.
-    fn below(root: &Path, settings: &WorkspaceSettings) -> Result<Self, BuildError> {
+    pub(super) fn below(root: &Path, settings: &WorkspaceSettings) -> Result<Self, BuildError> {
         let excluded = Globs::new(&settings.exclude)?;
         let included = Globs::new(&settings.include)?;
         let mut files = Self::default();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use super::build::{Logs, ReportArgs, carry_out};
+use super::carry_out::{Logs, ReportArgs, carry_out};
 use super::command_error::CommandError;
 use super::environment::{build_facts, current_folder};
 use super::exit::Exit;

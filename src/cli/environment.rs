@@ -135,12 +135,14 @@ fn below(variable_name: &str, path: &str) -> Option<PathBuf> {
 
 /// Whether progress can be drawn on stderr.
 pub(super) fn draws() -> bool {
-    std::io::stderr().is_terminal() && variable("CI").is_none()
+    let dumb = variable("TERM").is_some_and(|term| term == "dumb");
+    std::io::stderr().is_terminal() && !dumb && variable("CI").is_none()
 }
 
 /// Whether there is a user to answer questions.
 pub(super) fn interactive() -> bool {
-    std::io::stdin().is_terminal() && draws()
+    let terminal = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
+    terminal && variable("CI").is_none()
 }
 
 /// Facts for the build section of packages; `SOURCE_DATE_EPOCH` or 0 is the time.

@@ -7,6 +7,7 @@
 mod affected;
 mod build;
 mod cache;
+mod carry_out;
 mod ci;
 mod ci_matrix;
 mod command_error;
@@ -31,13 +32,16 @@ mod keys;
 mod lint;
 mod list;
 mod list_tags;
+mod live;
 mod opened;
 mod options;
 mod output;
+mod overview;
 mod package;
 mod package_delta;
 mod package_diff;
 mod package_sign;
+mod paint;
 mod patch_git;
 mod prepare;
 mod progress;
@@ -46,7 +50,9 @@ mod pull;
 mod read;
 mod registry;
 mod release;
+mod run;
 mod schedule;
+mod screen;
 mod shell;
 mod signal;
 mod signing;
@@ -70,10 +76,10 @@ use crate::app;
 
 /// Build, verify, publish and inspect packages
 #[derive(Parser)]
-#[command(name = "jackal", version, arg_required_else_help = true)]
+#[command(name = "jackal", version)]
 struct Program {
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
     #[command(flatten)]
     older: OlderArgs,
 }
@@ -100,6 +106,12 @@ struct OlderArgs {
 enum Command {
     /// Build packages, rebuilding only what changed
     Build(Box<build::BuildArgs>),
+    /// Run a task's program on the terminal, once all before it is built
+    ///
+    /// For programs that run until they are stopped, or that ask for input. The result is
+    /// neither taken from the cache nor kept. Ctrl-C goes to the program, and its exit code
+    /// is that of this command.
+    Run(Box<run::RunTaskArgs>),
     /// Write a first pipeline for the project in a folder
     ///
     /// Recognizes the usual files of common toolchains. Writes jackal.pipeline.yaml and,
@@ -238,7 +250,7 @@ fn arguments() -> Result<Program, Unread> {
         command.try_get_matches().map_err(Unread::Arguments)?
     };
     let mut args = Program::from_arg_matches(&matches).map_err(Unread::Arguments)?;
-    if let Command::Package(package::PackageCommand::Create(create)) = &mut args.command {
+    if let Some(Command::Package(package::PackageCommand::Create(create))) = &mut args.command {
         let of_checkout = create::OfCheckout {
             output: settings.of_checkout("output"),
             sbom_out: settings.of_checkout("sbom_out"),
@@ -249,8 +261,12 @@ fn arguments() -> Result<Program, Unread> {
 }
 
 fn run_command(args: Program) -> Result<(), CommandError> {
-    match args.command {
+    let Some(command) = args.command else {
+        return overview::overview();
+    };
+    match command {
         Command::Build(args) => build::build(*args),
+        Command::Run(args) => run::run(*args),
         Command::Why(args) => why::why(args),
         Command::Graph(args) => graph::graph(args),
         Command::List(args) => list::list(args),

@@ -36,8 +36,7 @@ pub(super) struct TargetArgs {
 
 impl TargetArgs {
     pub(super) fn into_target(self) -> Result<Target, CommandError> {
-        let mut params = params_of_environment();
-        params.extend(pairs("--param", &self.params)?);
+        let params = params_of(&self.params)?;
         let words = self.targets;
         Ok(match (self.pipeline, words.as_slice()) {
             (Some(file), _) => Target::Pipeline { file, params },
@@ -48,6 +47,13 @@ impl TargetArgs {
             (None, _) => Target::Words { words, params },
         })
     }
+}
+
+/// Parameters set by `--param`, and by environment variables.
+pub(super) fn params_of(given: &[String]) -> Result<BTreeMap<String, String>, CommandError> {
+    let mut params = params_of_environment();
+    params.extend(pairs("--param", given)?);
+    Ok(params)
 }
 
 /// Parameters set by environment variables.

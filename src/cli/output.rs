@@ -8,6 +8,7 @@ use std::io::{ErrorKind, IsTerminal as _, Write};
 
 use super::command_error::CommandError;
 use super::environment::variable;
+use super::paint::Paint;
 use crate::text::harmless;
 
 pub(super) use crate::text::{one_line, without_logins};
@@ -15,6 +16,7 @@ pub(super) use crate::text::{one_line, without_logins};
 /// Prints a message on stderr. If that is closed, the message is lost.
 pub(super) fn note(text: &str) {
     let text = inert(harmless(&without_logins(text)));
+    let text = Paint::of_stderr().message(&text);
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 

@@ -1,143 +1,285 @@
-//! Draws the events of a build: a live line on a terminal, and a line or block for
-//! each finished task.
+//! Shows the events of a build: live on a terminal, or a line or block for each
+//! finished task, or as JSON.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::ci::Service;
 use super::command_error::CommandError;
+use super::live::{Forecast, Live};
 use super::output::{inert, one_line, without_logins};
-use crate::app::{Event, Status, TestsRecord};
-use crate::text::steers;
+use super::paint::{Meaning, Paint};
+use super::screen::{Screen, Size};
+use crate::app::{Event, Status, TaskRecord, TestsRecord};
+use crate::text::{Escapes, printed_line};
 
-/// Draws on stderr, and writes NDJSON for `--events`.
+/// Shortest time between two repaints of a terminal.
+const PACE: Duration = Duration::from_millis(50);
+
+/// Time between repaints while nothing happens: times and log lines go on.
+const TICK: Duration = Duration::from_millis(250);
+
+/// How long a run must take before it is shown live: what is quick would only flicker.
+const PATIENCE: Duration = Duration::from_millis(150);
+
+/// How the progress of a build is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// Lines that change at the bottom, below those that stay.
+    Live,
+    /// Only lines that stay.
+    Plain,
+    /// Events, one JSON object a line.
+    Json,
+    Nothing,
+}
+
+/// Which tasks are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Detail {
+    /// Failed ones.
+    Failures,
+    /// And those that ran.
+    Usual,
+    /// And cached and skipped ones, with keys.
+    Everything,
+}
+
+/// What is shown, and how.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Manner {
+    pub(super) form: Form,
+    pub(super) detail: Detail,
+    /// Whether logs of commands that succeeded are shown.
+    pub(super) logs: bool,
+    pub(super) paint: Paint,
+}
+
+/// Shows progress on stderr, and writes NDJSON for `--events`.
 pub(super) struct Progress {
-    live: bool,
-    logs: bool,
-    running: BTreeSet<String>,
-    planned: usize,
-    ended: usize,
+    manner: Manner,
+    live: Live,
+    screen: Screen,
+    /// Lines that stay, and are not yet written.
+    above: String,
+    /// Whether something happened since the last repaint.
+    is_dirty: bool,
+    begun: Instant,
+    painted: Option<Instant>,
     /// The service that reads the log.
     service: Option<Service>,
-    /// When each running task started.
-    since: BTreeMap<String, Instant>,
     events: Option<BufWriter<File>>,
 }
 
 impl Progress {
-    pub(super) fn new(live: bool, logs: bool, events: Option<&Path>) -> Result<Self, CommandError> {
+    pub(super) fn new(manner: Manner, events: Option<&Path>) -> Result<Self, CommandError> {
         let open = |path: &Path| {
             let opened = crate::disk::stream(path).map(BufWriter::new);
             opened.map_err(|error| {
                 CommandError::io(format!("--events `{}`", path.display()), error.source)
             })
         };
+        let now = Instant::now();
         Ok(Self {
-            live,
-            logs,
-            running: BTreeSet::new(),
-            planned: 0,
-            ended: 0,
+            manner,
+            live: Live::new(now),
+            screen: Screen::default(),
+            above: String::new(),
+            is_dirty: false,
+            begun: now,
+            painted: None,
             service: Service::here(),
-            since: BTreeMap::new(),
             events: events.map(open).transpose()?,
         })
     }
 
-    pub(super) fn draw(&mut self, event: &Event) {
-        if let Some(file) = &mut self.events
-            && let Ok(line) = serde_json::to_string(event)
-        {
-            // A full disk must not stop the build.
-            let _ = writeln!(file, "{line}").and_then(|()| file.flush());
+    /// Whether it needs a [`Forecast`].
+    pub(super) fn foresees(&self) -> bool {
+        self.manner.form == Form::Live
+    }
+
+    pub(super) fn set_forecast(&mut self, forecast: Forecast) {
+        self.live.set_forecast(forecast);
+        self.is_dirty = true;
+    }
+
+    pub(super) fn take(&mut self, event: &Event, now: Instant) {
+        let as_json = self.events.is_some() || self.manner.form == Form::Json;
+        if as_json && let Ok(line) = serde_json::to_string(event) {
+            if let Some(file) = &mut self.events {
+                // A full disk must not stop the build.
+                let _ = writeln!(file, "{line}").and_then(|()| file.flush());
+            }
+            if self.manner.form == Form::Json {
+                self.above.push_str(&line);
+                self.above.push('\n');
+            }
         }
-        let mut text = String::new();
+        self.is_dirty = true;
         match event {
-            Event::Planned { tasks } => self.planned = *tasks,
-            Event::Started { task, .. } => {
-                self.running.insert(task.clone());
-                self.since.insert(task.clone(), Instant::now());
+            Event::Planned { tasks } => {
+                self.live = Live::new(now);
+                self.begun = now;
+                self.live.planned(*tasks);
             }
+            Event::Started { task, activity, .. } => self.live.started(task, activity, now),
             Event::Finished { record } => {
-                self.running.remove(&record.task);
-                self.since.remove(&record.task);
-                self.ended += 1;
-                let task = one_line(&record.task);
-                let seconds = std::time::Duration::from_millis(record.wall_ms).as_secs_f64();
-                match record.status {
-                    // Hits are not listed; the summary counts them.
-                    Status::Cached if record.log.is_empty() => {}
-                    Status::Cached => text = format!("cached   {task}\n"),
-                    Status::Skipped => {}
-                    Status::Executed => {
-                        text = format!(
-                            "executed {task} ({seconds:.2} s): {}\n",
-                            one_line(&record.reason)
-                        );
-                    }
-                    Status::Failed => {
-                        let reason = one_line(&without_logins(&record.reason));
-                        text = format!("FAILED   {task} ({seconds:.2} s): {reason}\n");
-                        text.push_str(
-                            &record.tests.as_ref().map_or_else(String::new, failed_tests),
-                        );
-                    }
-                }
-                text = inert(text);
-                if (self.logs || record.status == Status::Failed) && !record.log.is_empty() {
-                    let log = block(&record.log, self.live);
-                    text = match self.service {
-                        // What failed is to be seen.
-                        Some(service) if record.status != Status::Failed => {
-                            service.folded(text.trim_end(), &log, &record.task, seconds_now())
-                        }
-                        _ => text + &log,
-                    };
+                self.live.finished(&record.task, record.status);
+                if matches!(self.manner.form, Form::Live | Form::Plain) {
+                    let text = self.ended(record);
+                    self.above.push_str(&text);
                 }
             }
         }
-        let mut err = std::io::stderr().lock();
-        // A closed stderr must not stop the build.
-        let _ = if self.live {
-            let names: Vec<&str> = self.running.iter().map(String::as_str).collect();
-            let mut line = format!("[{}/{}] {}", self.ended, self.planned, names.join(", "));
-            line = one_line(&line).chars().take(78).collect();
-            write!(err, "\r\x1b[K{text}{line}").and_then(|()| err.flush())
-        } else {
-            err.write_all(text.as_bytes())
+        if self.manner.form != Form::Live {
+            self.write_above();
+        }
+    }
+
+    /// The lines of a task that has ended.
+    fn ended(&self, record: &TaskRecord) -> String {
+        let Manner {
+            detail,
+            logs,
+            paint,
+            ..
+        } = self.manner;
+        let task = one_line(&record.task);
+        let seconds = Duration::from_millis(record.wall_ms).as_secs_f64();
+        let reason = one_line(&without_logins(&record.reason));
+        let key = record.action_key.as_deref().unwrap_or_default();
+        let everything = detail == Detail::Everything;
+        let word = |meaning, word: &str| paint.as_meaning(meaning, word);
+        let head = match record.status {
+            Status::Failed => {
+                let word = word(Meaning::Bad, "FAILED  ");
+                let tests = record.tests.as_ref().map_or_else(String::new, failed_tests);
+                format!("{word} {task} ({seconds:.2} s): {reason}\n{tests}")
+            }
+            _ if detail == Detail::Failures => String::new(),
+            Status::Executed => {
+                let word = word(Meaning::Good, "executed");
+                format!("{word} {task} ({seconds:.2} s): {reason}\n")
+            }
+            // Hits are not listed; the summary counts them.
+            Status::Cached if everything => {
+                format!("{} {task}: {key}\n", word(Meaning::Minor, "cached  "))
+            }
+            Status::Cached if !record.log.is_empty() => {
+                format!("{} {task}\n", word(Meaning::Minor, "cached  "))
+            }
+            Status::Skipped if everything => {
+                format!("{} {task}: {reason}\n", word(Meaning::Minor, "skipped "))
+            }
+            Status::Cached | Status::Skipped => String::new(),
         };
+        let text = inert(head);
+        let shows_log = logs && detail > Detail::Failures || record.status == Status::Failed;
+        if !shows_log || record.log.is_empty() {
+            return text;
+        }
+        let log = block(&record.log, paint);
+        match self.service {
+            // What failed is to be seen.
+            Some(service) if record.status != Status::Failed => {
+                service.folded(text.trim_end(), &log, &record.task, seconds_now())
+            }
+            _ => text + &log,
+        }
+    }
+
+    /// When to paint next; `None`: when something happens.
+    pub(super) fn due(&self) -> Option<Instant> {
+        if self.manner.form != Form::Live {
+            return None;
+        }
+        Some(match self.painted {
+            None => self.begun + PATIENCE,
+            Some(painted) if self.is_dirty => painted + PACE,
+            Some(painted) => painted + TICK,
+        })
+    }
+
+    /// Brings the terminal up to date.
+    pub(super) fn paint(&mut self, now: Instant) {
+        let size = Size::of_stderr().unwrap_or(Size {
+            columns: 80,
+            rows: 24,
+        });
+        let out = self.painted_at(now, size);
+        if !out.is_empty() {
+            // A closed stderr must not stop the build.
+            let _ = std::io::stderr().lock().write_all(&out);
+        }
+    }
+
+    /// What to write at this time.
+    fn painted_at(&mut self, now: Instant, size: Size) -> Vec<u8> {
+        let lines = self.live.frame(now, size);
+        let above = std::mem::take(&mut self.above);
+        self.is_dirty = false;
+        self.painted = Some(now);
+        (self.screen).update(&above, &lines, self.manner.paint, size.columns)
+    }
+
+    fn write_above(&mut self) {
+        let above = std::mem::take(&mut self.above);
+        let _ = std::io::stderr().lock().write_all(above.as_bytes());
     }
 
     /// Shows what runs, where no live line does: a CI service ends a job that is silent.
     pub(super) fn beat(&self) {
-        if !self.live && !self.since.is_empty() {
-            let text = still_running(&self.since, Instant::now());
+        let now = Instant::now();
+        let running = self.live.running(now);
+        let shown = self.manner.form == Form::Plain && self.manner.detail > Detail::Failures;
+        if shown && !running.is_empty() {
+            let text = still_running(running);
             let _ = std::io::stderr().lock().write_all(text.as_bytes());
         }
     }
 
-    /// Clears the live line.
-    pub(super) fn close(&mut self) {
-        if self.live {
-            let _ = write!(std::io::stderr().lock(), "\r\x1b[K");
+    /// Says that the run is being stopped.
+    pub(super) fn stopping(&mut self) {
+        self.live.stopping();
+        self.is_dirty = true;
+        let running = self.live.running(Instant::now()).len();
+        if self.manner.form == Form::Plain && running > 0 {
+            self.above
+                .push_str("stopping; interrupt again to stop at once\n");
+            self.write_above();
         }
+    }
+
+    /// How long to wait before [`close`](Self::close), so that repaints keep their pace.
+    pub(super) fn pause(&self, now: Instant) -> Duration {
+        let last = self.painted.filter(|_| !self.screen.is_empty());
+        last.map_or(Duration::ZERO, |painted| {
+            (painted + PACE).saturating_duration_since(now)
+        })
+    }
+
+    /// Leaves only the lines that stay.
+    pub(super) fn close(&mut self) {
+        let above = std::mem::take(&mut self.above);
+        let columns = Size::of_stderr().map_or(80, |size| size.columns);
+        let out = self.screen.update(&above, &[], self.manner.paint, columns);
+        self.painted = None;
+        let _ = std::io::stderr().lock().write_all(&out);
     }
 }
 
 /// Number of running tasks that a sign of life names.
 const NAMED: usize = 5;
 
-fn still_running(since: &BTreeMap<String, Instant>, now: Instant) -> String {
-    let mut tasks: Vec<_> = since.iter().collect();
-    tasks.sort_by_key(|(task, start)| (**start, *task));
-    let named = tasks.iter().take(NAMED).map(|(task, start)| {
-        let seconds = now.saturating_duration_since(**start).as_secs();
-        format!("{} ({seconds} s)", one_line(task))
-    });
+fn still_running(mut tasks: Vec<(&str, Duration)>) -> String {
+    tasks.sort_by_key(|(task, time)| (std::cmp::Reverse(*time), *task));
+    let named = tasks
+        .iter()
+        .take(NAMED)
+        .map(|(task, time)| format!("{} ({} s)", one_line(task), time.as_secs()));
     let named: Vec<String> = named.collect();
     let more = match tasks.len().saturating_sub(NAMED) {
         0 => String::new(),
@@ -177,55 +319,37 @@ pub(super) fn failed_tests(tests: &TestsRecord) -> String {
 }
 
 /// A log below the line of its task. Each line has a mark and no characters that
-/// control the terminal; colours are kept on a terminal, and reset at the end of the
-/// line.
-pub(super) fn block(log: &str, colours: bool) -> String {
+/// control the terminal; its colours are kept where texts are coloured.
+pub(super) fn block(log: &str, paint: Paint) -> String {
+    let escapes = match paint {
+        Paint(true) => Escapes::Colours,
+        Paint(false) => Escapes::None,
+    };
     let mut text = String::new();
     for line in log.lines() {
-        text.push_str("  | ");
-        let mut rest = line.chars();
-        let mut coloured = false;
-        while let Some(c) = rest.next() {
-            if c == '\u{1b}' {
-                let sequence = escape(&mut rest);
-                if colours && sequence.starts_with('[') && sequence.ends_with('m') {
-                    coloured = true;
-                    text.push(c);
-                    text.push_str(&sequence);
-                }
-            } else if c == '\t' || !steers(c) {
-                text.push(c);
-            }
-        }
-        text.push_str(if coloured { "\x1b[0m\n" } else { "\n" });
+        let _ = writeln!(text, "  | {}", printed_line(line, escapes));
     }
     inert(text)
 }
 
-/// The rest of an escape sequence, up to the letter that ends it.
-fn escape(rest: &mut std::str::Chars<'_>) -> String {
-    let mut sequence = String::new();
-    for c in rest.by_ref() {
-        sequence.push(c);
-        let opens = sequence.len() == 1 && c == '[';
-        if !opens && ('@'..='~').contains(&c) {
-            break;
-        }
-    }
-    sequence
-}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+
+    const SIZE: Size = Size {
+        columns: 80,
+        rows: 24,
+    };
 
     #[test]
     fn a_sign_of_life_names_what_runs_longest() {
-        let now = Instant::now();
-        let ago = |seconds| now - std::time::Duration::from_secs(seconds);
-        let since = (0..7).map(|n| (format!("t{n}"), ago(10 * n)));
+        let names: Vec<String> = (0..7).map(|n| format!("t{n}")).collect();
+        let tasks = names.iter().zip(0_u64..);
+        let tasks = tasks.map(|(name, n)| (name.as_str(), Duration::from_secs(10 * n)));
         assert_eq!(
-            still_running(&since.collect(), now),
+            still_running(tasks.collect()),
             "running  t6 (60 s), t5 (50 s), t4 (40 s), t3 (30 s), t2 (20 s) and 2 more\n"
         );
     }
@@ -233,12 +357,115 @@ mod tests {
     #[test]
     fn a_log_is_shown_by_line_without_control_characters() {
         let log = "a\x1b[31mred\x1b[0m\x1b[2J\x1b[1;1Hb\rc\x07\nlast";
-        assert_eq!(block(log, false), "  | aredbc\n  | last\n");
+        assert_eq!(block(log, Paint(false)), "  | c\n  | last\n");
+        let log = "a\x1b[31mred\x1b[0m\x1b[2Jb\nlast";
+        assert_eq!(block(log, Paint(false)), "  | aredb\n  | last\n");
         assert_eq!(
-            block(log, true),
-            "  | a\x1b[31mred\x1b[0mbc\x1b[0m\n  | last\n"
+            block(log, Paint(true)),
+            "  | a\x1b[31mred\x1b[0mb\x1b[0m\n  | last\n"
         );
-        assert_eq!(block("open\x1b[", true), "  | open\n");
-        assert_eq!(block("a\u{202e}b\u{2066}", true), "  | ab\n");
+    }
+
+    fn progress(form: Form, detail: Detail) -> Progress {
+        let manner = Manner {
+            form,
+            detail,
+            logs: true,
+            paint: Paint(false),
+        };
+        Progress::new(manner, None).unwrap()
+    }
+
+    fn started(task: &str) -> Event {
+        Event::Started {
+            task: task.to_owned(),
+            reason: String::new(),
+            activity: Arc::default(),
+        }
+    }
+
+    fn finished(task: &str, status: Status) -> Event {
+        let record = TaskRecord {
+            status,
+            reason: "why".to_owned(),
+            ..TaskRecord::new(task, "run")
+        };
+        Event::Finished {
+            record: Box::new(record),
+        }
+    }
+
+    #[test]
+    fn a_terminal_is_repainted_at_its_pace_and_no_line_that_stays_is_written_twice() {
+        let mut progress = progress(Form::Live, Detail::Usual);
+        let begin = Instant::now();
+        progress.take(&Event::Planned { tasks: 1000 }, begin);
+        let (mut repaints, mut written, mut now) = (Vec::new(), String::new(), begin);
+        for n in 0..1000 {
+            progress.take(&started(&format!("t{n}")), now);
+            now += Duration::from_millis(3);
+            progress.take(&finished(&format!("t{n}"), Status::Executed), now);
+            // As the loop does that waits for events.
+            if progress.due().is_some_and(|due| due <= now) {
+                let out = progress.painted_at(now, SIZE);
+                if !out.is_empty() {
+                    repaints.push(now);
+                    written.push_str(&String::from_utf8(out).unwrap());
+                }
+            }
+        }
+        now += progress.pause(now);
+        written.push_str(&String::from_utf8(progress.painted_at(now, SIZE)).unwrap());
+        repaints.push(now);
+        assert!(repaints[0] - begin >= PATIENCE);
+        let gaps = repaints.windows(2).map(|pair| pair[1] - pair[0]);
+        assert!(gaps.min().unwrap() >= PACE);
+        for n in 0..1000 {
+            let line = format!("executed t{n} (");
+            assert_eq!(written.matches(&line).count(), 1, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_run_without_news_is_repainted_for_its_times_only() {
+        let mut progress = progress(Form::Live, Detail::Usual);
+        let begin = Instant::now();
+        progress.take(&Event::Planned { tasks: 1 }, begin);
+        progress.take(&started("t"), begin);
+        let first = begin + PATIENCE;
+        assert!(!progress.painted_at(first, SIZE).is_empty());
+        assert_eq!(progress.due(), Some(first + TICK));
+        assert!(progress.painted_at(first + TICK, SIZE).is_empty());
+        assert!(
+            !progress
+                .painted_at(begin + Duration::from_secs(2), SIZE)
+                .is_empty()
+        );
+    }
+
+    #[test]
+    fn each_level_of_detail_shows_its_tasks() {
+        let shown = |detail| {
+            let progress = progress(Form::Plain, detail);
+            let all = [
+                Status::Executed,
+                Status::Cached,
+                Status::Skipped,
+                Status::Failed,
+            ];
+            let texts = all.map(|status| match finished("t", status) {
+                Event::Finished { record } => progress.ended(&record),
+                _ => String::new(),
+            });
+            texts.concat()
+        };
+        let failed = "FAILED   t (0.00 s): why\n";
+        assert_eq!(shown(Detail::Failures), failed);
+        assert_eq!(
+            shown(Detail::Usual),
+            format!("executed t (0.00 s): why\n{failed}")
+        );
+        let all = format!("executed t (0.00 s): why\ncached   t: \nskipped  t: why\n{failed}");
+        assert_eq!(shown(Detail::Everything), all);
     }
 }

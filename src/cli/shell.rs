@@ -1,21 +1,28 @@
-//! `jackal build --shell`: connects the user's terminal with that of a shell.
+//! `jackal build --shell` and `jackal run`: connects the user's terminal with that of a
+//! program in a task's place.
 
 use std::fs::File;
 use std::io::{self, IsTerminal as _, Read, Write};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize};
+use rustix::termios::{
+    LocalModes, OptionalActions, OutputModes, Termios, tcgetattr, tcgetwinsize, tcsetattr,
+    tcsetwinsize,
+};
 
 use super::command_error::CommandError;
 use super::environment::runtime;
 use super::exit::Exit;
 use super::output::note;
 use super::signal::{self, Signals};
-use crate::app::ShellPlace;
+use crate::app::{ShellPlace, Wanted};
 
 /// How long to wait for what a shell printed last.
 const DRAIN: Duration = Duration::from_secs(1);
+
+/// What ends the input of a terminal: Ctrl-D.
+const END_OF_INPUT: u8 = 4;
 
 /// Bytes copied at a time: 4 KiB, what a terminal holds.
 const BUFFER_BYTES: usize = 4 << 10;
@@ -27,20 +34,38 @@ pub(super) fn has_terminal() -> bool {
 
 /// Opens a shell, and waits for its end.
 pub(super) fn open(place: &ShellPlace) -> Result<(), CommandError> {
+    connect(place, &Wanted::Shell).map(drop)
+}
+
+/// Runs what is wanted, and returns its exit code.
+pub(super) fn connect(place: &ShellPlace, wanted: &Wanted) -> Result<i32, CommandError> {
     let runtime = runtime()?;
-    let mut shell = runtime.block_on(place.open())?;
-    note(&format!("the task runs: {}", shell.command));
-    note("changes in this shell are not kept; leave it with `exit`");
+    let mut opened = runtime.block_on(place.open(wanted))?;
+    if matches!(wanted, Wanted::Shell) {
+        note(&format!("the task runs: {}", opened.command));
+        note("changes in this shell are not kept; leave it with `exit`");
+    }
     let wrong = |error| CommandError::io("terminal", error);
-    let copy = || shell.session.terminal.try_clone().map_err(wrong);
+    let copy = || opened.session.terminal.try_clone().map_err(wrong);
     let (typed, printed, sized) = (copy()?, copy()?, copy()?);
-    fit(&sized);
-    let raw = Raw::new().map_err(wrong)?;
-    let saved = raw.saved.clone();
+    let raw = match has_terminal() {
+        true => {
+            fit(&sized);
+            Some(Raw::new().map_err(wrong)?)
+        }
+        false => {
+            let plain = plain(&sized).map_err(wrong);
+            plain?;
+            None
+        }
+    };
+    let saved = raw.as_ref().map(|raw| raw.saved.clone());
     let mut signals = Signals::handle(&runtime);
     runtime.spawn(async move {
         signals.next().await;
-        restore(&saved);
+        if let Some(saved) = &saved {
+            restore(saved);
+        }
         std::process::exit(signal::exit() as i32);
     });
     runtime.spawn(async move {
@@ -52,19 +77,36 @@ pub(super) fn open(place: &ShellPlace) -> Result<(), CommandError> {
             fit(&sized);
         }
     });
-    // It waits for a key when the shell has ended, and ends with this program.
-    std::thread::spawn(move || pass(io::stdin(), typed));
+    // It waits for a key when the program has ended, and ends with this program.
+    let ends = raw.is_none();
+    std::thread::spawn(move || {
+        let mut typed = typed;
+        pass(io::stdin(), &mut typed);
+        if ends {
+            // The first one ends a line without a line end, the second one the input.
+            let _ = typed.write_all(&[END_OF_INPUT; 2]);
+        }
+    });
     let (sender, drained) = mpsc::channel();
     std::thread::spawn(move || {
         pass(printed, io::stdout());
         // The receiver may have stopped waiting.
         let _ = sender.send(());
     });
-    let ended = shell.session.wait();
+    let ended = opened.session.wait();
     let _ = drained.recv_timeout(DRAIN);
     drop(raw);
     runtime.shutdown_background();
     ended.map_err(|error| CommandError::new(Exit::Environment, error))
+}
+
+/// Makes a terminal pass on what is written and printed as it is, for programs at the
+/// user's end instead of a terminal.
+fn plain(terminal: &File) -> io::Result<()> {
+    let mut modes = tcgetattr(terminal)?;
+    modes.local_modes -= LocalModes::ECHO | LocalModes::ISIG | LocalModes::IEXTEN;
+    modes.output_modes -= OutputModes::OPOST;
+    Ok(tcsetattr(terminal, OptionalActions::Now, &modes)?)
 }
 
 /// Copies until one of them ends: a terminal fails when nothing has it open any more.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use tokio::sync::mpsc;
 
-use super::build::{Logs, ReportArgs, conclude, drawn, stop_at};
+use super::carry_out::{Logs, ReportArgs, conclude, drawn, foresee, stop_at};
 use super::command_error::CommandError;
 use super::environment::runtime;
 use super::exit::Exit;
@@ -43,6 +43,8 @@ pub(super) fn watch(
                     note(&error.to_string());
                 }
                 Ok(planned) => {
+                    let foreseen = planned.filter(|_| progress.foresees());
+                    let foreseen = foreseen.map(|prepared| foresee(prepared));
                     let remarks = planned.map(remarks).unwrap_or_default();
                     for remark in remarks {
                         if !said.contains(&remark) {
@@ -51,7 +53,7 @@ pub(super) fn watch(
                         }
                     }
                     let (events, received) = mpsc::unbounded_channel();
-                    let drawing = tokio::spawn(drawn(progress, received));
+                    let drawing = tokio::spawn(drawn(progress, received, stop.clone(), foreseen));
                     let built = watch.round(events, stop.clone()).await;
                     progress = drawing
                         .await

@@ -5,6 +5,7 @@
 //! checks the size and the digest of every byte. Only an upload reads its blob
 //! itself, because it may have to send a part again; it uses [`VerifyReader`] too.
 
+pub mod activity;
 mod stream;
 mod verify_reader;
 

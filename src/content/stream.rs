@@ -5,6 +5,7 @@ use std::future::Future;
 
 use bytes::Bytes;
 
+use super::activity;
 use crate::oci::{Descriptor, Digest, Hasher};
 
 /// Content being received. What it yields is not trusted.
@@ -66,6 +67,7 @@ pub async fn copy_stream<R: Stream, W: Receive>(
     descriptor: &Descriptor,
 ) -> Result<W::Stored, CopyError<R::Error, W::Error>> {
     while let Some(piece) = from.chunk().await.map_err(CopyError::Read)? {
+        activity::moved(piece.len() as u64);
         to.write(piece).await.map_err(CopyError::Write)?;
     }
     to.commit(descriptor).await.map_err(CopyError::Write)

@@ -14,6 +14,9 @@ use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
 use super::launch::{self, Plan};
 use super::link::{MAX_REPORT_BYTES, Report};
 
+/// The signal of a command that ended without a report: something killed what started it.
+const KILLED: i32 = 9;
+
 /// A running command and this program's end of its terminal. Dropping it ends the
 /// command.
 #[derive(Debug)]
@@ -43,12 +46,13 @@ impl Session {
         })
     }
 
-    /// Waits for the end of the command; an error says why it could not start.
+    /// Waits for the end of the command, and returns its exit code: 128 and the number of the
+    /// signal that ended it. An error says why it could not start.
     ///
     /// # Errors
     ///
     /// It could not be started.
-    pub fn wait(&mut self) -> io::Result<()> {
+    pub fn wait(&mut self) -> io::Result<i32> {
         let mut report = Vec::new();
         let mut from = (&mut self.socket).take(MAX_REPORT_BYTES);
         from.read_to_end(&mut report)?;
@@ -63,7 +67,9 @@ impl Session {
                     lost.how
                 )))
             }
-            _ => Ok(()),
+            (Some(Report::Exit(code)), _) => Ok(code),
+            (Some(Report::Signal(signal)), _) => Ok(128 + signal),
+            _ => Ok(128 + KILLED),
         }
     }
 }

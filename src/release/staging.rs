@@ -11,7 +11,7 @@ use super::artifact::{Artifact, Place};
 use super::error::ReleaseError;
 use super::holders::Holders;
 use super::item::{Item, Moved, Rules};
-use crate::content;
+use crate::content::{self, activity};
 use crate::layout::{ImageLayout, LayoutError};
 use crate::oci::{Descriptor, Digest, Reference};
 use crate::registry::{Hints, Registry, RegistryError, Sent};
@@ -128,6 +128,7 @@ impl Stage {
             let done = done.map_err(|error| ReleaseError::Stopped(error.to_string()))?;
             // Dropping the set cancels the other transfers.
             let (sent, blob) = done?;
+            activity::moved(blob.size);
             match sent {
                 Sent::Present => moved.present += 1,
                 Sent::Mounted => moved.mounted += 1,

@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 
 use crate::action::{Action, FieldChange, Output};
 use crate::cas::tree::{Tree, TreeKind};
+use crate::content::activity::Activity;
 use crate::ground::marks::{Mark, Marks};
 use crate::ground::site::{LookedBack, Performed, Site, history};
 use crate::ground::threads::blocking;
@@ -52,13 +53,16 @@ pub(super) async fn one(
     let began = Instant::now();
     let mut record = skipped(&Plan::default(), &step.id, "", start);
     record.verb = step.work.verb().to_owned();
+    let activity = Arc::new(Activity::default());
     let started = &|reason: &str| {
         drop(events.send(Event::Started {
+            activity: Arc::clone(&activity),
             task: step.id.clone(),
             reason: reason.to_owned(),
         }));
     };
-    let mut done = attempt(site, step, &results, &mut record, (started, watched)).await;
+    let tried = attempt(site, step, &results, &mut record, (started, watched));
+    let mut done = activity.during(tried).await;
     if let Err(Failure {
         changed: Some(path),
         ..
@@ -69,7 +73,8 @@ pub(super) async fn one(
         site.forget(path);
         record.attempts = 0;
         record.retried.clear();
-        done = attempt(site, step, &results, &mut record, (started, watched)).await;
+        let tried = attempt(site, step, &results, &mut record, (started, watched));
+        done = activity.during(tried).await;
     }
     if let Err(failure) = &mut done
         && may_be_damage(step, failure)

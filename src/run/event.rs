@@ -2,8 +2,11 @@
 //!
 //! `cli` draws events: live on a terminal, one block a task in CI, or as NDJSON.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
+use crate::content::activity::Activity;
 use crate::run::record::TaskRecord;
 
 #[derive(Clone, Debug, Serialize)]
@@ -16,6 +19,9 @@ pub enum Event {
         task: String,
         /// The reason for running it.
         reason: String,
+        /// What it is doing.
+        #[serde(skip)]
+        activity: Arc<Activity>,
     },
     /// A task has ended.
     Finished { record: Box<TaskRecord> },

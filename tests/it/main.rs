@@ -56,6 +56,7 @@ mod skeleton;
 mod sources;
 mod split_layers;
 mod staging;
+mod terminal;
 mod tls;
 mod trust;
 mod trust_traps;

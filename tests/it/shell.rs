@@ -1,53 +1,22 @@
 //! `jackal build --shell` opens a shell where a task would run.
 
-use std::fs::{self, File};
-use std::io::{Read as _, Write as _};
-use std::process::Stdio;
-
-use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
+use std::fs;
 
 use crate::sandbox::{Sandbox, said};
+use crate::terminal::on_terminal;
 
 /// What a user sees who types into the shell of `task`: each time that a text is printed
 /// after what was typed before, the keys beside it.
 fn typed(sandbox: &Sandbox, task: &str, steps: &[(&str, &str)]) -> String {
-    let (printed, success) = printed_by(sandbox, task, steps);
-    assert!(success, "{printed}");
+    let (printed, code) = printed_by(sandbox, task, steps);
+    assert_eq!(code, Some(0), "{printed}");
     printed
 }
 
-/// The same, and whether the program succeeded.
-fn printed_by(sandbox: &Sandbox, task: &str, steps: &[(&str, &str)]) -> (String, bool) {
-    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
-    let own = openpt(flags).unwrap();
-    grantpt(&own).unwrap();
-    unlockpt(&own).unwrap();
-    let other = File::from(ioctl_tiocgptpeer(&own, flags).unwrap());
-    let stream = || Stdio::from(other.try_clone().unwrap());
+/// The same, and the exit code.
+fn printed_by(sandbox: &Sandbox, task: &str, steps: &[(&str, &str)]) -> (String, Option<i32>) {
     let args = ["build", "--pipeline", "p.yaml", "--shell", task];
-    let mut command = sandbox.command(&args);
-    command.stdin(stream()).stdout(stream()).stderr(stream());
-    let mut child = command.spawn().unwrap();
-    drop(command);
-    drop(other);
-    let mut terminal = File::from(own);
-    let mut printed = Vec::new();
-    let (mut steps, mut seen) = (steps.iter().peekable(), 0);
-    let mut buffer = [0; 4096];
-    // It fails when the program has closed its end.
-    while let Ok(count @ 1..) = terminal.read(&mut buffer) {
-        printed.extend(&buffer[..count]);
-        if let Some((text, keys)) = steps.peek()
-            && String::from_utf8_lossy(&printed[seen..]).contains(text)
-        {
-            terminal.write_all(keys.as_bytes()).unwrap();
-            seen = printed.len();
-            steps.next();
-        }
-    }
-    let status = child.wait().unwrap();
-    let printed = String::from_utf8_lossy(&printed).into_owned();
-    (printed, status.success())
+    on_terminal(&mut sandbox.command(&args), steps)
 }
 
 #[test]

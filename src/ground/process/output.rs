@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 use super::{Ending, Finished, Piece, Stream};
+use crate::content::activity::Lines;
 
 /// Maximum size of a command's log, in bytes: 16 MiB; logs of builds rarely exceed 1
 /// MiB.
@@ -91,7 +92,9 @@ async fn read(
 ) {
     let Some(mut from) = from else { return };
     let mut buffer = vec![0; 16 << 10];
+    let mut lines = Lines::default();
     while let Ok(count @ 1..) = from.read(&mut buffer).await {
+        lines.take(&buffer[..count]);
         let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
         let kept = count.min(MAX_LOG_BYTES - log.held);
         log.held += kept;

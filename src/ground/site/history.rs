@@ -90,6 +90,11 @@ impl Site {
         format!("{}{failed}", listed(changed))
     }
 
+    /// How many milliseconds a task took when it last ran here, and succeeded or failed.
+    pub(crate) fn last_took_ms(&self, home: &Path, task: &str) -> Option<u64> {
+        last_run(&self.action_file(home, task)).map(|last| last.took_ms)
+    }
+
     /// Why the result under `key`, which was there, is not any more.
     fn evicted(&self, key: &ActionKey) -> String {
         let now = (self.clock)();

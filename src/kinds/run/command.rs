@@ -23,6 +23,7 @@ use crate::action::Output;
 use crate::archive::{PathError, SafePath};
 use crate::cas::Cas;
 use crate::cas::tree::{self, Tree};
+use crate::content::activity;
 use crate::disk::{Enclosure, at};
 use crate::ground::confine::Confinement;
 use crate::ground::inputs::Inputs;
@@ -40,6 +41,7 @@ pub use error::{RunError, Unkept};
 pub(crate) use kept::Keep;
 pub(crate) use kept::Staging;
 use kept::{After, Room};
+use mask::Mask;
 pub(crate) use materialise::{Placing, Wanted};
 pub(crate) use private::Private;
 use stage::Layout;
@@ -216,6 +218,8 @@ async fn attempt<T: Send + 'static>(
     check: impl FnOnce() -> T + Send + 'static,
 ) -> Result<(Ran, T), Failed> {
     let staged = stage(cas, task, over).await?;
+    let mask = Mask::of(&staged.secrets);
+    activity::masked_by(Arc::new(move |text: &str| mask.line(text)));
     let finished = staged.process.run(cancel).await;
     let store = Arc::clone(cas);
     let done = tokio::task::spawn_blocking(move || {

@@ -29,8 +29,8 @@ use programs::Programs;
 pub(crate) use programs::toolchains_in;
 pub use secrets::SecretValue;
 use secrets::Secrets;
-pub use shell::OpenShell;
 pub(crate) use shell::open as open_shell;
+pub use shell::{OpenShell, Wanted};
 
 use crate::action::{Action, Fields as _, Output, fields};
 use crate::cas::tree::Tree;

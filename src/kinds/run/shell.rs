@@ -27,15 +27,37 @@ pub struct OpenShell {
     _staged: Staged,
 }
 
-/// Opens a shell where the command of `work` would run.
+/// What runs on a terminal in a task's place.
+#[derive(Clone, Debug)]
+pub enum Wanted {
+    Shell,
+    /// The task's own command, with these further arguments.
+    Command(Vec<String>),
+}
+
+/// Opens a shell where the command of `work` would run, or that command.
 pub(crate) async fn open(
     site: &Arc<Site>,
     work: &RunWork,
     prepared: &Prepared,
+    wanted: &Wanted,
 ) -> Result<OpenShell, Failure> {
     let (shared, own, ready) = (Arc::clone(site), work.clone(), prepared.clone());
-    let (mut task, shell) = blocking(move || {
+    let wanted = wanted.clone();
+    let (mut task, argv) = blocking(move || {
         let mut task = task(&shared, &own, &ready)?;
+        let terminal = shared.options.environment.get("TERM");
+        let terminal = terminal.map_or(TERMINAL, String::as_str).to_owned();
+        task.env.entry("TERM".to_owned()).or_insert(terminal);
+        if let Wanted::Command(args) = wanted {
+            let mut argv = task.argv.clone();
+            if own.verb.shell.is_some() && !args.is_empty() {
+                // After a script comes its name, then `$1`.
+                argv.push("sh".to_owned());
+            }
+            argv.extend(args);
+            return Ok((task, argv));
+        }
         let mut shells = SHELLS.iter();
         let found = shells.find_map(|words| {
             let tool = programs::search(&shared, &own, &programs::folder(&own))
@@ -50,9 +72,6 @@ pub(crate) async fn open(
         task.readable.extend(tool.readable.iter().cloned());
         let mut shell = vec![tool.path.to_string_lossy().into_owned()];
         shell.extend(words[1..].iter().map(|word| (*word).to_owned()));
-        let terminal = shared.options.environment.get("TERM");
-        let terminal = terminal.map_or(TERMINAL, String::as_str).to_owned();
-        task.env.entry("TERM".to_owned()).or_insert(terminal);
         let prompt = format!("({}) $ ", own.place.instance);
         task.env.entry("PS1".to_owned()).or_insert(prompt);
         Ok((task, shell))
@@ -63,7 +82,7 @@ pub(crate) async fn open(
     // What is kept is for commands whose end is known.
     task.keep = None;
     let mut staged = command::stage(&site.cas, task, false).await?;
-    staged.process.argv = shell;
+    staged.process.argv = argv;
     let session = staged.process.on_terminal();
     let session = session.map_err(|error| Failure::caused_by(Class::Environment, &error))?;
     Ok(OpenShell {

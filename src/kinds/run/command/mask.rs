@@ -103,6 +103,11 @@ impl Mask {
         self.text(text, text.len() + MAX_CHAR_BYTES > junit::MAX_NAME)
     }
 
+    /// A whole line of a log.
+    pub(crate) fn line(&self, line: &str) -> String {
+        self.text(line, false)
+    }
+
     fn text(&self, text: &str, cut: bool) -> String {
         let (mut masked, mut next) = (Vec::new(), 0);
         let bytes = text.as_bytes();
