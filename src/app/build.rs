@@ -289,6 +289,13 @@ impl Prepared {
             && launch::best(self.site.options.program.as_deref()) == Level::Free
     }
 
+    /// The names of all tasks, in the order of the plan.
+    #[must_use]
+    pub fn order(&self) -> Vec<String> {
+        let graph = self.plan.graph();
+        graph.map_or_else(|_| Vec::new(), |graph| graph.tasks().cloned().collect())
+    }
+
     #[must_use]
     pub fn plan(&self) -> &Plan {
         &self.plan

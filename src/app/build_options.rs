@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::options::{Pins, Place, RunOptions, Variant};
+use crate::disk::look;
 use crate::kinds::package::BuildFacts;
 use crate::package::Base;
 use crate::release::Destination;
@@ -36,15 +37,15 @@ impl Target {
             Self::Words { words, .. } => {
                 let words = words.iter().map(|word| word.trim_start_matches(['!', '^']));
                 let mut paths = words.map(|word| place.here.join(word));
-                paths.find(|path| path.exists())
+                paths.find(|path| look::exists(path))
             }
         };
         let first = first.map(|path| place.here.join(path));
-        let folder = first.map(|path| match path.is_dir() {
+        let folder = first.map(|path| match look::is_dir(&path) {
             true => path,
             false => path.parent().unwrap_or(&path).to_owned(),
         });
-        let folder = folder.and_then(|folder| std::fs::canonicalize(folder).ok());
+        let folder = folder.and_then(|folder| look::canonicalize(&folder).ok());
         place.workspace_of(folder.as_deref().unwrap_or(&place.here))
     }
 

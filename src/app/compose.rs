@@ -12,6 +12,7 @@ use super::find::{read_text, shown};
 use super::options::{Place, TrustedImports, Variant};
 use super::skeletons::Skeletons;
 use crate::cas::Cas;
+use crate::disk::look;
 use crate::ground::folders::Folders;
 use crate::ground::source::{
     LocalSourceError, OwnFiles, WORKSPACE_FILE, bound, listed_in, located,
@@ -208,7 +209,7 @@ impl Surroundings for Disk<'_, '_> {
             let name = if path.is_empty() { "." } else { path };
             ImportError::NoDefinition(name.to_owned())
         };
-        let (folder, file) = if place.is_file() {
+        let (folder, file) = if look::is_file(&place) {
             (
                 path.rsplit_once('/').map_or("", |(folder, _)| folder),
                 place,
@@ -245,7 +246,7 @@ impl Surroundings for Disk<'_, '_> {
 
     fn look(&mut self, path: &str) -> Look {
         match self.located(path) {
-            Ok(real) if real.is_dir() => Look::Folder,
+            Ok(real) if look::is_dir(&real) => Look::Folder,
             Ok(_) => Look::File,
             Err(LocalSourceError::LeadsOut { bound, .. }) => Look::Refused(
                 format!("`{path}` leads out of `{}`", bound.display()),
@@ -288,6 +289,7 @@ impl Surroundings for Disk<'_, '_> {
         if let Some(known) = self.answers.get(template) {
             return known.clone();
         }
+        look::beyond_files();
         let answer = (self.ask)(template);
         self.answers.insert(template.to_owned(), answer.clone());
         answer
@@ -298,7 +300,7 @@ impl Disk<'_, '_> {
     /// The name of an imported file in messages: relative to the user's folder.
     fn name(&self, folder: &str, path: &Path) -> String {
         let file = path.file_name().unwrap_or_default();
-        let full = match std::fs::canonicalize(path) {
+        let full = match look::canonicalize(path) {
             Ok(full) => full,
             Err(_) => self.folders.own.join(folder).join(file),
         };

@@ -3,12 +3,11 @@
 //! Source: docs/spec/pipeline.md, "Workspace".
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::build_error::BuildError;
 use super::options::Place;
-use crate::disk::{self, DiskError};
+use crate::disk::{self, DiskError, look};
 use crate::ground::folders::lexical;
 use crate::ground::source::WORKSPACE_FILE;
 use crate::package::{Dialect, MAX_DEFINITION_BYTES};
@@ -30,7 +29,7 @@ pub(super) fn shown<'a>(here: &Path, path: &'a Path) -> &'a Path {
 
 fn resolved(place: &Place, path: &Path) -> Result<PathBuf, BuildError> {
     let path = place.here.join(path);
-    let real = fs::canonicalize(&path);
+    let real = look::canonicalize(&path);
     real.map_err(|error| unreadable(disk::at(&path)(error)))
 }
 
@@ -44,7 +43,7 @@ fn unreadable(error: DiskError) -> BuildError {
 /// The definition that `path` names: a file, or the one in a folder.
 pub(super) fn definition(place: &Place, path: &Path) -> Result<PathBuf, BuildError> {
     let full = place.here.join(path);
-    if full.is_file() {
+    if look::is_file(&full) {
         return named(place, path);
     }
     let folder = resolved(place, path)?;
@@ -68,7 +67,7 @@ fn named(place: &Place, path: &Path) -> Result<PathBuf, BuildError> {
 /// Whether the file at `path` is a pipeline, by its `kind`.
 #[must_use]
 pub fn is_pipeline(path: &Path) -> bool {
-    let text = path.is_file().then(|| read_text(path).ok()).flatten();
+    let text = look::is_file(path).then(|| read_text(path).ok()).flatten();
     let node = text.and_then(|text| parse_first(&SourceText::new("", text)).ok().flatten());
     let kind = node.as_ref().and_then(|node| node.get("kind"));
     kind.and_then(Node::scalar) == Some("JackalPipeline")
@@ -77,7 +76,7 @@ pub fn is_pipeline(path: &Path) -> bool {
 /// The settings of the workspace at `root`; without a file, the defaults.
 pub(super) fn settings(root: &Path, here: &Path) -> Result<WorkspaceSettings, BuildError> {
     let path = root.join(WORKSPACE_FILE);
-    if !path.is_file() {
+    if !look::is_file(&path) {
         return Ok(WorkspaceSettings::default());
     }
     let name = shown(here, &path).to_string_lossy();
@@ -199,7 +198,7 @@ fn is_within(globs: &Globs, path: &str) -> bool {
 
 /// `path` without links, if it exists.
 pub(super) fn real(path: &Path) -> PathBuf {
-    fs::canonicalize(path).unwrap_or_else(|_| lexical(path))
+    look::canonicalize(path).unwrap_or_else(|_| lexical(path))
 }
 
 /// What names the pipeline `file`, and the files of the workspace.
@@ -282,10 +281,10 @@ pub(super) fn words(
 /// of a task.
 fn chosen(place: &Place, root: &Path, word: &str) -> Result<Chosen, BuildError> {
     let full = place.here.join(word);
-    if full.is_dir() {
+    if look::is_dir(&full) {
         return Ok(Chosen::Below(resolved(place, Path::new(word))?));
     }
-    if full.is_file() {
+    if look::is_file(&full) {
         let folder = resolved(place, full.parent().unwrap_or(root))?;
         let name = full.file_name().unwrap_or_default();
         return Ok(Chosen::File(folder.join(name)));
@@ -304,7 +303,7 @@ fn chosen(place: &Place, root: &Path, word: &str) -> Result<Chosen, BuildError> 
     let name = word.split('[').next().unwrap_or(word);
     for (at, _) in name.match_indices(':') {
         let folder = [&place.here, root].map(|base| base.join(&word[..at]));
-        if let Some(folder) = folder.into_iter().find(|folder| folder.is_dir()) {
+        if let Some(folder) = folder.into_iter().find(|folder| look::is_dir(folder)) {
             return Ok(task(Some(real(&folder)), &word[at + 1..]));
         }
     }

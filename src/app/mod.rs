@@ -40,6 +40,7 @@ mod skeleton;
 mod skeletons;
 mod stage;
 mod trust;
+mod unchanged;
 mod units;
 mod watch;
 mod watch_reads;
@@ -80,6 +81,7 @@ pub use schedules::{
 pub use sha256sum::sha256sum;
 pub use stage::Existing;
 pub use trust::{FoundRoot, RootFrom, TrustOptions, policy, trusted_root};
+pub use unchanged::{Unchanged, Watched, unchanged};
 pub use watch::{Cause, Watch};
 
 // Types of lower rooms in the signatures of operations.

@@ -9,7 +9,7 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-use crate::disk::{self, at};
+use crate::disk::{self, at, look};
 use crate::oci::Digest;
 
 use super::store::{Cas, CasError, sync_dir};
@@ -38,6 +38,9 @@ impl fmt::Debug for Key {
         fmt::Display::fmt(self, f)
     }
 }
+
+/// The folder of the results, in the cache.
+pub const RESULTS: &str = "results";
 
 /// When a result must be on the disk. One that is lost, or damaged, is a miss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +74,7 @@ impl Cas {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(at(&path)(error).into()),
         };
+        look::note(&path, true);
         let mut bytes = Vec::with_capacity(USUAL_RESULT);
         let limit = MAX_RESULT + HEADER as u64;
         file.take(limit + 1)
@@ -197,7 +201,7 @@ impl Cas {
     }
 
     fn results(&self) -> PathBuf {
-        self.root().join("results")
+        self.root().join(RESULTS)
     }
 
     fn result_path(&self, key: &Key) -> PathBuf {

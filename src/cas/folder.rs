@@ -51,6 +51,21 @@ pub(super) enum Access {
 }
 
 impl CacheFolder {
+    /// The folder of this version's store.
+    pub(super) fn versioned(&self) -> PathBuf {
+        let root = self.path.join("v1");
+        std::path::absolute(&root).unwrap_or(root)
+    }
+
+    /// The folder of this version's store, if this user alone has made it and may change
+    /// it. Nothing is made or locked.
+    #[must_use]
+    pub fn own(&self) -> Option<PathBuf> {
+        let versioned = self.versioned();
+        let own = |folder: &Path| matches!(disk::owner(folder), Ok(Some(Owner::Own)));
+        (!self.shared && own(&self.path) && own(&versioned)).then_some(versioned)
+    }
+
     /// Makes `versioned`, which is in the folder, private; or determines that both are
     /// only read.
     pub(super) fn access(&self, versioned: &Path) -> Result<Access, OwnerError> {

@@ -17,12 +17,12 @@ mod stages;
 mod store;
 pub mod tree;
 
-pub use action_cache::{Flush, Key};
+pub use action_cache::{Flush, Key, RESULTS};
 pub use base::Base;
 pub use check::Checked;
 pub use folder::CacheFolder;
 pub use kept::Kept;
-pub use prune::{Evicted, Limits, Usage};
+pub use prune::{Evicted, Limits, PRUNED, Usage};
 pub use sink::{Sink, SinkError};
 pub use stage::Stage;
 pub use store::{Blob, Cas, CasError, Ingest, is_damage};

@@ -14,7 +14,7 @@ use super::kept::KeptFolder;
 use super::store::{Cas, CasError, TOUCH_GRAIN, locked, now};
 
 /// The file with the time of the last prune.
-const PRUNED: &str = "pruned";
+pub const PRUNED: &str = "pruned";
 
 /// The file with the last evicted blobs, in the form of the access log.
 const EVICTED: &str = "evicted.log";

@@ -185,8 +185,7 @@ impl Cas {
     pub fn open(folder: impl Into<CacheFolder>) -> Result<Self, CasError> {
         let folder = folder.into();
         // Commands that run elsewhere get paths of what is in it.
-        let root = folder.path.join("v1");
-        let root = std::path::absolute(&root).unwrap_or(root);
+        let root = folder.versioned();
         let new = |root: PathBuf, users: File, access: Access| Self {
             root,
             session: Mutex::default(),

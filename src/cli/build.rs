@@ -1,11 +1,12 @@
 //! `jackal build`: its arguments, and what `--dry-run` prints.
 
 use std::path::PathBuf;
+use std::time::Instant;
 
 use clap::{Args, ValueEnum};
 
 use super::affected::{self, AffectedArgs};
-use super::carry_out::{Logs, ReportArgs, run};
+use super::carry_out::{Logs, ReportArgs, announce, run, warn};
 use super::command_error::CommandError;
 use super::environment::runtime;
 use super::exit::Exit;
@@ -13,9 +14,9 @@ use super::options::{
     BuildCacheArgs, PlanArgs, RunArgs, SplitArgs, TargetArgs, TaskArgs, UploadPlaceArgs,
 };
 use super::output::{note, print};
-use super::prepare::{Questions, prepare};
+use super::prepare::{Questions, planned, remarks};
 use super::{shell, watch, why};
-use crate::app::{BuildOptions, RunOptions, Verdict};
+use crate::app::{self, BuildOptions, RunOptions, Verdict};
 
 /// Arguments of `jackal build`.
 #[derive(Args)]
@@ -109,7 +110,16 @@ pub(super) fn build(args: BuildArgs) -> Result<(), CommandError> {
     if args.watch {
         return watch::watch(options, &args.report, args.logs);
     }
-    let mut prepared = prepare(&options, Questions::Allowed)?;
+    let watched = match since {
+        Some(_) => None,
+        None => match without_plan(&options, args.dry_run, &args.report) {
+            Some(done) => return done,
+            None => app::Watched::begin(&options),
+        },
+    };
+    let mut prepared = planned(&options, Questions::Allowed)?;
+    let (order, remarks) = (prepared.order(), remarks(&prepared));
+    remarks.iter().for_each(|remark| note(remark));
     if let Some(since) = since {
         let affected = affected::find(&prepared, &since, &runtime()?)?;
         match args.dry_run {
@@ -137,9 +147,35 @@ pub(super) fn build(args: BuildArgs) -> Result<(), CommandError> {
         }
         None => {
             let built = run(prepared, &args.report, args.logs)?;
+            if let Some(watched) = watched {
+                watched.keep(&order, &remarks, &built);
+            }
             built.shell.as_ref().map_or(Ok(()), shell::open)
         }
     }
+}
+
+/// Answers without a plan, if the last build had nothing to do and nothing has changed.
+fn without_plan(
+    options: &BuildOptions,
+    format: Option<DryRun>,
+    reports: &ReportArgs,
+) -> Option<Result<(), CommandError>> {
+    let start = Instant::now();
+    if reports.tell_of_each_task() {
+        return None;
+    }
+    let unchanged = app::unchanged(options)?;
+    let verdicts = unchanged.verdicts()?;
+    unchanged.remarks.iter().for_each(|remark| note(remark));
+    Some(match format {
+        Some(format) => print(&dry_run(&verdicts, format)),
+        None => {
+            let (notes, record) = unchanged.into_outcome(start.elapsed());
+            warn(&notes);
+            announce(&record, reports)
+        }
+    })
 }
 
 /// The answer of `--dry-run`.

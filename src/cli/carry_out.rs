@@ -114,6 +114,11 @@ impl ReportArgs {
         Progress::new(manner, self.events.as_deref())
     }
 
+    /// Whether what is reported names tasks that did nothing.
+    pub(super) fn tell_of_each_task(&self) -> bool {
+        !self.files().is_empty() || self.verbose || self.progress == Shown::Json
+    }
+
     /// Whether the summary at the end is left out.
     fn is_quiet(&self) -> bool {
         self.quiet || self.progress == Shown::Json
@@ -236,9 +241,7 @@ pub(super) fn stop_at(mut signals: Signals) -> watch::Receiver<Stop> {
 
 /// Writes the reports of a run, and prints what it made, or why it failed.
 pub(super) fn conclude(mut built: Built, reports: &ReportArgs) -> Result<Built, CommandError> {
-    for text in &built.notes {
-        note(&format!("warning: {text}"));
-    }
+    warn(&built.notes);
     if let Some(file) = &reports.summary {
         let listed = built.list_files();
         listed.map_err(|error| CommandError::io("--summary", error))?;
@@ -253,10 +256,7 @@ pub(super) fn conclude(mut built: Built, reports: &ReportArgs) -> Result<Built, 
         let text = chrome_trace(&built.record, &built.after);
         write_report("--profile", file, text.trim_end())?;
     }
-    ci::annotate_tasks(&built.record);
-    ci::summarize(&built.record);
-    let is_quiet = reports.is_quiet() || built.record.tasks.is_empty();
-    report(&built.record, is_quiet)?;
+    announce(&built.record, reports)?;
     match built.failures.first() {
         None => Ok(built),
         Some((_, first)) => {
@@ -273,6 +273,19 @@ error: ",
             ))
         }
     }
+}
+
+pub(super) fn warn(notes: &[String]) {
+    for text in notes {
+        note(&format!("warning: {text}"));
+    }
+}
+
+/// Tells CI services and the user what a run did.
+pub(super) fn announce(record: &RunRecord, reports: &ReportArgs) -> Result<(), CommandError> {
+    ci::annotate_tasks(record);
+    ci::summarize(record);
+    report(record, reports.is_quiet() || record.tasks.is_empty())
 }
 
 /// A failure with the tests that failed, the end of its log, and its own hints below it.

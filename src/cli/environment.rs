@@ -39,9 +39,14 @@ pub(super) fn without_empty_variables(mut command: Command) -> Command {
     command
 }
 
-/// Every variable that is UTF-8 text. Others cannot be part of an action key.
+/// What shells set for each command that they start: it says nothing about the user.
+const OF_SHELLS: [&str; 3] = ["_", "OLDPWD", "SHLVL"];
+
+/// Every variable that is UTF-8 text, but those [`OF_SHELLS`]. Others cannot be part of an
+/// action key.
 pub(super) fn variables() -> BTreeMap<String, String> {
     std::env::vars_os()
+        .filter(|(name, _)| OF_SHELLS.iter().all(|own| name != own))
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect()
 }

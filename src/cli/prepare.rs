@@ -13,17 +13,25 @@ pub(super) enum Questions {
     Never,
 }
 
-/// Makes the plan, and prints warnings about definitions.
+/// Makes the plan, and prints what there is to say about it.
 pub(super) fn prepare(
+    options: &BuildOptions,
+    questions: Questions,
+) -> Result<Prepared, CommandError> {
+    let prepared = planned(options, questions)?;
+    remarks(&prepared).iter().for_each(|remark| note(remark));
+    Ok(prepared)
+}
+
+/// Makes the plan.
+pub(super) fn planned(
     options: &BuildOptions,
     questions: Questions,
 ) -> Result<Prepared, CommandError> {
     limit_threads(options);
     let asks = questions == Questions::Allowed && interactive();
     let mut ask = |template: &str| asks.then(|| answer(template)).flatten();
-    let prepared = app::prepare(options, &mut ask)?;
-    remarks(&prepared).iter().for_each(|remark| note(remark));
-    Ok(prepared)
+    Ok(app::prepare(options, &mut ask)?)
 }
 
 /// Makes as many threads as jobs are allowed.

@@ -274,6 +274,24 @@ impl<R: Read> Reader<R> {
     }
 }
 
+impl<'a> Reader<&'a [u8]> {
+    /// Reads a length of at most `most`, then as many bytes, which are not copied.
+    ///
+    /// # Errors
+    ///
+    /// [`CodecError`]
+    pub fn slice(&mut self, most: u64, expected: &'static str) -> Result<&'a [u8], CodecError> {
+        let at = self.at;
+        let length = self.u64(expected)?;
+        let fits = usize::try_from(length).ok().filter(|_| length <= most);
+        let split = fits.and_then(|length| self.inner.split_at_checked(length));
+        let (bytes, rest) = split.ok_or_else(|| CodecError::malformed(at, expected))?;
+        self.inner = rest;
+        self.at += length;
+        Ok(bytes)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

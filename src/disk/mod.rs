@@ -17,11 +17,13 @@
 //! - **Untrusted names.** Entries named by archives are created in an [`Enclosure`];
 //!   [`made()`] distinguishes extracted folders from the user's. [`stays_within`] says
 //!   whether a checkout's links lead a path elsewhere.
+//! - **Looks.** What is looked at through [`look`] is noted, for the next run.
 //!
 //! It never decides what is in a file or what it is called. `clippy.toml` forbids
 //! the other ways to write one.
 
 mod enclosure;
+pub mod look;
 mod made;
 mod owner;
 mod temporary;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
+use super::look;
 use super::temporary::{reap, temporary_file};
 use super::{DiskError, PRIVATE, SHARED, at, folder_of};
 
@@ -162,7 +163,7 @@ pub fn append(path: &Path) -> io::Result<File> {
 ///
 /// It is another kind of file, larger, not UTF-8, or cannot be read.
 pub fn read_text(path: &Path, limit: u64) -> Result<String, DiskError> {
-    if !fs::metadata(path).map_err(at(path))?.is_file() {
+    if !look::metadata(path).map_err(at(path))?.is_file() {
         return Err(at(path)(io::Error::other("not a regular file")));
     }
     let text = String::from_utf8(read(path, limit)?);
@@ -176,7 +177,7 @@ pub fn read_text(path: &Path, limit: u64) -> Result<String, DiskError> {
 /// It cannot be read, or is larger.
 pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>, DiskError> {
     let mut bytes = Vec::new();
-    let file = File::open(path).map_err(at(path))?;
+    let file = look::open(path).map_err(at(path))?;
     let mut file = file.take(limit.saturating_add(1));
     file.read_to_end(&mut bytes).map_err(at(path))?;
     if bytes.len() as u64 <= limit {

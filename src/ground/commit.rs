@@ -12,7 +12,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::disk::{self, TemporaryFolder, scratch_folder};
+use crate::disk::{self, TemporaryFolder, look, scratch_folder};
 use crate::workspace::{Checkout, Tag};
 
 /// Why Git could not report these facts.
@@ -155,6 +155,7 @@ impl<'c> Git<'c> {
         input: Option<File>,
     ) -> Result<Vec<u8>, CommitError> {
         let own = self.folder.path();
+        look::beyond_files();
         let mut command = Command::new("git");
         command
             .args(arguments)

@@ -23,6 +23,7 @@ use crate::action::{InputDirectory, InputError, InputFile, InputNode, InputTree,
 use crate::cas::tree::{Tree, TreeKind};
 use crate::cas::{Cas, is_damage};
 use crate::content::VerifyReader;
+use crate::disk::look;
 use crate::oci::{Descriptor, Digest, Hasher};
 use crate::workspace::{Entry, Kind, Links, Stat};
 
@@ -54,7 +55,7 @@ impl OnDisk {
 /// The digest of a file, read as a whole.
 fn digest_of(path: &Path) -> io::Result<Digest> {
     let mut hasher = Hasher::default();
-    io::copy(&mut File::open(path)?, &mut hasher)?;
+    io::copy(&mut look::open(path)?, &mut hasher)?;
     Ok(hasher.finish())
 }
 

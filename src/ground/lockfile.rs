@@ -28,7 +28,7 @@ pub const LOCK_FILE: &str = "jackal.lock";
 /// lock file in it, else the root of the workspace.
 #[must_use]
 pub fn lock_folder(folder: &Path) -> &Path {
-    match folder.join(LOCK_FILE).exists() {
+    match disk::look::exists(&folder.join(LOCK_FILE)) {
         true => folder,
         false => workspace_root(folder).unwrap_or(folder),
     }

@@ -7,7 +7,7 @@ pub(crate) mod history;
 mod pins;
 
 pub(crate) use cache::Remembered;
-pub(crate) use good::Good;
+pub(crate) use good::{GOOD, Good};
 pub(crate) use history::LookedBack;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -19,6 +19,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::action::{ActionKey, ActionResult, Output};
 use crate::cas::{Cas, Stage};
+use crate::disk::look;
 use crate::ground::in_flight::InFlight;
 use crate::ground::lockfile::Lockfile;
 use crate::ground::published::Published;
@@ -273,7 +274,7 @@ impl Site {
         }
         // A folder that holds only archives was made for them.
         if self.options.output == path {
-            let names = std::fs::read_dir(path).into_iter().flatten().flatten();
+            let names = look::read_dir(path).into_iter().flatten().flatten();
             let names: Vec<String> = names
                 .map(|entry| entry.file_name().to_string_lossy().into_owned())
                 .collect();

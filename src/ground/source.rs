@@ -5,12 +5,11 @@
 //! either, the definition's own folder. Files of a skeleton, which is not trusted,
 //! must be in the skeleton's folder.
 
-use std::fs;
 use std::io;
 use std::path::{Component as Part, Path, PathBuf};
 
 use super::folders::{Folders, Found};
-use crate::disk::{self, TEMPORARY_PREFIX};
+use crate::disk::{self, TEMPORARY_PREFIX, look};
 use crate::package::is_archive_name;
 use crate::workspace::{self, Entry, Identity, Links, Rules, WalkError, Written};
 
@@ -63,7 +62,11 @@ pub struct OwnFiles {
 /// the root of the Git repository, if there is one.
 #[must_use]
 pub(crate) fn workspace_root(folder: &Path) -> Option<&Path> {
-    let marked = |name: &str| folder.ancestors().find(|folder| folder.join(name).exists());
+    let marked = |name: &str| {
+        folder
+            .ancestors()
+            .find(|folder| look::exists(&folder.join(name)))
+    };
     marked(WORKSPACE_FILE).or_else(|| marked(".git"))
 }
 
@@ -73,13 +76,13 @@ pub(crate) fn workspace_root(folder: &Path) -> Option<&Path> {
 ///
 /// [`LocalSourceError::Io`]
 pub(crate) fn bound(root: &Path, cache: &Path) -> Result<PathBuf, LocalSourceError> {
-    let real = fs::canonicalize(root).map_err(disk::at(root))?;
-    if fs::canonicalize(cache).is_ok_and(|cache| real.starts_with(cache)) {
+    let real = look::canonicalize(root).map_err(disk::at(root))?;
+    if look::canonicalize(cache).is_ok_and(|cache| real.starts_with(cache)) {
         return Ok(real);
     }
     let marked = |name| {
         let mut above = real.ancestors();
-        above.find(|folder| folder.join(name).exists())
+        above.find(|folder| look::exists(&folder.join(name)))
     };
     let repository = [marked(".git"), marked(WORKSPACE_FILE)];
     let highest = repository.into_iter().flatten();
@@ -107,15 +110,15 @@ pub(crate) fn located(
         bound: bound.to_owned(),
     };
     let full = root.join(source.trim_end_matches('/'));
-    match fs::canonicalize(&full) {
+    match look::canonicalize(&full) {
         Ok(real) if real.starts_with(bound) => Ok(real),
         Ok(_) => Err(leads_out()),
         Err(error) => {
-            let root = fs::canonicalize(root).map_err(disk::at(root))?;
+            let root = look::canonicalize(root).map_err(disk::at(root))?;
             if !normal(&root.join(source)).starts_with(bound) {
                 return Err(leads_out());
             }
-            match fs::read_link(&full) {
+            match look::read_link(&full) {
                 Ok(target) => Err(LocalSourceError::Walk(WalkError::Dangling {
                     link: full,
                     target,
@@ -212,7 +215,7 @@ pub(crate) fn listed(root: &Path, source: &str) -> Result<Vec<Entry>, LocalSourc
     inside(source)?;
     // With a trailing slash, a link would be followed.
     let source = source.trim_end_matches('/');
-    let resolved = |path: &Path| fs::canonicalize(path).map_err(disk::at(path));
+    let resolved = |path: &Path| look::canonicalize(path).map_err(disk::at(path));
     let full = root.join(source);
     let parent = full.parent().filter(|parent| parent.starts_with(root));
     if !resolved(parent.unwrap_or(root))?.starts_with(resolved(root)?) {
@@ -256,6 +259,8 @@ pub fn outside(source: &str) -> LocalSourceError {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use std::os::unix::fs::symlink;
 
     use super::*;

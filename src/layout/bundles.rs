@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use super::read::read_some;
 use super::{LayoutError, open, parts};
-use crate::disk;
+use crate::disk::{self, look};
 use crate::oci::Digest;
 use crate::signing::{Bundle, Claims, MAX_ATTESTATION_BYTES};
 use crate::verify::MAX_ATTACHED;
@@ -113,7 +113,7 @@ impl Beside {
             bundles: Some(own.to_vec()),
             mixed: false,
         };
-        if ours || fs::symlink_metadata(&file).is_err() {
+        if ours || look::symlink_metadata(&file).is_err() {
             return Ok(plan);
         }
         let found = match read_bundles(&file) {
@@ -180,7 +180,7 @@ pub fn write_bundles(path: &Path, bundles: &[Vec<u8>]) -> Result<Option<PathBuf>
     let beside = bundles_beside(path);
     let io = |error| LayoutError::write(&beside, error);
     // A build without changes writes nothing.
-    let there = beside.metadata().map(|facts| facts.len()).ok();
+    let there = look::metadata(&beside).map(|facts| facts.len()).ok();
     if bundles.is_empty() {
         if there.is_some() {
             fs::remove_file(&beside).map_err(io)?;

@@ -15,6 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::disk::look;
 use crate::graph::{Graph, GraphError};
 use crate::ground::folders::lexical;
 use crate::ground::marks::Marks;
@@ -528,11 +529,11 @@ impl Plan {
 /// has checksums, is not built again.
 #[must_use]
 pub fn definition_in(folder: &Path) -> Option<(Dialect, PathBuf)> {
-    if folder.join(Dialect::CHECKSUMS).is_file() {
+    if look::is_file(&folder.join(Dialect::CHECKSUMS)) {
         return None;
     }
     Dialect::ALL.into_iter().find_map(|dialect| {
         let path = folder.join(dialect.definition_file());
-        path.is_file().then_some((dialect, path))
+        look::is_file(&path).then_some((dialect, path))
     })
 }

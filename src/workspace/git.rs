@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::disk::read_text;
+use crate::disk::{look, read_text};
 
 /// Largest file that holds one reference or path, in bytes.
 const MAX_LINE: u64 = 64 << 10;
@@ -149,7 +149,7 @@ fn is_name(name: &str) -> bool {
 /// Adds the references below the folder `name` that have a file each; they override
 /// packed ones.
 fn loose_references(common: &Path, name: &str, depth: usize, found: &mut BTreeMap<String, Stands>) {
-    let folder = std::fs::read_dir(common.join(name));
+    let folder = look::read_dir(&common.join(name));
     for entry in folder.into_iter().flatten().flatten() {
         let Ok(last) = entry.file_name().into_string() else {
             continue;
@@ -179,7 +179,7 @@ const MAX_TAG_DEPTH: usize = 32;
 
 /// Adds the tags that have a file each; they override packed ones.
 fn loose_tags(folder: &Path, prefix: &str, depth: usize, tags: &mut BTreeMap<String, Tag>) {
-    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+    for entry in look::read_dir(folder).into_iter().flatten().flatten() {
         let Ok(name) = entry.file_name().into_string() else {
             continue;
         };
@@ -205,9 +205,9 @@ pub fn checkout(folder: &Path) -> Option<Checkout> {
     let dot = folder
         .ancestors()
         .map(|above| above.join(".git"))
-        .find(|path| path.exists())?;
+        .find(|path| look::exists(path))?;
     let root = dot.parent()?.to_owned();
-    if dot.is_dir() {
+    if look::is_dir(&dot) {
         return Some(Checkout {
             root,
             git: dot.clone(),

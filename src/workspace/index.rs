@@ -2,13 +2,16 @@
 //!
 //! Source: Git's documentation, "gitformat-index", versions 2 to 4.
 
-use std::fs;
 use std::path::Path;
 
 use super::git::checkout;
+use crate::disk::{self, look};
 
 /// Largest index that is read, in bytes: 1 GiB, which is some ten million files.
 const MAX_INDEX_BYTES: u64 = 1 << 30;
+
+/// Largest configuration of a repository that is read, in bytes: 1 MiB.
+const MAX_CONFIG_BYTES: u64 = 1 << 20;
 
 /// Bytes of an entry before its object's name.
 const STAT_BYTES: usize = 40;
@@ -20,19 +23,17 @@ const MODE_AT: usize = 24;
 /// outside of a checkout, or if its index cannot be read.
 #[must_use]
 pub fn tracked(folder: &Path) -> Option<Vec<String>> {
-    let folder = fs::canonicalize(folder).ok()?;
+    let folder = look::canonicalize(folder).ok()?;
     let found = checkout(&folder)?;
     let path = found.git.join("index");
-    if fs::metadata(&path).ok()?.len() > MAX_INDEX_BYTES {
-        return None;
-    }
-    let config = fs::read_to_string(found.common.join("config")).unwrap_or_default();
+    let config =
+        disk::read_text(&found.common.join("config"), MAX_CONFIG_BYTES).unwrap_or_default();
     let object = if config.to_ascii_lowercase().contains("sha256") {
         32
     } else {
         20
     };
-    let all = entries(&fs::read(path).ok()?, object)?;
+    let all = entries(&disk::read(&path, MAX_INDEX_BYTES).ok()?, object)?;
     let below = folder.strip_prefix(&found.root).ok()?.to_str()?;
     if below.is_empty() {
         return Some(all);
@@ -106,6 +107,8 @@ fn varint(bytes: &[u8]) -> Option<(usize, usize)> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use std::process::Command;
 

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::{Entry, WalkError};
 use crate::archive::{MAX_DEPTH, stays_inside};
-use crate::disk;
+use crate::disk::{self, look};
 
 /// Lists `path` below `root`, then everything in it, parents first and names
 /// sorted bytewise. Symbolic links are listed, never followed.
@@ -74,7 +74,7 @@ impl Identity {
     /// The identity of the folder at `path`, if there is one.
     #[must_use]
     pub fn of(path: &Path) -> Option<Self> {
-        fs::metadata(path).ok().map(|found| Self::from(&found))
+        look::metadata(path).ok().map(|found| Self::from(&found))
     }
 }
 
@@ -122,7 +122,7 @@ impl Listing<'_> {
     fn visit(&mut self, path: &str) -> Result<bool, WalkError> {
         let full = self.root.join(path);
         let io = disk::at(&full);
-        let found = fs::symlink_metadata(&full).map_err(io)?;
+        let found = look::symlink_metadata(&full).map_err(io)?;
         let metadata = match found.is_symlink() && self.follows(path, &full)? {
             true => self.behind(&full)?,
             false => found,
@@ -171,13 +171,13 @@ impl Listing<'_> {
         if self.above.is_empty() || self.rules.links != Links::Packed {
             return Ok(self.above.is_empty() && self.rules.links != Links::Kept);
         }
-        let target = fs::read_link(full).map_err(disk::at(full))?;
+        let target = look::read_link(full).map_err(disk::at(full))?;
         let below = path[self.top.len()..].trim_start_matches('/');
         let stays = target
             .to_str()
             .is_some_and(|target| stays_inside(below, target));
         // Where it stays inside, it must still lead to something.
-        match stays && !full.exists() {
+        match stays && !look::exists(full) {
             true => Err(WalkError::Dangling {
                 link: full.to_owned(),
                 target,
@@ -188,8 +188,8 @@ impl Listing<'_> {
 
     /// What the link at `full` leads to.
     fn behind(&self, full: &Path) -> Result<fs::Metadata, WalkError> {
-        let target = || fs::read_link(full).unwrap_or_default();
-        let real = fs::canonicalize(full).map_err(|source| match source.kind() {
+        let target = || look::read_link(full).unwrap_or_default();
+        let real = look::canonicalize(full).map_err(|source| match source.kind() {
             std::io::ErrorKind::NotFound => WalkError::Dangling {
                 link: full.to_owned(),
                 target: target(),
@@ -203,7 +203,7 @@ impl Listing<'_> {
                 bound: self.rules.bound.to_owned(),
             });
         }
-        Ok(fs::metadata(&real).map_err(disk::at(&real))?)
+        Ok(look::metadata(&real).map_err(disk::at(&real))?)
     }
 }
 
@@ -211,7 +211,7 @@ impl Listing<'_> {
 fn names(folder: &Path) -> Result<Vec<String>, WalkError> {
     let io = disk::at(folder);
     let mut names = Vec::new();
-    for found in fs::read_dir(folder).map_err(io)? {
+    for found in look::read_dir(folder).map_err(io)? {
         let name = found.map_err(io)?.file_name();
         let name = name
             .into_string()

@@ -2,6 +2,7 @@
 //!
 //! It never starts git, never follows a link, and never leaves its root.
 
+mod footprint;
 mod git;
 mod index;
 mod list;
@@ -10,6 +11,7 @@ mod stat_cache;
 mod walk;
 mod watch;
 
+pub use footprint::{Footprint, is_unchanged};
 pub use git::{Checkout, Stands, Tag, checkout, git_facts};
 pub use index::tracked;
 pub use list::{Identity, Links, Rules, Written, list, list_by};

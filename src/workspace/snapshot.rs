@@ -5,11 +5,11 @@
 //! it.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::Path;
 
 use super::index::tracked;
 use super::walk::{Entry, Kind, WalkError, Walked, entry_at, walk};
+use crate::disk::look;
 
 /// The content of one folder, at one time.
 #[derive(Debug, Default)]
@@ -69,7 +69,7 @@ impl Snapshot {
             return false;
         };
         let full = root.join(path);
-        let found = fs::symlink_metadata(&full).ok();
+        let found = look::symlink_metadata(&full).ok();
         let found = found.and_then(|metadata| entry_at(root, &full, &metadata).ok());
         let same = |found: &Entry| {
             std::mem::discriminant(&found.kind) == std::mem::discriminant(&entries[at].kind)
@@ -103,7 +103,7 @@ impl Snapshot {
         for path in missing {
             // One that was deleted, or has become something else.
             let full = root.join(&path);
-            let Ok(metadata) = fs::symlink_metadata(&full) else {
+            let Ok(metadata) = look::symlink_metadata(&full) else {
                 continue;
             };
             if metadata.is_dir() {
@@ -117,7 +117,7 @@ impl Snapshot {
                 let folder = root.join(above);
                 if !known(above)
                     && added.insert(above.to_owned())
-                    && let Ok(metadata) = fs::symlink_metadata(&folder)
+                    && let Ok(metadata) = look::symlink_metadata(&folder)
                     && let Ok(entry) = entry_at(root, &folder, &metadata)
                 {
                     found.push(entry);
@@ -149,7 +149,9 @@ impl Snapshot {
         });
         let mut found = Vec::new();
         for folder in folders {
-            let names = fs::read_dir(root.join(&folder.path)).into_iter().flatten();
+            let names = look::read_dir(&root.join(&folder.path))
+                .into_iter()
+                .flatten();
             for name in names.flatten().map(|entry| entry.file_name()) {
                 let path = format!("{}/{}", folder.path, name.to_string_lossy());
                 let entries = &self.entries;
@@ -176,6 +178,8 @@ impl Snapshot {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use std::process::Command;
 

@@ -6,7 +6,7 @@
 //! and is read again.
 
 use std::collections::HashMap;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -24,16 +24,6 @@ const MAGIC: &[u8; 8] = b"jkstat\x02\n";
 
 /// Maximum length of a path, in bytes: 64 KiB, far more than Linux's `PATH_MAX`.
 const MAX_PATH: u64 = 64 << 10;
-
-/// File times may lag behind the clock by a kernel tick, at most 10 ms.
-const TICK: i64 = 20_000_000;
-
-/// A whole second in nanoseconds: a time without a fraction may come from a file
-/// system that keeps no finer ones.
-const SECOND: i64 = 1_000_000_000;
-
-/// How far such a time may lag: FAT keeps every other second.
-const COARSE_TICK: i64 = 2 * SECOND + TICK;
 
 /// Maximum number of attempts to read a file that changes meanwhile.
 const ATTEMPTS: usize = 3;
@@ -56,12 +46,7 @@ struct Known {
 
 impl Known {
     fn settled(&self) -> bool {
-        let times = [self.stat.mtime, self.stat.ctime];
-        let tick = match times.iter().any(|time| time % SECOND == 0) {
-            true => COARSE_TICK,
-            false => TICK,
-        };
-        self.stat.mtime.max(self.stat.ctime) < self.hashed.saturating_sub(tick)
+        self.stat.is_settled(self.hashed)
     }
 }
 
@@ -157,7 +142,7 @@ fn hash(path: &Path, sha256: bool) -> io::Result<Known> {
     for _ in 0..ATTEMPTS {
         let hashed = SystemTime::now().duration_since(UNIX_EPOCH);
         let hashed = hashed.map_or(0, |d| i64::try_from(d.as_nanos()).unwrap_or(i64::MAX));
-        let mut file = File::open(path)?;
+        let mut file = disk::look::open(path)?;
         let stat = Stat::of(&file.metadata()?);
         let (mut fast, mut named) = (blake3::Hasher::new(), sha256.then(Hasher::default));
         let mut buffer = vec![0; 64 * 1024];
@@ -323,6 +308,7 @@ mod tests {
             }
             .settled()
         };
+        const SECOND: i64 = 1_000_000_000;
         let at = 1_000 * SECOND;
         assert!(settled(at + 1, at + 1, at + 30_000_000));
         assert!(!settled(at, at + 1, at + 30_000_000));

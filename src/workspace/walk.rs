@@ -15,7 +15,17 @@ use ignore::{WalkBuilder, WalkState};
 
 use super::git::checkout;
 
-use crate::disk;
+use crate::disk::{self, look};
+
+/// File times may lag behind the clock by a kernel tick, at most 10 ms.
+const TICK: i64 = 20_000_000;
+
+/// A whole second in nanoseconds: a time without a fraction may come from a file
+/// system that keeps no finer ones.
+const SECOND: i64 = 1_000_000_000;
+
+/// How far such a time may lag: FAT keeps every other second.
+const COARSE_TICK: i64 = 2 * SECOND + TICK;
 
 /// Why a root could not be walked or a pattern is invalid.
 #[derive(Debug, thiserror::Error)]
@@ -96,6 +106,37 @@ impl Stat {
     }
 }
 
+impl Stat {
+    /// Whether it changed so long before `at`, in nanoseconds since the epoch, that a
+    /// change since then would be seen.
+    pub(super) fn is_settled(&self, at: i64) -> bool {
+        let times = [self.mtime, self.ctime];
+        let tick = match times.iter().any(|time| time % SECOND == 0) {
+            true => COARSE_TICK,
+            false => TICK,
+        };
+        self.mtime.max(self.ctime) < at.saturating_sub(tick)
+    }
+}
+
+impl From<&rustix::fs::Stat> for Stat {
+    #[expect(
+        clippy::cast_possible_wrap,
+        reason = "the fields differ between machines"
+    )]
+    fn from(stat: &rustix::fs::Stat) -> Self {
+        let nanos = |s: i64, ns: i64| s.saturating_mul(SECOND).saturating_add(ns);
+        Self {
+            size: stat.st_size.cast_unsigned(),
+            mtime: nanos(stat.st_mtime, stat.st_mtime_nsec as i64),
+            ctime: nanos(stat.st_ctime, stat.st_ctime_nsec as i64),
+            inode: stat.st_ino,
+            device: stat.st_dev,
+            mode: stat.st_mode,
+        }
+    }
+}
+
 /// The type of an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -127,6 +168,10 @@ pub type Walked = (Vec<Entry>, Vec<(PathBuf, WalkError)>);
 /// Walks `root`; the root itself and `.git` are left out. Each thing that cannot be
 /// an input comes as its error, with its path.
 pub fn walk(root: &Path) -> Walked {
+    // They may count, from the nearest up to the root of the file system.
+    for above in root.ancestors().skip(1) {
+        let _ = look::symlink_metadata(&above.join(".gitignore"));
+    }
     let (sender, receiver) = mpsc::channel();
     WalkBuilder::new(root)
         .standard_filters(false)
@@ -165,6 +210,9 @@ pub fn walk(root: &Path) -> Walked {
         }
     }
     entries.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+    look::note(root, true);
+    look::note_all(entries.iter().map(|entry| root.join(&entry.path)), true);
+    look::note_all(odd.iter().map(|(path, _)| path), true);
     (entries, odd)
 }
 
@@ -248,7 +296,7 @@ impl Entry {
         } else if file_type.is_dir() {
             Kind::Directory
         } else if file_type.is_symlink() {
-            let target = fs::read_link(full).map_err(disk::at(full))?;
+            let target = look::read_link(full).map_err(disk::at(full))?;
             let target = target.to_str().map(str::to_owned);
             let target = target.ok_or_else(|| WalkError::NotUtf8(full.to_owned()))?;
             Kind::Link { target }

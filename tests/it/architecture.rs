@@ -7,6 +7,7 @@
 
 mod cycles;
 mod errors;
+mod looks;
 mod source_text;
 
 use std::fs;

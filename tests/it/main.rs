@@ -31,6 +31,7 @@ mod lint;
 mod lock;
 mod messages;
 mod nights;
+mod null_builds;
 mod outcomes;
 mod package;
 mod package_delta;

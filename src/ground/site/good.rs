@@ -28,6 +28,9 @@ struct Document {
 /// The keys of the tasks of one variant of a workspace, by folder and name.
 pub(crate) type Good = BTreeMap<String, ActionKey>;
 
+/// The folder of these states, in the cache.
+pub(crate) const GOOD: &str = "good";
+
 impl Site {
     /// What a task is called in the state: its folder in the workspace, and its name there.
     pub(crate) fn good_name(&self, home: &Path, name: &str) -> String {
@@ -41,7 +44,7 @@ impl Site {
         hasher.update(&[0]);
         hasher.update(variant.as_bytes());
         let name = hasher.finalize().to_hex();
-        self.cas.root().join("good").join(name.as_str())
+        self.cas.root().join(GOOD).join(name.as_str())
     }
 
     /// The last good state; `None`: there is none, or it cannot be read.
@@ -69,6 +72,8 @@ impl Site {
         }
         let last = hasher.finalize().to_hex();
         let path = self.good_file(variant);
+        // It says what `--affected` compares with, so it is part of what a run looks at.
+        let _ = disk::look::metadata(&path);
         if first_line(&path).is_some_and(|line| line.trim_end() == last.as_str()) {
             return;
         }

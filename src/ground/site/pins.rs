@@ -42,6 +42,7 @@ impl Site {
     /// stored in the cache: in jackal.lock, every check would change a file under
     /// version control.
     pub(crate) fn is_outdated(&self, reference: &str, age: Duration) -> bool {
+        disk::look::beyond_files();
         let resolved = fs::read_to_string(self.resolved_file(reference)).ok();
         let resolved = resolved.and_then(|text| text.trim().parse::<u64>().ok());
         let now = (self.clock)();

@@ -8,6 +8,7 @@ use super::closure::Tool;
 use super::run::printed;
 use super::{make, tree};
 use crate::codec::Writer;
+use crate::disk::look;
 use crate::ground::site::Site;
 use crate::ground::{Class, Failure};
 use crate::oci::Digest;
@@ -45,7 +46,7 @@ pub(super) fn resolve(site: &Site, name: &str, declared: &Declared) -> Result<To
         _ => &[],
     };
     for path in declared.mounts.iter().chain(files) {
-        if !path.exists() {
+        if !look::exists(&path) {
             let shown = path.display();
             return refuse(format!(
                 "needs `{shown}`, which does not exist: install it, or correct `toolchains`"

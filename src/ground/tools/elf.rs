@@ -1,6 +1,5 @@
 //! The libraries of a program in the ELF format.
 
-use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -13,7 +12,7 @@ use object::read::elf::{Dyn as _, FileHeader, ProgramHeader as _};
 use object::{Endianness, ReadCache, ReadRef};
 use serde::{Deserialize, Serialize};
 
-use crate::disk;
+use crate::disk::{self, look};
 
 /// Maximum number of dynamic entries and of bytes of a name that are read. Programs have
 /// a hundred entries; a made-up header could name a gigabyte.
@@ -36,7 +35,7 @@ pub(crate) struct Linked {
 /// nothing.
 pub(super) fn read(path: &Path) -> Linked {
     let parse = || {
-        let mut file = File::open(path).ok()?;
+        let mut file = look::open(path).ok()?;
         let mut head = [0; 5];
         file.read_exact(&mut head).ok()?;
         if !head.starts_with(&ELFMAG) {
@@ -134,11 +133,11 @@ impl Linked {
                     folders
                         .iter()
                         .map(|folder| folder.join(name))
-                        .find(|path| path.is_file()),
+                        .find(|path| look::is_file(path)),
                 ),
             }
         }
-        found.retain(|path| path.is_absolute() && path.is_file());
+        found.retain(|path| path.is_absolute() && look::is_file(path));
         found
     }
 }
@@ -167,7 +166,7 @@ fn configured(file: &Path, found: &mut Vec<PathBuf>, depth: usize) {
         match line.strip_prefix("include ") {
             Some(pattern) if depth == 0 => {
                 let folder = Path::new(pattern.trim()).parent();
-                let entries = folder.and_then(|folder| folder.read_dir().ok());
+                let entries = folder.and_then(|folder| look::read_dir(folder).ok());
                 let files = entries.into_iter().flatten().flatten();
                 let mut files: Vec<PathBuf> = files.map(|entry| entry.path()).collect();
                 files.sort();

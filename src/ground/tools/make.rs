@@ -10,6 +10,7 @@ use super::packages::{self, Package};
 use super::toolchains::Toolchain;
 use super::{script, tree};
 use crate::codec::Writer;
+use crate::disk::look;
 use crate::ground::site::Site;
 use crate::ground::{Failure, confine};
 use crate::oci::Digest;
@@ -36,7 +37,7 @@ pub(super) struct Parts {
 
 /// The package of the system that the file at `path` belongs to.
 pub(super) fn owner(memory: &Memory, path: &Path) -> Option<Package> {
-    let real = std::fs::canonicalize(path).ok()?;
+    let real = look::canonicalize(path).ok()?;
     packages::owner(memory, Path::new(packages::ROOT), &real)
 }
 
@@ -103,7 +104,7 @@ impl Parts {
         lead: &dyn Fn(&Path) -> Result<Option<Tool>, Failure>,
     ) -> Result<Self, Failure> {
         let mut parts = Self {
-            root: root.map(|root| std::fs::canonicalize(root).unwrap_or_else(|_| root.to_owned())),
+            root: root.map(|root| look::canonicalize(root).unwrap_or_else(|_| root.to_owned())),
             ..Self::default()
         };
         // Beside itself, a script of a toolchain finds the toolchain's programs first.
@@ -123,7 +124,7 @@ impl Parts {
             parts.files.push(file);
         }
         // The interpreter of a virtual environment is a link to its toolchain.
-        let real = std::fs::canonicalize(path)?;
+        let real = look::canonicalize(path)?;
         if root.is_some()
             && !parts.is_within(&real)
             && let Some(tool) = lead(&real)?
@@ -139,7 +140,7 @@ impl Parts {
     /// Whether the toolchain has `path`, links resolved.
     fn is_within(&self, path: &Path) -> bool {
         let root = self.root.as_ref();
-        let real = std::fs::canonicalize(path);
+        let real = look::canonicalize(path);
         root.is_some_and(|root| real.is_ok_and(|real| real.starts_with(root)))
     }
 
@@ -164,7 +165,7 @@ impl Parts {
         if self.is_within(file) {
             return Ok(());
         }
-        let real = std::fs::canonicalize(file)?;
+        let real = look::canonicalize(file)?;
         let shown = match real == file {
             true => file.display().to_string(),
             false => format!("{} -> {}", file.display(), real.display()),
@@ -206,7 +207,7 @@ impl Parts {
         identity: Option<Writer>,
     ) -> Result<Tool, Failure> {
         let settings = self.packages.values().flat_map(|package| &package.settings);
-        let settings = settings.filter(|path| path.is_file()).cloned();
+        let settings = settings.filter(|path| look::is_file(path)).cloned();
         let mut all = self.files.clone();
         all.retain(|file| !self.is_within(file));
         let programs = all.len().min(self.programs);
@@ -280,11 +281,11 @@ fn linked(memory: &Memory, file: &Path) -> Linked {
 pub(super) fn digests(site: &Site, files: &[PathBuf]) -> Result<Vec<Digest>, Failure> {
     let mut entries = Vec::with_capacity(files.len());
     for file in files {
-        let real = std::fs::canonicalize(file)?;
+        let real = look::canonicalize(file)?;
         entries.push(Entry {
             path: real.to_string_lossy().into_owned(),
             kind: workspace::Kind::File { executable: true },
-            stat: Stat::of(&std::fs::metadata(&real)?),
+            stat: Stat::of(&look::metadata(&real)?),
         });
     }
     site.digests(Path::new("/"), &entries.iter().collect::<Vec<_>>())

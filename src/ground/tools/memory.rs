@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::closure::Tree;
 use super::elf::Linked;
 use super::packages::{Listing, Package};
-use crate::disk;
+use crate::disk::{self, look};
 use crate::workspace::Stat;
 
 /// Changes with what is remembered, or how it is found out.
@@ -34,7 +34,7 @@ pub(crate) struct Seen([i64; 6]);
 impl Seen {
     /// The metadata of what is at `path`, links followed.
     pub(super) fn of(path: &Path) -> Option<Self> {
-        Some(Self::from(Stat::of(&std::fs::metadata(path).ok()?)))
+        Some(Self::from(Stat::of(&look::metadata(path).ok()?)))
     }
 
     pub(super) fn bytes(&self) -> [u8; 48] {

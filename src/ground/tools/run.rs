@@ -4,6 +4,8 @@ use std::io::Read as _;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::disk::look;
+
 /// How long a program may take to say its version: a JVM on a busy machine takes seconds.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -12,6 +14,7 @@ const MAX_PRINTED: u64 = 16 << 10;
 
 /// Whether a command succeeds, and what it prints.
 pub(super) fn printed(mut command: Command) -> Option<(bool, String)> {
+    look::beyond_files();
     let mut child = command
         .current_dir("/")
         .stdin(Stdio::null())

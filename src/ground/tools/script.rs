@@ -3,7 +3,7 @@
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use crate::disk;
+use crate::disk::{self, look};
 
 /// Where the program `name` may be.
 pub(super) fn candidates(folders: &[PathBuf], name: &str) -> Vec<PathBuf> {
@@ -16,8 +16,8 @@ pub(super) fn candidates(folders: &[PathBuf], name: &str) -> Vec<PathBuf> {
 /// The program at `path`, with all links resolved: the target is what runs.
 pub(super) fn program(path: &Path) -> Option<PathBuf> {
     // Of most folders on a path, it is in none, which one question tells.
-    let facts = std::fs::metadata(path).ok()?;
-    let real = disk::is_program(&facts).then(|| std::fs::canonicalize(path));
+    let facts = look::metadata(path).ok()?;
+    let real = disk::is_program(&facts).then(|| look::canonicalize(path));
     real?.ok()
 }
 
@@ -49,7 +49,7 @@ pub(super) fn parts(folders: &[PathBuf], path: &Path) -> Vec<PathBuf> {
 /// known.
 fn led_to(folders: &[PathBuf], file: &Path) -> Vec<PathBuf> {
     let read = || {
-        let mut file = std::fs::File::open(file).ok()?;
+        let mut file = look::open(file).ok()?;
         let (mut start, mut bytes) = ([0; 2], Vec::new());
         file.read_exact(&mut start)
             .ok()

@@ -2,7 +2,7 @@
 //! of its files.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -11,6 +11,7 @@ use rayon::prelude::*;
 use super::closure::Tree;
 use super::elf;
 use super::memory::{Memory, Seen, Walked, now};
+use crate::disk::look;
 use crate::ground::{Failure, of_io};
 use crate::oci::Digest;
 use crate::workspace::Stat;
@@ -98,7 +99,7 @@ fn unchanged(memory: &Memory, name: &str) -> Option<Tree> {
 }
 
 fn walk(path: &Path, skipped: &[&str], found: &mut Vec<Found>) -> Result<(), Failure> {
-    let facts = fs::symlink_metadata(path).map_err(at(path))?;
+    let facts = look::symlink_metadata(path).map_err(at(path))?;
     let mut open = vec![Found {
         path: path.to_owned(),
         stat: Stat::of(&facts),
@@ -106,7 +107,7 @@ fn walk(path: &Path, skipped: &[&str], found: &mut Vec<Found>) -> Result<(), Fai
     }];
     while let Some(next) = open.pop() {
         if next.kind.is_dir() {
-            let entries = fs::read_dir(&next.path).map_err(at(&next.path))?;
+            let entries = look::read_dir(&next.path).map_err(at(&next.path))?;
             for entry in entries {
                 let entry = entry.map_err(at(&next.path))?;
                 let name = entry.file_name();
@@ -122,6 +123,7 @@ fn walk(path: &Path, skipped: &[&str], found: &mut Vec<Found>) -> Result<(), Fai
                 });
             }
         }
+        look::note(&next.path, true);
         found.push(next);
     }
     Ok(())
@@ -147,17 +149,17 @@ fn digest(root: &Path, found: &[Found], seen: Digest) -> Result<Tree, Failure> {
             line.extend(b"\0d");
         } else if found.kind.is_symlink() {
             line.extend(b"\0l");
-            line.extend(fs::read_link(&found.path)?.as_os_str().as_encoded_bytes());
+            line.extend(look::read_link(&found.path)?.as_os_str().as_encoded_bytes());
         } else if found.kind.is_file() {
             let executable = found.stat.mode & 0o111 != 0;
             line.extend(if executable { b"\0x" } else { b"\0f" });
             let mut hasher = blake3::Hasher::new();
-            hasher.update_reader(File::open(&found.path)?)?;
+            hasher.update_reader(look::open(&found.path)?)?;
             line.extend(hasher.finalize().as_bytes());
             if executable || found.path.to_string_lossy().contains(".so") {
                 libraries = elf::read(&found.path).files(&found.path);
                 libraries.retain(|library| {
-                    let real = fs::canonicalize(library);
+                    let real = look::canonicalize(library);
                     real.is_ok_and(|real| !real.starts_with(root))
                 });
             }

@@ -2,14 +2,13 @@
 //! file://../common`): each is placed in `charts/` of the one that needs it, as `helm
 //! dependency build` would put it there.
 
-use std::fs::{self, File};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
 
 use crate::archive::{TarKind, TarReader};
-use crate::disk::{self, at};
+use crate::disk::{self, at, look};
 use crate::ground::source::LeftOut;
 use crate::kinds::chart::package::metadata::{Metadata, Needed};
 use crate::kinds::chart::package::{ChartError, MAX_DOCUMENT_BYTES, MAX_INNER_BYTES, chart_files};
@@ -66,7 +65,7 @@ struct Parts<'p> {
 
 impl Parts<'_> {
     fn add(&mut self, folder: &Path, place: String, shown: &str) -> Result<(), ChartError> {
-        let own = fs::canonicalize(folder).map_err(at(folder))?;
+        let own = look::canonicalize(folder).map_err(at(folder))?;
         if self.above.contains(&own) {
             return Err(ChartError::Cycle(folder.to_owned()));
         }
@@ -120,7 +119,7 @@ impl Parts<'_> {
         has_copy: bool,
     ) -> Result<Option<PathBuf>, ChartError> {
         let full = chart.join(path);
-        match fs::canonicalize(&full) {
+        match look::canonicalize(&full) {
             Ok(real) if real.starts_with(self.bound) => Ok(Some(real)),
             _ if has_copy => Ok(None),
             Ok(_) => Err(ChartError::LeadsOut {
@@ -173,7 +172,7 @@ fn needs(folder: &Path, shown: &str) -> Result<Vec<Needed>, ChartError> {
     let mut needs = Vec::new();
     for name in ["Chart.yaml", "requirements.yaml"] {
         let path = folder.join(name);
-        if path.is_file() {
+        if look::is_file(&path) {
             let found = Needed::all(&format!("{shown}/{name}"), &text(&path)?);
             needs.extend(found.map_err(ChartError::Malformed)?);
         }
@@ -183,7 +182,7 @@ fn needs(folder: &Path, shown: &str) -> Result<Vec<Needed>, ChartError> {
 
 /// The version in the `Chart.yaml` of the chart at `path`, a folder or an archive.
 pub(crate) fn version_of(path: &Path) -> Option<String> {
-    let text = match path.is_dir() {
+    let text = match look::is_dir(path) {
         true => text(&path.join("Chart.yaml")).ok()?,
         false => packed_text(path)?,
     };
@@ -193,7 +192,7 @@ pub(crate) fn version_of(path: &Path) -> Option<String> {
 
 /// `Chart.yaml` of a packed chart.
 fn packed_text(path: &Path) -> Option<String> {
-    let plain = MultiGzDecoder::new(File::open(path).ok()?).take(MAX_INNER_BYTES);
+    let plain = MultiGzDecoder::new(look::open(path).ok()?).take(MAX_INNER_BYTES);
     let mut tar = TarReader::new(plain);
     while let Some(entry) = tar.next().ok()? {
         let name = entry.name_lossy();
@@ -217,6 +216,8 @@ fn text(path: &Path) -> Result<String, ChartError> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn chart(root: &Path, name: &str, version: &str, rest: &str) {

@@ -9,7 +9,6 @@ mod ignore;
 pub(crate) mod metadata;
 mod yaml;
 
-use std::fs::{self};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -20,7 +19,7 @@ pub(crate) use metadata::Metadata;
 
 use crate::action::InputNode;
 use crate::archive::{Bounded, SafePath, TarError, TarKind, TarReader, TarWriter};
-use crate::disk::{self, at};
+use crate::disk::{self, at, look};
 use crate::ground::failures;
 use crate::ground::inputs::Inputs;
 use crate::ground::source::LeftOut;
@@ -258,7 +257,7 @@ pub(crate) fn chart_files(
 ) -> Result<Vec<Entry>, ChartError> {
     let path = folder.join(".helmignore");
     let mut text = String::new();
-    if path.is_file() {
+    if look::is_file(&path) {
         text = disk::read_text(&path, MAX_DOCUMENT_BYTES)?;
     }
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
@@ -267,7 +266,7 @@ pub(crate) fn chart_files(
             "{shown}/.helmignore:{line}:1: {what}: correct the line"
         ))
     })?;
-    let root = fs::canonicalize(folder).map_err(at(folder))?;
+    let root = look::canonicalize(folder).map_err(at(folder))?;
     let mut walk = Walk {
         bound,
         rules,
@@ -290,7 +289,7 @@ struct Walk<'w> {
 
 impl Walk<'_> {
     fn folder(&mut self, folder: &Path, below: &str) -> Result<(), ChartError> {
-        let own = Identity::from(&fs::metadata(folder).map_err(at(folder))?);
+        let own = Identity::from(&look::metadata(folder).map_err(at(folder))?);
         if self.above.contains(&own) {
             return Err(ChartError::LinkCycle(folder.to_owned()));
         }
@@ -300,7 +299,7 @@ impl Walk<'_> {
         }
         self.above.push(own);
         let mut names = Vec::new();
-        for entry in fs::read_dir(folder).map_err(at(folder))? {
+        for entry in look::read_dir(folder).map_err(at(folder))? {
             let name = entry.map_err(at(folder))?.file_name();
             match name.into_string() {
                 Ok(name) => names.push(name),
@@ -318,14 +317,14 @@ impl Walk<'_> {
             }
             // Helm follows links; one that leads out of the repository would pack what
             // the reader of the chart cannot see.
-            let real = fs::canonicalize(&path).map_err(at(&path))?;
+            let real = look::canonicalize(&path).map_err(at(&path))?;
             if !real.starts_with(self.bound) {
                 return Err(ChartError::LeadsOut {
                     link: path,
                     bound: self.bound.to_owned(),
                 });
             }
-            let metadata = fs::metadata(&real).map_err(at(&path))?;
+            let metadata = look::metadata(&real).map_err(at(&path))?;
             let below = match below {
                 "" => name,
                 below => format!("{below}/{name}"),

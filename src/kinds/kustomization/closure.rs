@@ -7,11 +7,11 @@
 //! determined, the result is unsure. It runs no program and uses no network.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use crate::archive::MAX_PATH_BYTES;
+use crate::disk::look;
 use crate::ground::folders::lexical;
 use crate::yaml::{self, Node, SourceText, Span, Value};
 
@@ -53,20 +53,20 @@ impl Closure {
         let mut closure = Self::default();
         let mut open = vec![(folder.to_owned(), folder.to_owned())];
         while let Some((path, root)) = open.pop() {
-            let Ok(real) = fs::canonicalize(&path) else {
+            let Ok(real) = look::canonicalize(&path) else {
                 closure.unsure = true;
                 continue;
             };
             // No digest covers the target of a link.
             closure.unsure |= real != lexical(&path);
-            if !real.is_dir() {
+            if !look::is_dir(&real) {
                 closure.file(&real, &root, false, &mut open)?;
                 continue;
             }
             let mut file = FILES.iter().map(|name| real.join(name));
-            match file.find(|file| file.is_file()) {
+            match file.find(|file| look::is_file(file)) {
                 Some(file) => {
-                    let file = fs::canonicalize(file)?;
+                    let file = look::canonicalize(&file)?;
                     closure.file(&file, &real, true, &mut open)?;
                 }
                 None => closure.unsure = true,
@@ -93,7 +93,7 @@ impl Closure {
             return Ok(());
         }
         let mut text = String::new();
-        let read = File::open(file)?
+        let read = look::open(file)?
             .take(MAX_YAML_BYTES + 1)
             .read_to_string(&mut text);
         if read.is_err() || text.len() as u64 > MAX_YAML_BYTES {
@@ -186,8 +186,10 @@ fn named(path: &Path) -> bool {
     if path.as_os_str().len() > MAX_PATH_BYTES {
         return false;
     }
-    match fs::metadata(path) {
-        Ok(metadata) if metadata.is_dir() => FILES.iter().any(|name| path.join(name).is_file()),
+    match look::metadata(path) {
+        Ok(metadata) if metadata.is_dir() => {
+            FILES.iter().any(|name| look::is_file(&path.join(name)))
+        }
         Ok(metadata) => metadata.is_file(),
         Err(_) => false,
     }
@@ -204,6 +206,8 @@ fn each_text(node: &Node, visit: &mut impl FnMut(&str)) {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn write(root: &Path, path: &str, text: &str) {

@@ -3,7 +3,6 @@
 
 mod closure;
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +10,7 @@ use std::time::Duration;
 use closure::{Closure, is_address};
 
 use crate::action::Action;
+use crate::disk::look;
 use crate::ground::confine::{self, Confinement};
 use crate::ground::folders::{Folders, relative_to};
 use crate::ground::inputs::Inputs;
@@ -79,7 +79,7 @@ impl KustomizationWork {
     fn place(&self, site: &Site) -> Result<(PathBuf, Option<Closure>), Failure> {
         let source = &self.source;
         let found = self.folders.find(source);
-        if !found.root.join(found.below).exists() && is_address(source) {
+        if !look::exists(&found.root.join(found.below)) && is_address(source) {
             return Ok((PathBuf::from(source), None));
         }
         let bound = bound(found.root, &site.own_files().cache)?;
@@ -117,11 +117,11 @@ impl KustomizationWork {
 
     /// Adds the files of a closure, by their paths from the definition's folder.
     fn add(&self, site: &Site, closure: &Closure, inputs: &mut Inputs) -> Result<(), Failure> {
-        let base = fs::canonicalize(&self.folders.own)?;
+        let base = look::canonicalize(&self.folders.own)?;
         let mut entries = Vec::new();
         for file in &closure.files {
             let not_utf8 = || WalkError::NotUtf8(file.clone());
-            let metadata = fs::metadata(file)?;
+            let metadata = look::metadata(file)?;
             entries.push(Entry {
                 path: file.to_str().ok_or_else(not_utf8)?.to_owned(),
                 kind: workspace::Kind::File { executable: false },
@@ -165,7 +165,7 @@ impl Kind for KustomizationWork {
         let mut reads = Reads::nothing();
         let found = self.folders.find(&self.source);
         let full = found.root.join(found.below);
-        if !full.exists() && is_address(&self.source) {
+        if !look::exists(&full) && is_address(&self.source) {
             return reads;
         }
         reads.add_place(&full);
@@ -212,7 +212,7 @@ impl Kind for KustomizationWork {
         }
         argv.push(place.to_string_lossy().into_owned());
         let scratch = site.stage().await?;
-        let folder = fs::canonicalize(scratch.path())?;
+        let folder = look::canonicalize(scratch.path())?;
         let mut env = tools::environment(site);
         let fixed = GIT
             .iter()

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::action::Output;
 use crate::cas::Cas;
-use crate::disk;
+use crate::disk::{self, look};
 use crate::workspace::Stat;
 
 /// What an archive is besides its content.
@@ -93,7 +93,7 @@ fn identity(outputs: &[Output], form: Form) -> String {
 }
 
 pub(super) fn stamp(path: &Path) -> Option<String> {
-    let stat = Stat::of(&fs::symlink_metadata(path).ok()?);
+    let stat = Stat::of(&look::symlink_metadata(path).ok()?);
     let Stat {
         size,
         mtime,

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::exports::stamp;
 use crate::cas::Cas;
-use crate::disk;
+use crate::disk::{self, look};
 use crate::ground::marks::{Mark, Marks};
 
 /// The folder of all notes.
@@ -18,7 +18,7 @@ fn notes(cas: &Cas) -> PathBuf {
 
 /// The note of an archive and what the archive is now, whatever links lead to it.
 fn note_of(cas: &Cas, archive: &Path) -> Option<(PathBuf, String)> {
-    let full = fs::canonicalize(archive).ok()?;
+    let full = look::canonicalize(archive).ok()?;
     let name = blake3::hash(full.as_os_str().as_encoded_bytes()).to_hex();
     let note = notes(cas).join(name.as_str());
     Some((note, stamp(&full)?))

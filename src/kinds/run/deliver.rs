@@ -11,7 +11,7 @@ use super::RunWork;
 use super::command::{Placing, Wanted};
 use crate::action::Output;
 use crate::cas::tree::{Tree, TreeEntry, TreeKind};
-use crate::disk;
+use crate::disk::{self, look};
 use crate::ground::Failure;
 use crate::ground::folders::lexical;
 use crate::ground::site::Site;
@@ -224,7 +224,7 @@ impl Delivered {
                         }
                 }
                 (Some(placed), workspace::Kind::File { .. }) => {
-                    let there = full.symlink_metadata();
+                    let there = look::symlink_metadata(&full);
                     there.is_ok_and(|there| same(site, &full, &there, placed))
                 }
                 (None, _) => false,

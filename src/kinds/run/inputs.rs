@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::RunWork;
 use super::deliver::{Delivered, within};
 use crate::cas::tree::{self, Tree, TreeEntry};
+use crate::disk::look;
 use crate::ground::folders::{lexical, relative_to};
 use crate::ground::inputs::Inputs;
 use crate::ground::site::Site;
@@ -367,7 +368,7 @@ fn ignored(
         let place = entries.binary_search_by(|entry| entry.path.as_str().cmp(path));
         place.is_ok() && !snapshot.partial.contains(path)
     };
-    let exists = |path: &str| level.folder.join(path).symlink_metadata().is_ok();
+    let exists = |path: &str| look::symlink_metadata(&level.folder.join(path)).is_ok();
     let made = generated(work, &shown(work, level, start));
     if start.is_empty() || known || made || listed(start) || !exists(start) {
         return Ok(Vec::new());

@@ -10,6 +10,7 @@ mod names;
 pub(in crate::registry) mod pace;
 pub(in crate::registry) mod profile;
 
+use crate::disk::look;
 use crate::oci::{DOCKER_HUB_API, is_docker_hub};
 use crate::text::with_causes;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -145,6 +146,7 @@ impl Clients {
 
     /// The client for files of any host.
     pub(in crate::registry) fn shared(&self) -> Result<&Http, RegistryError> {
+        look::beyond_files();
         if let Some(known) = self.shared.get() {
             return Ok(known);
         }
@@ -154,6 +156,7 @@ impl Clients {
 
     /// The client for `host`, with its certificates.
     pub(in crate::registry) fn of(&self, host: &str) -> Result<Http, RegistryError> {
+        look::beyond_files();
         let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(http) = own.get(host) {
             return Ok(http.clone());

@@ -1,10 +1,9 @@
 //! The database of dpkg: `status`, and one list of paths a package.
 
-use std::fs;
 use std::path::Path;
 
 use super::{Installed, Listing, MAX_BYTES};
-use crate::disk;
+use crate::disk::{self, look};
 
 /// Reads the database whose `status` is at `file`.
 pub(super) fn read(file: &Path) -> Listing {
@@ -14,7 +13,7 @@ pub(super) fn read(file: &Path) -> Listing {
         add(&mut listing, stanza);
     }
     let info = file.with_file_name("info");
-    for entry in fs::read_dir(info).into_iter().flatten().flatten() {
+    for entry in look::read_dir(&info).into_iter().flatten().flatten() {
         let name = entry.file_name();
         let Some(name) = name.to_str().and_then(|name| name.strip_suffix(".list")) else {
             continue;

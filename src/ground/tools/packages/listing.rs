@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use memchr::memmem;
 use serde::{Deserialize, Serialize};
 
+use crate::disk::look;
 use crate::oci::Digest;
 
 /// A package with what it depends on.
@@ -165,7 +166,7 @@ impl Listing {
             .map(PathBuf::from)
             .collect();
         let open = |path: &PathBuf| {
-            let facts = path.symlink_metadata();
+            let facts = look::symlink_metadata(path);
             facts.is_ok_and(|facts| facts.is_file() && facts.mode() & 0o004 != 0)
         };
         paths.into_iter().filter(open).collect()

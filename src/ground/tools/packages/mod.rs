@@ -11,6 +11,7 @@ mod listing;
 use std::path::{Path, PathBuf};
 
 use super::memory::{Facts, Memory, Seen, now};
+use crate::disk::look;
 use crate::ground::{Class, Failure};
 use crate::oci::Digest;
 
@@ -121,7 +122,7 @@ fn is_settled(facts: &Facts) -> bool {
 fn listing<'f>(facts: &'f mut Facts, root: &Path) -> &'f Listing {
     facts.listing.get_or_insert_with(|| {
         let mut files = FORMATS.iter().map(|(path, read)| (root.join(path), read));
-        let found = files.find(|(file, _)| file.is_file());
+        let found = files.find(|(file, _)| look::is_file(file));
         found.map_or_else(Listing::default, |(file, read)| read(&file))
     })
 }

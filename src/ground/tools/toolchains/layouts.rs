@@ -1,11 +1,10 @@
 //! Kinds of toolchains, by what their folders hold. A new one is a row of [`TABLE`].
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::Toolchain;
 use super::version::{components, number};
-use crate::disk;
+use crate::disk::{self, look};
 
 /// Maximum size of a file that says which version it is, in bytes: 4 MiB. The manifest of
 /// a Rust release has one.
@@ -91,7 +90,7 @@ const TABLE: &[Layout] = &[
         mains: &["dotnet"],
         is: |root| {
             let sdk = root.join("sdk");
-            (root.join("dotnet").is_file() && sdk.is_dir()).then(|| newest(&sdk))
+            (look::is_file(&root.join("dotnet")) && look::is_dir(&sdk)).then(|| newest(&sdk))
         },
         parts: &[],
         shared: &[],
@@ -104,7 +103,7 @@ const TABLE: &[Layout] = &[
     Layout {
         name: "Conda",
         mains: &[],
-        is: |root| root.join("conda-meta").is_dir().then_some(None),
+        is: |root| look::is_dir(&root.join("conda-meta")).then_some(None),
         parts: &[],
         shared: &[],
         env: &[],
@@ -131,7 +130,7 @@ const TABLE: &[Layout] = &[
 /// interpreter is a link to that of another toolchain.
 pub(super) fn environment(path: &Path) -> Option<Toolchain> {
     let root = path.parent()?.parent()?;
-    if !root.join("pyvenv.cfg").is_file() {
+    if !look::is_file(&root.join("pyvenv.cfg")) {
         return None;
     }
     let reason = format!("{} is a virtual environment", root.display());
@@ -226,7 +225,7 @@ pub(super) fn describe(root: PathBuf, program: PathBuf) -> Toolchain {
 /// What is called `part` below `root`, if it exists.
 fn named(root: &Path, part: &str) -> Vec<String> {
     let Some(start) = part.strip_suffix('*') else {
-        return match root.join(part).symlink_metadata() {
+        return match look::symlink_metadata(&root.join(part)) {
             Ok(_) => vec![part.to_owned()],
             Err(_) => Vec::new(),
         };
@@ -239,7 +238,7 @@ fn named(root: &Path, part: &str) -> Vec<String> {
 
 /// The names in a folder, in order.
 pub(super) fn names(folder: &Path) -> Vec<String> {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let entries = look::read_dir(folder).into_iter().flatten().flatten();
     let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
     let mut names: Vec<String> = names.collect();
     names.sort();
@@ -271,7 +270,7 @@ fn newest(folder: &Path) -> Option<String> {
 
 fn rust(root: &Path) -> Option<Option<String>> {
     let rustlib = root.join("lib/rustlib");
-    if !rustlib.is_dir() {
+    if !look::is_dir(&rustlib) {
         return None;
     }
     let manifest = text(&rustlib.join("multirust-channel-manifest.toml"));
@@ -284,12 +283,12 @@ fn rust(root: &Path) -> Option<Option<String>> {
 fn go(root: &Path) -> Option<Option<String>> {
     let version = text(&root.join("VERSION"))?;
     let version = version.lines().next()?.strip_prefix("go")?;
-    let is_go = root.join("src/runtime").is_dir();
+    let is_go = look::is_dir(&root.join("src/runtime"));
     is_go.then(|| Some(version.to_owned()))
 }
 
 fn node(root: &Path) -> Option<Option<String>> {
-    if !root.join("bin/node").exists() {
+    if !look::exists(&root.join("bin/node")) {
         return None;
     }
     let header = text(&root.join("include/node/node_version.h")).unwrap_or_default();
@@ -306,7 +305,7 @@ fn node(root: &Path) -> Option<Option<String>> {
 fn python(root: &Path) -> Option<Option<String>> {
     let names = names(&root.join("lib")).into_iter();
     let mut names = names.filter(|name| name.starts_with("python"));
-    let name = names.find(|name| root.join("lib").join(name).join("os.py").is_file())?;
+    let name = names.find(|name| look::is_file(&root.join("lib").join(name).join("os.py")))?;
     let header = root.join("include").join(&name).join("patchlevel.h");
     let exact = text(&header).and_then(|text| quoted(&text, "PY_VERSION              "));
     Some(exact.or_else(|| number(&name)))

@@ -7,6 +7,7 @@ use super::Query;
 use super::layouts::names;
 use super::selectors::{self, Read, ReadFolders, above, text};
 use super::version::{components, is_met};
+use crate::disk::look;
 use crate::ground::{Class, Failure};
 
 /// A manager of versions.
@@ -233,7 +234,7 @@ pub(super) fn select(query: &Query<'_>) -> Result<Selection, Failure> {
         let home = manager.folder(query);
         let is_shim = manager.is_shim(&home, query);
         // Both paths may lead through links.
-        let versions = std::fs::canonicalize(&home);
+        let versions = look::canonicalize(&home);
         let is_direct = !is_shim
             && versions.is_ok_and(|home| query.real.starts_with(home))
             && !matches!(manager.shims, Shims::Same(..));
@@ -256,7 +257,7 @@ impl Manager {
             Shims::No | Shims::Path => false,
             Shims::In(folder) => query.at.parent().is_some_and(|parent| {
                 let shims = home.join(folder);
-                parent == shims || std::fs::canonicalize(parent).ok() == Some(shims)
+                parent == shims || look::canonicalize(parent).ok() == Some(shims)
             }),
             Shims::Same(variable, usual, program) => {
                 let folder = (query.variable)(variable).map(PathBuf::from);
@@ -285,7 +286,7 @@ impl Manager {
         };
         let mut chosen = wanted.iter().find_map(|wanted| best(wanted, &installed));
         let direct = installed.iter().find(|one| {
-            let root = std::fs::canonicalize(&one.root);
+            let root = look::canonicalize(&one.root);
             root.is_ok_and(|root| query.real.starts_with(root))
         });
         if wanted.is_empty() {
@@ -407,7 +408,7 @@ impl Manager {
         let (name, read) = self.overrides?;
         let file = home.join(name);
         let overrides = read(&text(&file)?);
-        let folder = std::fs::canonicalize(query.folder);
+        let folder = look::canonicalize(query.folder);
         let folder = folder.unwrap_or_else(|_| query.folder.to_owned());
         let all = overrides.into_iter();
         let around = all.filter(|(path, _)| folder.starts_with(path));
@@ -456,8 +457,9 @@ impl Manager {
         for (tool, folder) in tools {
             for version in names(&folder) {
                 let root = folder.join(&version).join(rest.trim_start_matches('/'));
-                let is_link = folder.join(&version).is_symlink();
-                if !is_link && program_in(&root, name).exists() {
+                let is_link = look::symlink_metadata(&folder.join(&version))
+                    .is_ok_and(|found| found.is_symlink());
+                if !is_link && look::exists(&program_in(&root, name)) {
                     let root = root.components().collect();
                     found.push(Installed {
                         tool: tool.clone(),
@@ -493,7 +495,7 @@ fn program_in(root: &Path, name: &str) -> PathBuf {
     let usual = root.join("bin").join(name);
     // goenv and asdf put a folder between.
     let other = root.join("go/bin").join(name);
-    match !usual.exists() && other.exists() {
+    match !look::exists(&usual) && look::exists(&other) {
         true => other,
         false => usual,
     }
@@ -502,7 +504,7 @@ fn program_in(root: &Path, name: &str) -> PathBuf {
 /// Whether both paths lead to one file.
 fn is_same(one: &Path, other: &Path) -> bool {
     use std::os::unix::fs::MetadataExt as _;
-    let facts = |path: &Path| std::fs::metadata(path).ok();
+    let facts = |path: &Path| look::metadata(path).ok();
     match (facts(one), facts(other)) {
         (Some(one), Some(other)) => one.ino() == other.ino() && one.dev() == other.dev(),
         _ => false,

@@ -1,3 +1,5 @@
+use std::fs;
+
 use super::*;
 
 fn put(root: &Path, path: &str, content: impl AsRef<[u8]>) {

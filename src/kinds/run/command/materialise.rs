@@ -13,7 +13,7 @@ use rayon::prelude::*;
 
 use crate::cas::Cas;
 use crate::cas::tree::{self, Staging, Tree, TreeEntry, TreeKind, make_parents, place_entry};
-use crate::disk::at;
+use crate::disk::{at, look};
 use crate::kinds::run::command::{RunError, named};
 use crate::pipeline::is_of_git;
 
@@ -152,7 +152,7 @@ impl Placing<'_> {
         let full = self.root.join(&shown);
         if there.is_dir() {
             let mut found = Vec::new();
-            for entry in fs::read_dir(&full).map_err(at(&full))? {
+            for entry in look::read_dir(&full).map_err(at(&full))? {
                 let name = entry.map_err(at(&full))?.file_name();
                 let name = name.to_string_lossy();
                 let inner = match below {
@@ -209,7 +209,7 @@ fn parents_are_folders(root: &Path, path: &str) -> Result<bool, RunError> {
 }
 
 fn stat(path: &Path) -> Result<Option<fs::Metadata>, RunError> {
-    match fs::symlink_metadata(path) {
+    match look::symlink_metadata(path) {
         Ok(metadata) => Ok(Some(metadata)),
         Err(error)
             if matches!(
@@ -232,7 +232,8 @@ fn matches(
     match &entry.kind {
         TreeKind::Directory => there.is_dir(),
         TreeKind::Symlink { target } => {
-            there.is_symlink() && fs::read_link(path).is_ok_and(|found| found == Path::new(target))
+            there.is_symlink()
+                && look::read_link(path).is_ok_and(|found| found == Path::new(target))
         }
         TreeKind::File {
             size, executable, ..
@@ -288,7 +289,7 @@ fn strays(
     known: &HashSet<&str>,
     found: &mut Difference<'_>,
 ) -> Result<(), RunError> {
-    for entry in fs::read_dir(folder).map_err(at(folder))? {
+    for entry in look::read_dir(folder).map_err(at(folder))? {
         let name = entry.map_err(at(folder))?.file_name();
         let expected = name.to_str().is_some_and(|name| {
             if path.is_empty() {

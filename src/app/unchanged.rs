@@ -1,0 +1,354 @@
+//! Builds with nothing to do, remembered.
+//!
+//! If every task of a build was cached, the outcome is kept with the state of everything
+//! that the build looked at. The next build with the same options compares these states,
+//! and reports that outcome if none has changed: it reads no source, makes no plan, and
+//! takes no lock.
+//!
+//! Source of the rules: adr/0075, "A build with nothing to do is remembered". The file is
+//! described in docs/spec/cache.md.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+use super::build::Built;
+use super::build_options::BuildOptions;
+use super::options::{self, Pins};
+use crate::cas::{PRUNED, RESULTS};
+use crate::codec::{CodecError, Reader, Writer};
+use crate::disk;
+use crate::disk::look::Recording;
+use crate::ground::site::GOOD;
+use crate::registry::Connection;
+use crate::run::Verdict;
+use crate::run::record::{RunRecord, Status};
+use crate::workspace::{Footprint, Stat, is_unchanged};
+
+/// Magic number of the file; changes with its layout, or with what is compared.
+const MAGIC: &[u8; 8] = b"jknull\x01\n";
+
+/// Where the digest of the conditions is in the file.
+const CONDITIONS: Range<usize> = 40..72;
+
+/// Where the time is in the file.
+const TIME: Range<usize> = 72..80;
+
+/// Where the files are, in the cache.
+const FOLDER: &str = "null";
+
+/// Largest file that is read, in bytes: 1 GiB, for some ten million files.
+const MAX_BYTES: u64 = 1 << 30;
+
+/// How long an outcome is believed, in seconds: one day. A build that makes its plan
+/// again also tells the cache which blobs are in use.
+const LIFETIME: u64 = 24 * 60 * 60;
+
+/// Maximum number of files that are kept: one for each place and target.
+const MAX_FILES: usize = 64;
+
+/// Facts of the process that decide what a build does: the user, and how commands can be
+/// confined.
+const OF_PROCESS: [&str; 7] = [
+    "Umask:",
+    "Uid:",
+    "Gid:",
+    "Groups:",
+    "NoNewPrivs:",
+    "Seccomp:",
+    "CapEff:",
+];
+
+/// What of the machine decides how commands can be confined, and whether it was started
+/// again.
+const OF_MACHINE: [&str; 4] = [
+    "/proc/sys/kernel/random/boot_id",
+    "/proc/sys/user/max_user_namespaces",
+    "/proc/sys/kernel/unprivileged_userns_clone",
+    "/proc/sys/kernel/apparmor_restrict_unprivileged_userns",
+];
+
+/// The outcome of a build in which every task was cached.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Unchanged {
+    /// What was said before the run.
+    pub remarks: Vec<String>,
+    notes: Vec<String>,
+    record: RunRecord,
+}
+
+impl Unchanged {
+    /// The notes and the record of a build that took this long.
+    #[must_use]
+    pub fn into_outcome(self, elapsed: Duration) -> (Vec<String>, RunRecord) {
+        let wall_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
+        let record = RunRecord {
+            wall_ms,
+            ..self.record
+        };
+        (self.notes, record)
+    }
+
+    /// What a dry run would say of each task.
+    #[must_use]
+    pub fn verdicts(&self) -> Option<Vec<(String, Verdict)>> {
+        let tasks = self.record.tasks.iter();
+        tasks
+            .map(|task| {
+                let key = task.action_key.as_ref()?.parse().ok()?;
+                Some((task.task.clone(), Verdict::Cached(key)))
+            })
+            .collect()
+    }
+}
+
+/// What is looked at by a build whose outcome may be kept.
+pub struct Watched {
+    place: Place,
+    recording: Recording,
+    /// Nanoseconds since the Unix epoch.
+    began: i64,
+}
+
+/// Where an outcome is kept, and under which conditions.
+struct Place {
+    cache: PathBuf,
+    file: PathBuf,
+    conditions: blake3::Hash,
+}
+
+impl Place {
+    /// `None`: for these options nothing is kept.
+    fn of(options: &BuildOptions) -> Option<Self> {
+        let run = &options.run;
+        let special = run.force
+            || run.clean
+            || run.clean_outputs
+            || run.replay
+            || run.shell.is_some()
+            || options.pins == Pins::Update
+            || options.content.differential.is_some()
+            || options.output.sign.is_some()
+            || options.output.publish.is_some()
+            || !options.cache_from.is_empty();
+        if special {
+            return None;
+        }
+        let cache = options.place.cache.own()?;
+        let here = &options.place.here;
+        let name = format!("{here:?} {:?} {:?}", options.target, options.tasks);
+        let name = blake3::hash(name.as_bytes()).to_hex();
+        Some(Self {
+            file: cache.join(FOLDER).join(name.as_str()),
+            cache,
+            conditions: conditions(options),
+        })
+    }
+}
+
+/// Everything but files that decides what a build does: its options with the environment,
+/// this program, the user, and the machine.
+fn conditions(options: &BuildOptions) -> blake3::Hash {
+    let mut hasher = blake3::Hasher::new();
+    let mut add = |bytes: &[u8]| {
+        hasher.update(&(bytes.len() as u64).to_le_bytes());
+        hasher.update(bytes);
+    };
+    // The patterns name all fields, so that one that is added later is not forgotten.
+    let BuildOptions {
+        place:
+            options::Place {
+                here,
+                cache,
+                connection,
+                program,
+                environment,
+                content_limit,
+            },
+        variant,
+        pins,
+        target,
+        unnamed,
+        tasks,
+        content,
+        output,
+        cache_from,
+        cache_size,
+        run,
+    } = options;
+    let Connection {
+        hosts,
+        helper_folders,
+        logins: _,
+        on_retry: _,
+    } = connection;
+    add(format!("{here:?} {cache:?} {program:?} {content_limit:?}").as_bytes());
+    add(format!("{hosts:?} {helper_folders:?}").as_bytes());
+    add(format!("{environment:?}").as_bytes());
+    add(format!("{variant:?} {pins:?} {target:?} {unnamed:?} {tasks:?}").as_bytes());
+    add(format!("{content:?} {output:?} {cache_from:?} {cache_size:?} {run:?}").as_bytes());
+    add(env!("CARGO_PKG_VERSION").as_bytes());
+    let facts = program
+        .as_ref()
+        .and_then(|program| fs::metadata(program).ok());
+    add(format!("{:?}", facts.map(|found| Stat::of(&found))).as_bytes());
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    for line in status.lines() {
+        if OF_PROCESS.iter().any(|name| line.starts_with(name)) {
+            add(line.as_bytes());
+        }
+    }
+    let namespace = fs::read_link("/proc/self/ns/user").unwrap_or_default();
+    add(namespace.as_os_str().as_encoded_bytes());
+    for file in OF_MACHINE {
+        add(&fs::read(file).unwrap_or_default());
+    }
+    add(rustix::system::uname().machine().to_bytes());
+    hasher.finalize()
+}
+
+/// The outcome of the last build with these options, if everything was cached and is as
+/// it was.
+#[must_use]
+pub fn unchanged(options: &BuildOptions) -> Option<Unchanged> {
+    let place = Place::of(options)?;
+    let bytes = disk::read(&place.file, MAX_BYTES).ok()?;
+    let answer = compared(&bytes, &place.conditions, seconds()).ok()??;
+    let mut unchanged: Unchanged = serde_json::from_slice(answer).ok()?;
+    unchanged.record.start_ms = milliseconds();
+    Some(unchanged)
+}
+
+/// The answer in a file, if it still holds.
+fn compared<'a>(
+    bytes: &'a [u8],
+    conditions: &blake3::Hash,
+    now: u64,
+) -> Result<Option<&'a [u8]>, CodecError> {
+    let mut reader = Reader::new(bytes);
+    reader.magic(MAGIC, "the first bytes of a kept outcome, `jknull`")?;
+    let sum: [u8; 32] = reader.array("a checksum")?;
+    let body = &bytes[MAGIC.len() + sum.len()..];
+    let own: [u8; 32] = reader.array("a digest of conditions")?;
+    let time: [u8; 8] = reader.array("a time")?;
+    let same = own == *conditions.as_bytes() && !is_old(&time, now);
+    if !same || *blake3::hash(body).as_bytes() != sum {
+        return Ok(None);
+    }
+    let answer = reader.slice(MAX_BYTES, "an answer")?;
+    let holds = is_unchanged(&mut reader)?;
+    Ok(holds.then_some(answer))
+}
+
+/// Whether `time`, as in the file, is too long ago.
+fn is_old(time: &[u8], now: u64) -> bool {
+    let kept = time.try_into().map_or(u64::MAX, u64::from_le_bytes);
+    // A time in the future cannot be trusted.
+    now < kept || now - kept > LIFETIME
+}
+
+fn written(conditions: &blake3::Hash, now: u64, answer: &[u8], footprint: &Footprint) -> Vec<u8> {
+    let mut writer = Writer::default();
+    writer.array(conditions.as_bytes());
+    writer.u64(now);
+    writer.bytes(answer);
+    footprint.write(&mut writer);
+    let body = writer.into_bytes();
+    [&MAGIC[..], blake3::hash(&body).as_bytes(), &body].concat()
+}
+
+impl Watched {
+    /// Notes from now on what the build looks at; `None`: its outcome is not kept.
+    #[must_use]
+    pub fn begin(options: &BuildOptions) -> Option<Self> {
+        let place = Place::of(options)?;
+        let began = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
+        Some(Self {
+            place,
+            began: i64::try_from(began.as_nanos()).ok()?,
+            recording: Recording::open(),
+        })
+    }
+
+    /// Keeps the outcome, if every task was cached. If that fails, the next build costs
+    /// what this one did.
+    pub fn keep(self, order: &[String], remarks: &[String], built: &Built) {
+        let tasks = &built.record.tasks;
+        let plain = tasks.iter().all(|task| task.status == Status::Cached)
+            && built.failures.is_empty()
+            && tasks.len() == order.len();
+        // What only some builds say is no part of an outcome.
+        if !plain || tasks.iter().any(|task| !task.log.is_empty()) {
+            return;
+        }
+        let _ = self.try_keep(order, remarks, built);
+    }
+
+    fn try_keep(self, order: &[String], remarks: &[String], built: &Built) -> Option<()> {
+        let mut paths = self.recording.close()?;
+        let cache = &self.place.cache;
+        let (counting, pruned) = (
+            [RESULTS, GOOD].map(|name| cache.join(name)),
+            cache.join(PRUNED),
+        );
+        // Everything else in the cache is only a faster way to the same outcome.
+        let counts = |path: &Path| counting.iter().any(|folder| path.starts_with(folder));
+        paths.retain(|path, _| !path.starts_with(cache) || counts(path));
+        let is_pruned = pruned.exists();
+        paths.insert(pruned, is_pruned);
+        let footprint = Footprint::take(paths, self.began)?;
+        let mut record = built.record.clone();
+        let places: BTreeMap<&str, usize> = (order.iter().enumerate())
+            .map(|(at, task)| (task.as_str(), at))
+            .collect();
+        let place = |task: &str| places.get(task).copied();
+        record.tasks.sort_by_key(|task| place(&task.task));
+        (record.start_ms, record.wall_ms) = (0, 0);
+        for task in &mut record.tasks {
+            (task.start_ms, task.wall_ms) = (0, 0);
+        }
+        let answer = Unchanged {
+            remarks: remarks.to_vec(),
+            notes: built.notes.clone(),
+            record,
+        };
+        let answer = serde_json::to_vec(&answer).ok()?;
+        let bytes = written(&self.place.conditions, seconds(), &answer, &footprint);
+        // Builds that make a plan in any case write the same only once.
+        let known = disk::read(&self.place.file, MAX_BYTES).unwrap_or_default();
+        let is_known = known.get(TIME.end..) == bytes.get(TIME.end..)
+            && known.get(CONDITIONS) == bytes.get(CONDITIONS)
+            && known.get(TIME).is_some_and(|time| !is_old(time, seconds()));
+        if is_known {
+            return Some(());
+        }
+        make_room(self.place.file.parent()?);
+        disk::write_hint(&self.place.file, &bytes).ok()
+    }
+}
+
+/// Removes the oldest files, if there are many.
+fn make_room(folder: &Path) {
+    let files = fs::read_dir(folder).into_iter().flatten().flatten();
+    let dated =
+        files.filter_map(|file| Some((file.metadata().ok()?.modified().ok()?, file.path())));
+    let mut files: Vec<_> = dated.collect();
+    files.sort();
+    let count = files.len().saturating_sub(MAX_FILES);
+    for (_, file) in files.into_iter().take(count) {
+        let _ = fs::remove_file(file);
+    }
+}
+
+fn seconds() -> u64 {
+    milliseconds() / 1000
+}
+
+fn milliseconds() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.map_or(0, |now| u64::try_from(now.as_millis()).unwrap_or(u64::MAX))
+}
