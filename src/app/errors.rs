@@ -22,5 +22,5 @@ pub use crate::layout::{DeltaError, LayoutError};
 pub use crate::package::manifest::ArtifactError;
 pub use crate::registry::{DownloadError, RegistryError};
 pub use crate::release::{JournalError, ReleaseError};
-pub use crate::source::{OpenError, PackageSourceError, RemoteError};
+pub use crate::source::{HeartbeatError, OpenError, PackageSourceError, RemoteError};
 pub use crate::workspace::WatchError;

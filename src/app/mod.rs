@@ -64,8 +64,8 @@ pub use overview::{Overview, overview};
 pub use package_delta::{package_delta, package_join};
 pub use package_diff::package_diff;
 pub use package_read::{
-    ExtractOptions, package_definition, package_documents, package_extract, package_sboms,
-    package_verify,
+    ExtractOptions, package_definition, package_documents, package_extract, package_heartbeat,
+    package_sboms, package_verify,
 };
 pub use package_sign::{PackageSignOptions, Resigned, package_sign};
 pub use publish::{

@@ -12,7 +12,7 @@ use super::read_error::PackageReadError;
 use super::stage::{Existing, Stage};
 use crate::archive::SafePath;
 use crate::package::{Definition, Dialect, Strictness};
-use crate::source::Opened;
+use crate::source::{Heartbeat, Opened};
 use crate::verify::{Scope, VerifiedPackage};
 use crate::yaml::SourceText;
 
@@ -42,6 +42,18 @@ pub fn package_documents(opened: &Opened) -> Result<VerifiedPackage, PackageRead
         .package
         .read_some(&[], &mut |_, _| Ok(Box::new(io::sink())))?;
     Ok(opened.judge(evidence, Scope::Given)?)
+}
+
+/// When a published package was last found to be current, verified like the package.
+///
+/// # Errors
+///
+/// [`PackageReadError`]
+pub fn package_heartbeat(opened: &Opened) -> Result<Heartbeat, PackageReadError> {
+    let name = package_definition(&package_documents(opened)?)?
+        .metadata
+        .name;
+    Ok(opened.heartbeat(&name)?)
 }
 
 /// The definition of a verified package, typed.

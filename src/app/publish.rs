@@ -348,6 +348,7 @@ impl Publication {
                     artifact,
                     bundles: ready.bundles.clone(),
                     vouching: vouching.clone(),
+                    heartbeat: None,
                     results: None,
                 });
             }

@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::layout::LayoutError;
-use crate::source::{JudgeError, OpenError, PackageSourceError};
+use crate::source::{HeartbeatError, JudgeError, OpenError, PackageSourceError};
 use crate::verify::Refusal;
 use crate::yaml::Mistakes;
 
@@ -28,6 +28,9 @@ pub enum PackageReadError {
         /// What it lacks.
         source: Refusal,
     },
+    /// There is no heartbeat that can be trusted.
+    #[error(transparent)]
+    Heartbeat(#[from] HeartbeatError),
     /// The verified definition is malformed.
     #[error("cannot read the definition")]
     Definition(#[from] Mistakes),

@@ -9,9 +9,9 @@ use std::process::ExitCode;
 
 use crate::app::errors::{
     ArtifactError, BuildError, CasError, Class, DeltaError, DownloadError, Failure, GenerateError,
-    GraphError, InitError, JournalError, KeyFileError, LayoutError, OpenError, PackageDeltaError,
-    PackageReadError, PackageSignError, PackageSourceError, PublishError, PullError, RegistryError,
-    ReleaseError, RemoteError, SkeletonMakeError, TrustError, WatchError,
+    GraphError, HeartbeatError, InitError, JournalError, KeyFileError, LayoutError, OpenError,
+    PackageDeltaError, PackageReadError, PackageSignError, PackageSourceError, PublishError,
+    PullError, RegistryError, ReleaseError, RemoteError, SkeletonMakeError, TrustError, WatchError,
 };
 
 /// The exit code of a command that failed.
@@ -256,8 +256,11 @@ impl ToExit for PackageReadError {
             Self::Open(error) => error.exit(),
             Self::Write { .. } | Self::Full { .. } => Exit::Environment,
             Self::Exists(_) | Self::Foreign { .. } | Self::NoFile(..) => Exit::Usage,
+            Self::Heartbeat(HeartbeatError::Source(error)) => error.exit(),
+            Self::Heartbeat(HeartbeatError::NoKey) => Exit::Usage,
             Self::Interrupted => Exit::Interrupted,
-            Self::Refused(_)
+            Self::Heartbeat(_)
+            | Self::Refused(_)
             | Self::NotPackage { .. }
             | Self::Definition(_)
             | Self::NoSbom(_)

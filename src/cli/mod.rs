@@ -24,6 +24,7 @@ mod find_images;
 mod generate;
 mod generate_config;
 mod graph;
+mod heartbeat;
 mod init;
 mod inputs;
 mod inspect;

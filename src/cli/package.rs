@@ -5,6 +5,7 @@ use clap::Subcommand;
 use super::command_error::CommandError;
 use super::create::{self, CreateArgs};
 use super::extract::{self, ExtractArgs};
+use super::heartbeat::{self, HeartbeatArgs};
 use super::inspect::{self, InspectArgs};
 use super::list_tags::{self, ListTagsArgs};
 use super::package_delta::{self, DeltaArgs, JoinArgs};
@@ -37,6 +38,11 @@ pub(super) enum PackageCommand {
     Publish(Box<PublishArgs>),
     /// Download a package from a registry as a verified archive
     Pull(Box<PullArgs>),
+    /// Show when a published package was last found to be current
+    ///
+    /// A `publish` task with `heartbeat: true` signs that for each package that has not
+    /// changed. Verifies the definition of the package and the signature with --key.
+    Heartbeat(Box<HeartbeatArgs>),
     /// List the tags of a repository, sorted by version
     ListTags(Box<ListTagsArgs>),
     /// Verify a package, or some of its files, and extract them
@@ -54,6 +60,7 @@ pub(super) fn run(command: PackageCommand) -> Result<(), CommandError> {
         PackageCommand::Sign(args) => package_sign::run(*args),
         PackageCommand::Publish(args) => publish::run(*args),
         PackageCommand::Pull(args) => pull::run(*args),
+        PackageCommand::Heartbeat(args) => heartbeat::run(*args),
         PackageCommand::ListTags(args) => list_tags::run(*args),
         PackageCommand::Extract(args) => extract::run(*args),
     }

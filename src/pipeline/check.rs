@@ -267,6 +267,18 @@ mod tests {
     }
 
     #[test]
+    fn tags_are_resolved_again_by_tasks_that_resolve_them() {
+        let images = "  a:\n    images: { from: jackal.yaml }\n    cache: { fresh: 24h }\n";
+        assert_eq!(errors(images), "");
+        for verb in ["run: [x]\n    inputs: []", "sbom: { of: a }"] {
+            let found = errors(&format!(
+                "{images}  b:\n    {verb}\n    cache: {{ fresh: 24h }}\n"
+            ));
+            assert!(found.contains("`fresh` belongs to `images`"), "{found}");
+        }
+    }
+
+    #[test]
     fn a_cycle_is_shown_with_its_path() {
         let found = errors(
             "  a: { run: [x], inputs: ['task:b'] }\n  b: { run: [x], inputs: [], deps: [a] }\n",

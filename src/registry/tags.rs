@@ -55,6 +55,24 @@ impl Registry {
         ))
     }
 
+    /// Deletes a manifest. Many registries do not allow it; it is tried once.
+    ///
+    /// # Errors
+    ///
+    /// [`RegistryError`]
+    pub async fn delete_manifest(&self, reference: &Reference) -> Result<(), RegistryError> {
+        let digest = reference.digest().map(|digest| digest.to_string());
+        let url = self.url(
+            reference,
+            &format!("manifests/{}", digest.unwrap_or_default()),
+        )?;
+        let call = Call::new(Method::DELETE, reference, url);
+        match self.send(&call).await {
+            Ok(_) => Ok(()),
+            Err(Failure::Final(error) | Failure::Transient(error, _)) => Err(error),
+        }
+    }
+
     async fn tags_page(
         &self,
         reference: &Reference,

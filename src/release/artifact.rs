@@ -129,6 +129,20 @@ impl Artifact {
     }
 }
 
+impl Place {
+    /// Whether both are in one repository or image layout.
+    #[must_use]
+    pub fn is_beside(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Registry(own), Self::Registry(other)) => {
+                (own.registry(), own.repository()) == (other.registry(), other.repository())
+            }
+            (Self::Layout { folder, .. }, Self::Layout { folder: other, .. }) => folder == other,
+            _ => false,
+        }
+    }
+}
+
 impl Artifact {
     /// The digest of its definition.
     #[must_use]

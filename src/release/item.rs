@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::artifact::{Artifact, Place};
+use super::heartbeat::Beat;
 use super::journal::Known;
 use super::results::Results;
 use super::vouching::{Vouched, Vouching};
@@ -18,6 +19,8 @@ pub struct Item {
     pub bundles: Vec<Vec<u8>>,
     /// The signature it needs before it becomes visible.
     pub vouching: Option<Arc<Vouching>>,
+    /// What to sign if the package is found unchanged; `None`: nothing.
+    pub heartbeat: Option<Beat>,
     /// Build results, which other machines can take instead of building. Without them
     /// the release is complete as well.
     pub results: Option<Arc<Results>>,
@@ -71,7 +74,7 @@ pub struct Released {
     pub unchanged: bool,
     /// Number of bundles that were attached.
     pub attached: usize,
-    /// Why its build results were not stored with it.
+    /// Why its build results or its heartbeat were not stored with it.
     pub note: Option<String>,
 }
 

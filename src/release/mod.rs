@@ -7,6 +7,7 @@
 mod artifact;
 mod destination;
 mod error;
+mod heartbeat;
 mod holders;
 mod item;
 mod journal;
@@ -21,6 +22,7 @@ mod vouching;
 pub use artifact::{Artifact, Place, StoredError, WithDocuments};
 pub use destination::{Destination, DestinationError};
 pub use error::ReleaseError;
+pub use heartbeat::Beat;
 pub use holders::PUSHED;
 pub use item::{CONCURRENCY, Item, Moved, Released, Rules};
 pub use journal::{Begun, Journal, JournalError, Known, Signed, Step};

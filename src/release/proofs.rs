@@ -7,7 +7,7 @@
 //! registry can therefore only make a proof useless. Proofs are in the cache, which
 //! only this user can write; losing one costs requests.
 //!
-//! See adr/0069, "Quiet nights".
+//! See adr/0069, "A quiet night asks".
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -54,8 +54,8 @@ impl Proof {
     }
 
     /// Whether it was found with these candidates.
-    pub(super) fn holds(&self, candidates: &Candidates) -> bool {
-        self.candidates == candidates.digest()
+    pub(super) fn holds(&self, candidates: Digest) -> bool {
+        self.candidates == candidates
     }
 }
 

@@ -7,16 +7,19 @@ use super::artifact::Place;
 use super::error::ReleaseError;
 use super::item::{Item, Rules};
 use super::proofs::Proofs;
+use super::vouching::Vouched;
 use crate::content;
 use crate::layout::ImageLayout;
 use crate::oci::{Descriptor, Digest, Index, media_type};
 use crate::package::manifest;
-use crate::registry::Registry;
+use crate::registry::{ListedIn, Registry};
 
 /// What was found at the places of one repository.
 #[derive(Default)]
 pub(super) struct Survey {
     manifests: BTreeSet<Digest>,
+    /// What these lists have about a manifest.
+    listed: Vec<(Digest, ListedIn, Digest)>,
 }
 
 impl Survey {
@@ -34,7 +37,7 @@ impl Survey {
             vouched.can_be_proven(&vouching.policy).await?;
         }
         Ok(self.is_published(registry, item, rules).await?
-            && is_vouched(registry, item, proofs).await?)
+            && self.is_vouched(registry, item, proofs).await?)
     }
 
     /// Whether the item's tag names it; an error if it names another package and
@@ -93,39 +96,60 @@ impl Survey {
             }
         })
     }
-}
 
-/// Whether all bundles that the item needs are attached already.
-async fn is_vouched(
-    registry: &Arc<Registry>,
-    item: &Item,
-    proofs: &Proofs,
-) -> Result<bool, ReleaseError> {
-    if item.vouching.is_none() && item.bundles.is_empty() {
-        return Ok(true);
-    }
-    let vouched = item.vouched(registry);
-    if let Some(proof) = proofs.find(item)
-        && let Some(listed) = vouched.listed(proof.lists()).await?
-        && proof.holds(&listed)
-    {
-        return Ok(true);
-    }
-    let beside = vouched.attached().await?;
-    let is_there = |bundle: &Vec<u8>| beside.bundles.found.contains(bundle);
-    if !item.bundles.iter().all(is_there) {
-        return Ok(false);
-    }
-    let candidates = beside.candidates;
-    if let Some(vouching) = &item.vouching {
-        match vouched.proven(&vouching.policy, beside.bundles).await {
-            Ok(()) => {}
-            Err(ReleaseError::Unproven { .. }) => return Ok(false),
-            Err(error) => return Err(error),
+    /// Whether all bundles that the item needs are attached already.
+    async fn is_vouched(
+        &mut self,
+        registry: &Arc<Registry>,
+        item: &Item,
+        proofs: &Proofs,
+    ) -> Result<bool, ReleaseError> {
+        if item.vouching.is_none() && item.bundles.is_empty() {
+            return Ok(true);
         }
+        let vouched = item.vouched(registry);
+        if let Some(proof) = proofs.find(item)
+            && let Some(candidates) = self.candidates(&vouched, proof.lists()).await?
+            && proof.holds(candidates)
+        {
+            return Ok(true);
+        }
+        let beside = vouched.attached().await?;
+        let is_there = |bundle: &Vec<u8>| beside.bundles.found.contains(bundle);
+        if !item.bundles.iter().all(is_there) {
+            return Ok(false);
+        }
+        let candidates = beside.candidates;
+        if let Some(vouching) = &item.vouching {
+            match vouched.proven(&vouching.policy, beside.bundles).await {
+                Ok(()) => {}
+                Err(ReleaseError::Unproven { .. }) => return Ok(false),
+                Err(error) => return Err(error),
+            }
+        }
+        proofs.note(item, candidates.as_ref());
+        Ok(true)
     }
-    proofs.note(item, candidates.as_ref());
-    Ok(true)
+
+    /// The digest of what a registry lists beside an artifact, asked for once for all tags.
+    async fn candidates(
+        &mut self,
+        vouched: &Vouched<'_>,
+        lists: ListedIn,
+    ) -> Result<Option<Digest>, ReleaseError> {
+        let manifest = vouched.artifact.manifest.digest;
+        let mut known = self.listed.iter();
+        let known = known.find(|(of, at, _)| (*of, *at) == (manifest, lists));
+        if let Some((_, _, found)) = known {
+            return Ok(Some(*found));
+        }
+        let Some(listed) = vouched.listed(lists).await? else {
+            return Ok(None);
+        };
+        let found = listed.digest();
+        self.listed.push((manifest, lists, found));
+        Ok(Some(found))
+    }
 }
 
 /// Whether `index` names the item; an error if it names another one and must not

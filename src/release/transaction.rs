@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 
 use super::artifact::Place;
 use super::error::ReleaseError;
+use super::heartbeat;
 use super::item::{Item, Moved, Released, Rules};
 use super::journal::{Journal, JournalError, Known, Step};
 use super::proofs::Proofs;
@@ -81,6 +82,7 @@ pub async fn run(
     distinct(items)?;
     let items: Vec<Arc<Item>> = items.iter().cloned().map(Arc::new).collect();
     let (mut released, proofs) = survey(registry, &items, &rules).await?;
+    beats(registry, &items, &mut released).await?;
     if released.iter().all(|made| made.unchanged) {
         proofs.remember();
         return Ok(released);
@@ -165,6 +167,37 @@ async fn survey(
     let proofs = Arc::into_inner(proofs);
     let proofs = proofs.unwrap_or_else(|| Proofs::new(None));
     Ok((released, proofs))
+}
+
+/// Stores the heartbeats of what is published already, once for all tags of a package.
+async fn beats(
+    registry: &Arc<Registry>,
+    items: &[Arc<Item>],
+    released: &mut [Released],
+) -> Result<(), ReleaseError> {
+    let mut wanted: Lane = Vec::new();
+    for (number, item) in items.iter().enumerate() {
+        let known = |(_, other): &(usize, Arc<Item>)| {
+            other.artifact.manifest == item.artifact.manifest && other.place.is_beside(&item.place)
+        };
+        if released[number].unchanged && item.heartbeat.is_some() && !wanted.iter().any(known) {
+            wanted.push((number, Arc::clone(item)));
+        }
+    }
+    let beats = wanted.into_iter().map(|(number, item)| {
+        let registry = Arc::clone(registry);
+        async move {
+            let Some(beat) = &item.heartbeat else {
+                return Ok((number, None));
+            };
+            let stored = heartbeat::store(&registry, &item.place, &item.artifact, beat);
+            Ok((number, stored.await.err()))
+        }
+    });
+    for (number, note) in each(beats).await? {
+        released[number].note = note;
+    }
+    Ok(())
 }
 
 /// The items of each repository or image layout, in their order.

@@ -9,6 +9,7 @@ mod artifact;
 mod attached;
 mod error;
 mod file;
+mod heartbeat;
 mod image_layout;
 mod open;
 mod opening;
@@ -25,6 +26,7 @@ pub use attached::{
     tagged_about,
 };
 pub use error::{OpenError, PackageSourceError, RemoteError};
+pub use heartbeat::{Heartbeat, HeartbeatError, heartbeat_about, heartbeat_tag};
 pub use open::{JudgeError, Opened, forms, is_path, tags};
 pub use opening::ReadOptions;
 pub use package::{Copyable, Existing, Package, Republished};

@@ -10,6 +10,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 
 use super::error::{OpenError, PackageSourceError};
+use super::heartbeat::{Heartbeat, HeartbeatError};
 use super::opening::{Opening, ReadOptions};
 use super::package::Package;
 use super::{file, image_layout, registry, web};
@@ -241,6 +242,20 @@ impl Opened {
         }
         let bundles = self.package.bundles()?;
         Ok(self.beside.get_or_init(|| bundles))
+    }
+
+    /// The heartbeat beside the package `name`, signed by a key of the policy it was opened
+    /// with.
+    ///
+    /// # Errors
+    ///
+    /// [`HeartbeatError`]
+    pub fn heartbeat(&self, name: &str) -> Result<Heartbeat, HeartbeatError> {
+        let found = self.package.heartbeat()?;
+        let (Some(bundle), Some(manifest)) = (found, self.package.manifest()) else {
+            return Err(HeartbeatError::Absent);
+        };
+        Heartbeat::verified(&bundle, (name, &manifest), &self.policy)
     }
 
     /// Judges what was read of the package by the policy it was opened with.

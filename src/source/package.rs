@@ -112,6 +112,15 @@ pub trait Package: Send + Sync {
         Ok(Attached::default())
     }
 
+    /// The untrusted bundle of the heartbeat beside the package.
+    ///
+    /// # Errors
+    ///
+    /// [`PackageSourceError`]
+    fn heartbeat(&self) -> Result<Option<Vec<u8>>, PackageSourceError> {
+        Ok(None)
+    }
+
     /// The archive or folder, if the package is one of the user's.
     fn as_file(&self) -> Option<&PackageFile> {
         None

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::attached::{bundles_about, tagged_about};
 use super::error::{OpenError, PackageSourceError, RemoteError};
+use super::heartbeat::heartbeat_about;
 use super::opening::Opening;
 use super::package::{Package, Republished};
 use super::remote::RemotePackage;
@@ -139,6 +140,12 @@ impl Home for InRegistry {
     fn tagged(&self, manifest: &Descriptor) -> Result<Attached<Tagged>, PackageSourceError> {
         let tagged = tagged_about(&self.0.registry, &self.0.reference, manifest.digest);
         Ok(self.0.runtime.block_on(tagged)?)
+    }
+
+    fn heartbeat(&self, manifest: &Descriptor) -> Result<Option<Vec<u8>>, PackageSourceError> {
+        let found = heartbeat_about(&self.0.registry, &self.0.reference, manifest.digest);
+        let found = self.0.runtime.block_on(found)?;
+        Ok(found.map(|(_, bundle)| bundle))
     }
 
     fn query(&self, architecture: Option<&str>) -> Option<Query> {

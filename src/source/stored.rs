@@ -196,6 +196,12 @@ pub(super) trait Home: Send + Sync {
         Ok(Attached::default())
     }
 
+    /// The untrusted bundle of the heartbeat about the manifest.
+    fn heartbeat(&self, manifest: &Descriptor) -> Result<Option<Vec<u8>>, PackageSourceError> {
+        let _ = manifest;
+        Ok(None)
+    }
+
     /// What the user requested, for comparison with the package.
     fn query(&self, architecture: Option<&str>) -> Option<Query>;
 
@@ -475,6 +481,10 @@ impl<H: Home> Package for AtHome<H> {
 
     fn tagged(&self) -> Result<Attached<Tagged>, PackageSourceError> {
         self.home.tagged(&self.found.manifest)
+    }
+
+    fn heartbeat(&self) -> Result<Option<Vec<u8>>, PackageSourceError> {
+        self.home.heartbeat(&self.found.manifest)
     }
 
     fn manifest(&self) -> Option<Digest> {

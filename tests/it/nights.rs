@@ -265,6 +265,110 @@ fn signatures_of_publishers_that_race_for_one_list_are_all_kept() {
     }
 }
 
+#[test]
+fn a_heartbeat_is_signed_for_an_unchanged_package_and_replaces_the_last_one() {
+    for registry in registries() {
+        let sandbox = nightly(&registry, ", tags: ['1.0.0', edge], heartbeat: true");
+        build(&sandbox);
+        let place = registry.at("team/demo:1.0.0");
+        let ask = |more: &[&str]| {
+            let args = ["package", "heartbeat", &place, "-a", "amd64"];
+            sandbox.run(&[&args[..], more].concat())
+        };
+        // A run that publishes has nothing to confirm.
+        let absent = ask(&["--key", "a/cosign.pub"]);
+        assert_eq!(absent.code, Some(5), "{}", absent.stderr);
+        assert!(absent.stderr.contains("no heartbeat"), "{}", absent.stderr);
+        let mut last = None;
+        for night in 0..3 {
+            registry.requests();
+            build(&sandbox);
+            let requests = registry.requests();
+            // Two tags, and the two questions about what they name.
+            assert!(requests.len() <= 4 + 3, "{night}: {requests:?}");
+            assert_eq!(puts(&requests, "").len(), 1, "{night}: {requests:?}");
+            let said = ask(&["--key", "a/cosign.pub", "--max-age", "1h", "--json"]);
+            assert_eq!(said.code, Some(0), "{}", said.stderr);
+            let told: serde_json::Value = serde_json::from_str(&said.stdout).unwrap();
+            let place = told["heartbeat"]["place"].as_str().unwrap();
+            assert!(place.ends_with("team/demo:1.0.0"), "{told}");
+            assert_ne!(last.replace(said.stdout.clone()), Some(said.stdout));
+            // Readers of signatures never see it, and only the newest is kept.
+            assert!(referrers(&registry, "heartbeat").1.len() <= 1);
+            assert_eq!(referrers(&registry, "bundle").1.len(), 3);
+        }
+        // The next night is as quiet as before.
+        let old = ask(&["--key", "a/cosign.pub", "--max-age", "0s"]);
+        assert!(matches!(old.code, Some(0 | 5)), "{}", old.stderr);
+        key(&sandbox, "b");
+        assert_eq!(ask(&["--key", "b/cosign.pub"]).code, Some(5));
+    }
+}
+
+#[test]
+fn a_heartbeat_of_another_package_or_signer_is_refused() {
+    let registry = &registries()[1];
+    let sandbox = nightly(registry, ", heartbeat: true");
+    build(&sandbox);
+    build(&sandbox);
+    let place = registry.at("team/demo:1.0.0");
+    let ask = || {
+        let args = [
+            "package",
+            "heartbeat",
+            &place,
+            "-a",
+            "amd64",
+            "--key",
+            "a/cosign.pub",
+        ];
+        sandbox.run(&args)
+    };
+    assert_eq!(ask().code, Some(0));
+    let (subject, _) = registry.manifest("team/demo:1.0.0", "amd64");
+    let tag = format!("team/demo:sha256-{}.heartbeat", subject.hex());
+    let stored = registry.document(&tag);
+    let text = String::from_utf8(stored).unwrap();
+    let mut manifest: jackal::oci::Manifest = serde_json::from_str(&text).unwrap();
+    let bundle = manifest.annotations["dev.jackal.heartbeat.bundle"].clone();
+    let mut put = |bundle: &str| {
+        let annotation = "dev.jackal.heartbeat.bundle".to_owned();
+        manifest.annotations.insert(annotation, bundle.to_owned());
+        registry.put_tag(
+            &tag,
+            media_type::MANIFEST,
+            &serde_json::to_vec(&manifest).unwrap(),
+        );
+    };
+    for forged in [
+        "{}",
+        "no json",
+        &bundle.replacen("\"payload\":\"", "\"payload\":\"AAAA", 1),
+    ] {
+        put(forged);
+        let said = ask();
+        assert_eq!(said.code, Some(5), "{}", said.stderr);
+        assert!(said.stderr.contains("is not valid"), "{}", said.stderr);
+    }
+    // The signature of the package is no heartbeat.
+    let (_, bundles) = referrers(registry, "bundle");
+    let signed = registry.layer("team/demo", &bundles[0].digest);
+    put(&String::from_utf8(signed).unwrap());
+    let said = ask();
+    assert_eq!(said.code, Some(5), "{}", said.stderr);
+    put(&bundle);
+    assert_eq!(ask().code, Some(0));
+    let without = "kind: JackalPipeline\nversion: 1\nname: p\ntasks:\n  p: { package: { definition: jackal.yaml } }\n  q: { publish: { packages: p, to: oci://x/y, heartbeat: true } }\n";
+    sandbox.write("q.yaml", without);
+    let said = sandbox.run(&["build", "--pipeline", "q.yaml"]);
+    assert_eq!(said.code, Some(3), "{}", said.stderr);
+    assert!(
+        said.stderr.contains("`heartbeat` needs `signatures`"),
+        "{}",
+        said.stderr
+    );
+}
+
 /// Ages what was noted about when references were resolved, as if a day had passed.
 fn next_day(cache: &Path) {
     let resolved = cache.join("v1/resolved");

@@ -95,11 +95,35 @@ impl Rehearsal {
 
     /// Moves a tag to an index.
     pub fn put_index(&self, path: &str, index: &Index) {
+        let bytes = serde_json::to_vec(index).unwrap();
+        self.put_tag(path, media_type::INDEX, &bytes);
+    }
+
+    /// Moves a tag to a manifest.
+    pub fn put_tag(&self, path: &str, kind: &str, bytes: &[u8]) {
         let reference = format!("{}/{path}", self.host()).parse().unwrap();
         let client = Registry::new(ClientOptions::default());
-        let bytes = serde_json::to_vec(index).unwrap().into();
-        let pushed = client.push_manifest(&reference, media_type::INDEX, &bytes);
+        let bytes = bytes::Bytes::copy_from_slice(bytes);
+        let pushed = client.push_manifest(&reference, kind, &bytes);
         self.runtime.block_on(pushed).unwrap();
+    }
+
+    /// The manifest at a tag.
+    pub fn document(&self, path: &str) -> Vec<u8> {
+        let reference = format!("{}/{path}", self.host()).parse().unwrap();
+        let client = Registry::new(ClientOptions::default());
+        let found = self.runtime.block_on(client.find(&reference)).unwrap();
+        found.unwrap().1.to_vec()
+    }
+
+    /// The first layer of a manifest.
+    pub fn layer(&self, repository: &str, manifest: &Digest) -> Vec<u8> {
+        let manifest = self.document(&format!("{repository}@{manifest}"));
+        let manifest: Manifest = serde_json::from_slice(&manifest).unwrap();
+        let repository = format!("{}/{repository}", self.host()).parse().unwrap();
+        let client = Registry::new(ClientOptions::default());
+        let read = client.read_blob(&repository, &manifest.layers[0]);
+        self.runtime.block_on(read).unwrap()
     }
 
     /// Attaches a stored or new manifest to its subject.

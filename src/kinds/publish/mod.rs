@@ -23,7 +23,7 @@ use crate::package::manifest;
 use crate::pipeline::verb::Publish;
 use crate::registry::{BlobSource, Registry, RegistryError, Repository};
 use crate::release::{
-    self, Artifact, Begun, Destination, Item, Journal, ReleaseError, Results, Rules, Vouching,
+    self, Artifact, Beat, Begun, Destination, Item, Journal, ReleaseError, Results, Rules, Vouching,
 };
 use crate::text::with_causes;
 
@@ -51,6 +51,8 @@ struct Signed {
     bundles: Vec<Vec<u8>>,
     /// The policy it must satisfy before its tag moves; `None`: it is not signed.
     vouching: Option<Arc<Vouching>>,
+    /// What to sign if nothing has changed.
+    heartbeat: Option<Beat>,
 }
 
 impl PublishWork {
@@ -77,6 +79,7 @@ impl PublishWork {
                 members,
                 bundles,
                 vouching,
+                heartbeat,
             } = self.package(cx, step).await?;
             let cas = Arc::clone(&site.cas);
             let (artifact, definition) = blocking(move || {
@@ -116,6 +119,7 @@ impl PublishWork {
                         place,
                         bundles: bundles.clone(),
                         vouching: vouching.clone(),
+                        heartbeat: heartbeat.clone(),
                         results: Some(Arc::clone(&results)),
                     });
                 }
@@ -133,12 +137,22 @@ impl PublishWork {
                 members: package::members(&of(cx.results, step)?.outputs),
                 bundles: Vec::new(),
                 vouching: None,
+                heartbeat: None,
             });
         };
         let signed = sign::signed_package(&of(cx.results, id)?.outputs, step);
         let bundles = package::bundles(&cx.site.cas, &signed.bundles)?;
         let signer = sign::signer(&sign.signer).await?;
         let policy = sign::policy(sign, &signer, &bundles).await?;
+        let heartbeat = self.verb.heartbeat.then(|| Beat {
+            signer: Arc::clone(&signer),
+            now: jiff::Timestamp::now(),
+            action_key: cx
+                .results
+                .get(step)
+                .and_then(|done| done.key)
+                .map(|key| key.to_string()),
+        });
         // Only the signer of this task counts.
         let vouching = Vouching {
             policy,
@@ -148,6 +162,7 @@ impl PublishWork {
             members: package::members(&signed.members),
             bundles,
             vouching: Some(Arc::new(vouching)),
+            heartbeat,
         })
     }
 }
@@ -177,6 +192,7 @@ impl Kind for PublishWork {
             tags,
             move_tags,
             split_layers,
+            heartbeat,
             when: _,
         } = &self.verb;
         let to: Vec<String> = self.to.iter().map(Destination::text).collect();
@@ -184,6 +200,7 @@ impl Kind for PublishWork {
         tags.write("tags", &mut action.settings);
         action.settings.put("moveTags", *move_tags);
         action.settings.put("splitLayers", *split_layers);
+        action.settings.put("heartbeat", *heartbeat);
         let mut inputs = Inputs::new(&cx.site.cas);
         let signed = self.signatures.iter().map(|(step, _)| step);
         for step in packages.iter().chain(signed) {

@@ -64,12 +64,24 @@ pub(super) fn task(id: &str, node: &Node, r: &mut Reader) -> Option<Task> {
 
 /// Refuses keys that the task's verb would ignore.
 fn for_its_verb(f: &mut Fields<'_>, r: &mut Reader) {
-    if f.node("run").is_some() {
-        return;
-    }
     let Some(verb) = NAMES.iter().copied().find(|name| f.node(name).is_some()) else {
         return;
     };
+    let fresh = f.node("cache").and_then(|cache| cache.get("fresh"));
+    if let Some(node) = fresh.filter(|_| !matches!(verb, "image" | "images")) {
+        let message = format!(
+            "`fresh` belongs to `images` and `image`, which resolve tags; the verb of `{}` is `{verb}`",
+            r.task
+        );
+        r.at(
+            node.span,
+            message,
+            "Remove `fresh`; `jackal update` resolves everything else again.",
+        );
+    }
+    if f.node("run").is_some() {
+        return;
+    }
     for key in OF_COMMANDS {
         if let Some(node) = f.node(key) {
             let message = format!(

@@ -7,6 +7,7 @@
 
 mod image;
 mod images;
+mod publish;
 mod run;
 mod sign;
 
@@ -230,7 +231,7 @@ record! {
 
 record! {
     /// Publishes packages, all of them or none: tags move last.
-    pub struct Publish as "`publish`" {
+    pub struct Publish as "`publish`" rules publish::rules {
         /// Tasks that make the packages of one release.
         packages: SomeTasks = "packages",
         /// Tasks that sign the packages. No package becomes visible without its
@@ -247,6 +248,9 @@ record! {
         /// Split files that are larger than a registry's layer limit. Only jackal can
         /// join them again.
         split_layers: Flag<false> = "splitLayers",
+        /// Sign a statement for each package that a run finds unchanged in a registry: when
+        /// it was checked. It replaces the previous one.
+        heartbeat: Flag<false> = "heartbeat",
         /// When to publish; packages that are already published are always skipped.
         when: Option<OneOf<When>> = "when",
     }
