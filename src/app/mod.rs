@@ -110,8 +110,7 @@ pub use crate::release::{CONCURRENCY, Destination, Released};
 pub use crate::run::event::Event;
 pub(crate) use crate::run::record::TaskRecord;
 pub use crate::run::record::{RunRecord, Status, TestsRecord};
-pub use crate::run::{Known, Verdict};
-pub use crate::run::{chrome_trace, junit};
+pub use crate::run::{Known, Planned, Verdict, chrome_trace, junit, plan_page, run_page};
 pub use crate::signers::{
     KeySources, KeylessOptions, Seal, Signer, key_signer, keyless_signer, password_in,
 };

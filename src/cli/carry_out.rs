@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 
 use super::ci;
 use super::command_error::CommandError;
-use super::environment::{draws, runtime};
+use super::environment::{draws, page_title, runtime};
 use super::exit::{Exit, ToExit as _};
 use super::live::Forecast;
 use super::output::{note, print};
@@ -21,7 +21,7 @@ use super::progress::{Detail, Form, Manner, Progress, block, failed_tests};
 use super::signal::{self, Signals};
 use crate::app::{
     BuildOptions, Built, Event, Failure, Prepared, RunRecord, Status, Stop, TestsRecord,
-    chrome_trace, junit,
+    chrome_trace, junit, run_page,
 };
 
 /// Time to kill running commands after a second signal.
@@ -59,6 +59,9 @@ pub(super) struct ReportArgs {
     /// Write a trace of the run to FILE, for chrome://tracing or Perfetto
     #[arg(long, value_name = "FILE")]
     profile: Option<PathBuf>,
+    /// Write a report of the run to FILE: one page for a browser, which loads nothing
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
     /// Write events to FILE as they happen, one JSON object per line
     #[arg(long, value_name = "FILE")]
     events: Option<PathBuf>,
@@ -89,7 +92,13 @@ enum Shown {
 impl ReportArgs {
     /// The files that are written.
     pub(super) fn files(&self) -> Vec<PathBuf> {
-        let files = [&self.summary, &self.junit, &self.profile, &self.events];
+        let files = [
+            &self.summary,
+            &self.junit,
+            &self.profile,
+            &self.report,
+            &self.events,
+        ];
         files.into_iter().flatten().cloned().collect()
     }
 
@@ -255,6 +264,11 @@ pub(super) fn conclude(mut built: Built, reports: &ReportArgs) -> Result<Built, 
     if let Some(file) = &reports.profile {
         let text = chrome_trace(&built.record, &built.after);
         write_report("--profile", file, text.trim_end())?;
+    }
+    if let Some(file) = &reports.report {
+        let title = page_title("Build");
+        let page = run_page(&title, &built.record, &built.after);
+        write_report("--report", file, page.trim_end())?;
     }
     announce(&built.record, reports)?;
     match built.failures.first() {

@@ -3,12 +3,13 @@
 use clap::{Args, ValueEnum};
 
 use super::affected::{self, AffectedArgs};
+use super::build::page_title;
 use super::command_error::CommandError;
 use super::environment::runtime;
 use super::options::{PinArgs, PlaceArgs, SbomArgs, TargetArgs, TaskArgs, VariantArgs};
 use super::output::print;
 use super::prepare::{Questions, prepare};
-use crate::app::{BuildOptions, ContentOptions};
+use crate::app::{BuildOptions, ContentOptions, Planned, plan_page};
 
 /// Arguments of `jackal graph`.
 #[derive(Args)]
@@ -40,6 +41,8 @@ enum GraphFormat {
     Json,
     /// Mermaid, for Markdown
     Mermaid,
+    /// A page for a browser
+    Html,
 }
 
 pub(super) fn graph(args: GraphArgs) -> Result<(), CommandError> {
@@ -60,10 +63,22 @@ pub(super) fn graph(args: GraphArgs) -> Result<(), CommandError> {
         let affected = affected::find(&prepared, &since, &runtime()?)?;
         prepared.show_only(&affected);
     }
-    let graph = prepared.plan().graph()?;
+    let plan = prepared.plan();
+    let graph = plan.graph()?;
     print(&match args.format {
         GraphFormat::Dot => graph.render_dot(),
         GraphFormat::Json => graph.render_json(),
         GraphFormat::Mermaid => graph.render_mermaid(),
+        GraphFormat::Html => {
+            let steps = plan.steps.values();
+            let tasks: Vec<Planned<'_>> = steps
+                .map(|step| Planned {
+                    id: &step.id,
+                    verb: step.verb(),
+                    after: step.after.iter().map(String::as_str).collect(),
+                })
+                .collect();
+            plan_page(&page_title("Tasks"), &tasks)
+        }
     })
 }

@@ -13,20 +13,10 @@ use crate::run::record::{RunRecord, Status, TaskRecord};
 #[must_use]
 pub fn chrome_trace(record: &RunRecord, after: &BTreeMap<String, Vec<String>>) -> String {
     let slowest = slowest_path(record, after);
-    let mut tasks: Vec<&TaskRecord> = (record.tasks.iter())
-        .filter(|task| matches!(task.status, Status::Executed | Status::Failed))
-        .collect();
-    tasks.sort_by_key(|task| (task.start_ms, &task.task));
-    // When each row is free again.
-    let mut rows: Vec<u64> = Vec::new();
-    let mut events = Vec::with_capacity(tasks.len());
-    for task in tasks {
-        let free = rows.iter().position(|end| *end <= task.start_ms);
-        let row = free.unwrap_or_else(|| {
-            rows.push(0);
-            rows.len() - 1
-        });
-        rows[row] = task.start_ms + task.wall_ms;
+    let rows = rows(record);
+    let mut events = Vec::with_capacity(rows.len());
+    for task in in_order(record) {
+        let row = rows.get(task.task.as_str()).copied().unwrap_or(0);
         let on_path = slowest.contains(&task.task.as_str());
         let mut event = json!({
             "name": task.task,
@@ -58,6 +48,32 @@ pub fn chrome_trace(record: &RunRecord, after: &BTreeMap<String, Vec<String>>) -
         "traceEvents": Value::from(events),
     });
     format!("{trace}\n")
+}
+
+/// Tasks that ran, by their start.
+fn in_order(record: &RunRecord) -> Vec<&TaskRecord> {
+    let mut tasks: Vec<&TaskRecord> = (record.tasks.iter())
+        .filter(|task| matches!(task.status, Status::Executed | Status::Failed))
+        .collect();
+    tasks.sort_by_key(|task| (task.start_ms, &task.task));
+    tasks
+}
+
+/// The row of each task that ran: tasks in one row ran one after the other.
+pub(super) fn rows(record: &RunRecord) -> BTreeMap<&str, usize> {
+    // When each row is free again.
+    let mut ends: Vec<u64> = Vec::new();
+    let mut rows = BTreeMap::new();
+    for task in in_order(record) {
+        let free = ends.iter().position(|end| *end <= task.start_ms);
+        let row = free.unwrap_or_else(|| {
+            ends.push(0);
+            ends.len() - 1
+        });
+        ends[row] = task.start_ms + task.wall_ms;
+        rows.insert(task.task.as_str(), row);
+    }
+    rows
 }
 
 /// The tasks whose times add up to the most, each of which waited for the one before.
