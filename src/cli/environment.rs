@@ -184,3 +184,10 @@ pub(super) fn runtime() -> Result<tokio::runtime::Runtime, CommandError> {
 pub(super) fn program() -> Option<PathBuf> {
     std::env::current_exe().ok()
 }
+
+/// The title of a page about the current folder.
+pub(super) fn page_title(what: &str) -> String {
+    let here = current_folder().unwrap_or_default();
+    let name = here.file_name().unwrap_or(here.as_os_str());
+    format!("{what}: {}", name.to_string_lossy())
+}

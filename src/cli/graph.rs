@@ -3,9 +3,8 @@
 use clap::{Args, ValueEnum};
 
 use super::affected::{self, AffectedArgs};
-use super::build::page_title;
 use super::command_error::CommandError;
-use super::environment::runtime;
+use super::environment::{page_title, runtime};
 use super::options::{PinArgs, PlaceArgs, SbomArgs, TargetArgs, TaskArgs, VariantArgs};
 use super::output::print;
 use super::prepare::{Questions, prepare};
