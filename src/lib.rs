@@ -24,6 +24,7 @@ pub mod archive;
 pub mod cas;
 pub mod cli;
 mod codec;
+pub mod codes;
 pub mod content;
 mod cron;
 mod disk;

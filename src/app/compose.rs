@@ -8,12 +8,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::build_error::BuildError;
-use super::find::{read_text, shown};
+use super::find::{Texts, read_text, shown};
+use super::made::Made;
 use super::options::{Place, TrustedImports, Variant};
 use super::skeletons::Skeletons;
 use crate::cas::Cas;
 use crate::disk::look;
-use crate::ground::folders::Folders;
+use crate::ground::folders::{Folders, lexical};
 use crate::ground::source::{
     LocalSourceError, OwnFiles, WORKSPACE_FILE, bound, listed_in, located,
 };
@@ -144,11 +145,13 @@ impl<'r> Composer<'r> {
             here: self.here,
             folders: Folders::from(folder.to_owned()),
             own,
-            skeletons: &mut self.skeletons,
+            skeletons: Some(&mut self.skeletons),
             trial: None,
             ask: self.ask,
             answers: &mut self.answers,
             trusted: self.trusted,
+            texts: &Texts::default(),
+            made: None,
         };
         let composed = compose(source, &mut disk, &choice);
         let Disk { folders, .. } = disk;
@@ -185,6 +188,10 @@ pub(super) fn source(here: &Path, path: &Path) -> Result<SourceText, BuildError>
     Ok(SourceText::new(name, read_text(path)?))
 }
 
+fn unread() -> ImportError {
+    ImportError::Unusable("skeleton packages are not read here".to_owned())
+}
+
 /// The surroundings of a definition.
 pub(super) struct Disk<'d, 'r> {
     pub(super) here: &'d Path,
@@ -193,13 +200,18 @@ pub(super) struct Disk<'d, 'r> {
     pub(super) folders: Folders,
     /// What jackal itself writes.
     pub(super) own: OwnFiles,
-    pub(super) skeletons: &'d mut Skeletons<'r>,
+    /// `None`: skeletons are not read.
+    pub(super) skeletons: Option<&'d mut Skeletons<'r>>,
     /// Where to try what a build would do with a source; `None`: the build will.
     pub(super) trial: Option<Arc<Cas>>,
     pub(super) ask: &'d mut dyn FnMut(&str) -> Option<String>,
     pub(super) answers: &'d mut BTreeMap<String, Option<String>>,
     /// Whose commands may run.
     pub(super) trusted: &'d TrustedImports,
+    /// Definitions as an editor has them.
+    pub(super) texts: &'d Texts,
+    /// What tasks make; `None`: the plan knows.
+    pub(super) made: Option<&'d Made>,
 }
 
 impl Surroundings for Disk<'_, '_> {
@@ -209,7 +221,7 @@ impl Surroundings for Disk<'_, '_> {
             let name = if path.is_empty() { "." } else { path };
             ImportError::NoDefinition(name.to_owned())
         };
-        let (folder, file) = if look::is_file(&place) {
+        let (folder, file) = if self.texts.has(&place) {
             (
                 path.rsplit_once('/').map_or("", |(folder, _)| folder),
                 place,
@@ -218,7 +230,10 @@ impl Surroundings for Disk<'_, '_> {
             let (_, file) = plan::definition_in(&place).ok_or_else(missing)?;
             (path, file)
         };
-        let text = read_text(&file).map_err(|error| ImportError::Unusable(with_causes(&error)))?;
+        let text = self
+            .texts
+            .read(&file)
+            .map_err(|error| ImportError::Unusable(with_causes(&error)))?;
         if !folder.is_empty() {
             let place = self.folders.own.join(folder);
             self.folders.imported.insert(folder.to_owned(), place);
@@ -227,7 +242,8 @@ impl Surroundings for Disk<'_, '_> {
     }
 
     fn skeleton(&mut self, url: &SkeletonUrl) -> Result<SourceText, ImportError> {
-        self.skeletons.definition(&self.folders.own, url)
+        let skeletons = self.skeletons.as_mut().ok_or_else(unread)?;
+        skeletons.definition(&self.folders.own, url)
     }
 
     fn skeleton_files(
@@ -235,7 +251,8 @@ impl Surroundings for Disk<'_, '_> {
         url: &SkeletonUrl,
         component: &str,
     ) -> Result<String, ImportError> {
-        let (name, place) = self.skeletons.files(&self.folders.own, url, component)?;
+        let skeletons = self.skeletons.as_mut().ok_or_else(unread)?;
+        let (name, place) = skeletons.files(&self.folders.own, url, component)?;
         self.folders.imported.insert(name.clone(), place);
         Ok(name)
     }
@@ -283,6 +300,12 @@ impl Surroundings for Disk<'_, '_> {
             }
             _ => None,
         }
+    }
+
+    fn is_made(&mut self, path: &str) -> bool {
+        let found = self.folders.find(path);
+        let place = lexical(&found.root.join(found.below));
+        self.made.is_some_and(|made| made.has(&place))
     }
 
     fn answer(&mut self, template: &str) -> Option<String> {

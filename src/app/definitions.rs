@@ -13,7 +13,7 @@ use crate::plan::{Composed, PlanError};
 use crate::yaml::SourceText;
 
 /// Keys of `set` that set a key of `metadata`.
-const METADATA: [&str; 4] = ["name", "version", "description", "architecture"];
+pub(super) const METADATA: [&str; 4] = ["name", "version", "description", "architecture"];
 
 /// Why an instance has no definition.
 pub(super) enum NoDefinition {
@@ -98,6 +98,7 @@ pub(super) fn of_instances(
     Ok(found)
 }
 
+/// The definition that an instance works on.
 pub(super) fn named(instance: &Instance) -> Option<&str> {
     match &instance.verb {
         Verb::Component(component) => Some(&component.definition),

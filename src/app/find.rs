@@ -2,8 +2,9 @@
 //!
 //! Source: docs/spec/pipeline.md, "Workspace".
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::build_error::BuildError;
 use super::options::Place;
@@ -20,6 +21,26 @@ use crate::{plan, workspace};
 /// The text of a definition or pipeline, within its limit.
 pub(super) fn read_text(path: &Path) -> Result<String, BuildError> {
     disk::read_text(path, MAX_DEFINITION_BYTES).map_err(unreadable)
+}
+
+/// Texts of files: those that an editor has open, else those on disk.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Texts(pub(super) BTreeMap<PathBuf, Arc<str>>);
+
+impl Texts {
+    /// # Errors
+    ///
+    /// The file cannot be read, or is too large.
+    pub(super) fn read(&self, path: &Path) -> Result<Arc<str>, BuildError> {
+        match self.0.get(path) {
+            Some(text) => Ok(Arc::clone(text)),
+            None => read_text(path).map(Arc::from),
+        }
+    }
+
+    pub(super) fn has(&self, path: &Path) -> bool {
+        self.0.contains_key(path) || look::is_file(path)
+    }
 }
 
 /// `path` as seen from `here`, for messages.
@@ -83,6 +104,9 @@ pub(super) fn settings(root: &Path, here: &Path) -> Result<WorkspaceSettings, Bu
     let text = SourceText::new(name, read_text(&path)?);
     Ok(WorkspaceSettings::read(&text)?.at(&root.to_string_lossy()))
 }
+
+/// The tasks of an implied pipeline that others may name.
+pub(super) const IMPLIED_NAMES: [&str; 2] = ["package", "images"];
 
 /// The usual name of a pipeline file.
 pub(super) const PIPELINE_FILE: &str = "jackal.pipeline.yaml";
@@ -150,6 +174,18 @@ impl Files {
         files.pipelines.dedup();
         files.walked = Some((root.to_owned(), walked));
         Ok(files)
+    }
+
+    /// The definitions, each with what begins the names of its tasks. A lone one has
+    /// nothing before them.
+    pub(super) fn packages(&self, root: &Path, has_pipelines: bool) -> Vec<(String, PathBuf)> {
+        let lone = self.definitions.len() == 1 && !has_pipelines;
+        let all = self.definitions.iter();
+        all.map(|path| match lone {
+            true => (String::new(), path.clone()),
+            false => (prefix_of_definition(root, path), path.clone()),
+        })
+        .collect()
     }
 
     /// The files that a pipeline in `folder` includes by a pattern. One that is planned alone

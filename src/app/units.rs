@@ -13,7 +13,7 @@ use super::build_error::{BuildError, locate_error, place};
 use super::build_options::{BuildOptions, Target};
 use super::compose::{self, Composer};
 use super::definitions;
-use super::find::{self, Files, read_text, shown};
+use super::find::{self, Files, IMPLIED_NAMES, read_text, shown};
 use super::places::Places;
 use super::plans::{git_facts, output_folder, parameters, plan_options};
 use crate::ground::marks::{Mark, Marks};
@@ -251,7 +251,7 @@ impl<'o> Loader<'o> {
                 })
             })
             .collect();
-        let packages = self.packages();
+        let packages = self.files.packages(self.root, !self.pipelines.is_empty());
         let others: Vec<String> = (packages.iter())
             .flat_map(|(prefix, _)| IMPLIED_NAMES.map(|task| format!("{prefix}{task}")))
             .collect();
@@ -287,17 +287,6 @@ impl<'o> Loader<'o> {
         graph.outputs = Some(graph.all_outputs()?);
         graph.imply(packages);
         Ok(graph)
-    }
-
-    /// The definitions, each with what begins the names of its tasks.
-    fn packages(&self) -> Vec<(String, PathBuf)> {
-        let lone = self.files.definitions.len() == 1 && self.pipelines.is_empty();
-        let all = self.files.definitions.iter();
-        all.map(|path| match lone {
-            true => (String::new(), path.clone()),
-            false => (find::prefix_of_definition(self.root, path), path.clone()),
-        })
-        .collect()
     }
 }
 
@@ -570,9 +559,6 @@ impl Graph<'_> {
         })
     }
 }
-
-/// The tasks of an implied pipeline that others may name.
-const IMPLIED_NAMES: [&str; 2] = ["package", "images"];
 
 /// The name of an implied pipeline, for provenance.
 const IMPLIED: &str = "implied";

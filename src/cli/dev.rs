@@ -46,10 +46,12 @@ pub(super) enum DevCommand {
     /// on first, and remove its outputs: a command that finds its work done reads fewer
     /// files.
     Inputs(Box<InputsArgs>),
-    /// Check definitions and their imports for mistakes and risks
+    /// Check definitions, pipelines and the workspace for mistakes and risks
     ///
-    /// Only components of the given architecture and flavor are checked. The
+    /// Checks all that is in the current folder and below it, and what that imports or
+    /// includes. Only components of the given architecture and flavor are checked. The
     /// exit code is 1 if there are errors, and 0 if there are only warnings.
+    /// `jackal explain CODE` says more about a finding.
     #[command(visible_alias = "l")]
     Lint(Box<LintArgs>),
     /// Print the SHA-256 checksum of a file or URL

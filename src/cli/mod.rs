@@ -19,6 +19,7 @@ mod dev_tools;
 mod doctor;
 mod environment;
 mod exit;
+mod explain;
 mod extract;
 mod find_images;
 mod generate;
@@ -65,6 +66,7 @@ mod verify;
 mod watch;
 mod why;
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
@@ -120,6 +122,10 @@ enum Command {
     Init(init::InitArgs),
     /// Explain why a task would run, or why it is up to date
     Why(why::WhyArgs),
+    /// Explain the code of an error or finding, such as `missing-file`
+    ///
+    /// Codes stand in brackets after a message. Without one, lists all codes.
+    Explain(explain::ExplainArgs),
     /// Print the task graph
     Graph(graph::GraphArgs),
     /// List the tasks that targets select
@@ -146,6 +152,11 @@ enum Command {
     Completions {
         /// Shell
         shell: clap_complete::Shell,
+    },
+    /// Write a manual page for each command
+    Man {
+        /// Existing folder to write to, such as /usr/local/share/man/man1
+        folder: PathBuf,
     },
     /// Tools for package authors
     #[command(subcommand)]
@@ -269,6 +280,7 @@ fn run_command(args: Program) -> Result<(), CommandError> {
         Command::Build(args) => build::build(*args),
         Command::Run(args) => run::run(*args),
         Command::Why(args) => why::why(args),
+        Command::Explain(args) => explain::run(&args),
         Command::Graph(args) => graph::graph(args),
         Command::List(args) => list::list(args),
         Command::Ci(command) => ci_matrix::run(command),
@@ -278,6 +290,7 @@ fn run_command(args: Program) -> Result<(), CommandError> {
         Command::Version => output::print(concat!("v", env!("CARGO_PKG_VERSION"), "\n")),
         Command::Schema { of } => output::print(&of.text()),
         Command::Completions { shell } => completions(shell),
+        Command::Man { folder } => manual(&folder),
         Command::Dev(command) => dev::run(command),
         Command::Package(command) => package::run(command),
         Command::Release(command) => release::run(command),
@@ -300,6 +313,12 @@ fn finish(result: Result<(), CommandError>) -> ExitCode {
             }
         }
     }
+}
+
+/// Writes `jackal.1`, `jackal-build.1` and so on.
+fn manual(folder: &Path) -> Result<(), CommandError> {
+    let pages = clap_mangen::generate_to(Program::command(), folder);
+    pages.map_err(CommandError::file(folder))
 }
 
 fn completions(shell: clap_complete::Shell) -> Result<(), CommandError> {

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::action::{InputError, SettingsError};
 use crate::cas::tree::TreeError;
 use crate::cas::{CasError, is_damage};
+use crate::codes::Code;
 use crate::ground::lockfile::LockfileError;
 use crate::ground::source::LocalSourceError;
 use crate::junit::Report;
@@ -102,6 +103,25 @@ impl CauseKind {
         "running",
         "service",
     ];
+
+    /// Its page.
+    #[must_use]
+    pub fn code(self) -> Code {
+        match self {
+            Self::UndeclaredInput => Code::UndeclaredInput,
+            Self::UndeclaredFile => Code::UndeclaredFile,
+            Self::UndeclaredTool => Code::UndeclaredTool,
+            Self::MissingTool => Code::MissingTool,
+            Self::ScriptTool => Code::ScriptTool,
+            Self::FailedTests => Code::FailedTests,
+            Self::NoNetwork => Code::NoNetwork,
+            Self::OutOfMemory => Code::OutOfMemory,
+            Self::DiskFull => Code::DiskFull,
+            Self::MissingOutput => Code::MissingOutput,
+            Self::Running => Code::Running,
+            Self::Service => Code::Service,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -195,7 +215,9 @@ impl Failure {
 
     /// The same, with what was found of its causes.
     pub(crate) fn because(mut self, causes: Vec<Cause>) -> Self {
-        let texts: Vec<&str> = causes.iter().map(|cause| cause.message.as_str()).collect();
+        let texts = causes.iter();
+        let texts = texts.map(|cause| format!("{} [{}]", cause.message, cause.kind.code()));
+        let texts: Vec<String> = texts.collect();
         if !texts.is_empty() {
             self.message = format!("{}: {}", self.message, without_logins(&texts.join("; ")));
         }
@@ -353,6 +375,7 @@ mod tests {
         for word in CauseKind::WORDS {
             let kind: CauseKind = serde_json::from_value(word.into()).unwrap();
             assert_eq!(serde_json::to_value(kind).unwrap(), word);
+            assert_eq!(kind.code().name(), word);
         }
     }
 

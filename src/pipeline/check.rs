@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 use super::model::{Param, ParamType, Pipeline, WorkspaceSettings};
 use super::reader::Reader;
-use crate::yaml::{Fields, Mistakes, Node, SourceText, Value, parse_only};
+use crate::yaml::{Fields, Mistake, Mistakes, Node, SourceText, Value, parse_only};
 
 /// Reads and checks the text of a pipeline file.
 ///
@@ -31,19 +31,35 @@ pub fn parse(source: &SourceText) -> Result<Pipeline, Mistakes> {
 /// Every mistake of the file, with its place; if it requires another version of jackal,
 /// only that.
 pub fn parse_in(source: &SourceText, workspace: &WorkspaceSettings) -> Result<Pipeline, Mistakes> {
+    let (pipeline, mistakes) = check_in(source, workspace);
+    Mistakes::none_or(pipeline.unwrap_or_default(), source, mistakes)
+}
+
+/// As far as the file can be read, and every mistake; nothing if it is not YAML or requires
+/// another version.
+#[must_use]
+pub fn check_in(
+    source: &SourceText,
+    workspace: &WorkspaceSettings,
+) -> (Option<Pipeline>, Vec<Mistake>) {
     let mut reader = Reader {
         defaults: workspace.defaults.clone(),
         ..Reader::default()
     };
     let empty = || Node::mapping(Default::default());
-    let node = parse_only(source)?.unwrap_or_else(empty);
-    file::requires(&node, source)?;
+    let node = match parse_only(source) {
+        Ok(node) => node.unwrap_or_else(empty),
+        Err(mistakes) => return (None, mistakes.list().to_vec()),
+    };
+    if let Err(mistakes) = file::requires(&node, source) {
+        return (None, mistakes.list().to_vec());
+    }
     let mut pipeline = pipeline(&node, &mut reader);
     for (name, toolchain) in &workspace.toolchains {
         let own = pipeline.toolchains.entry(name.clone());
         own.or_insert_with(|| toolchain.clone());
     }
-    Mistakes::none_or(pipeline, source, reader.mistakes)
+    (Some(pipeline), reader.mistakes)
 }
 
 pub(super) use schedule::SCHEDULE_NAME;

@@ -2,6 +2,7 @@
 
 use super::expression::ExpressionError;
 use super::matrix::MatrixError;
+use crate::codes::Code;
 
 /// Why a pipeline cannot be expanded into task instances.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -141,6 +142,24 @@ impl ExpandError {
         match self {
             Self::Expression { help, .. } => Some(help),
             _ => None,
+        }
+    }
+
+    /// What kind of mistake it is.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Expression { .. } => Code::InvalidExpression,
+            Self::NoTask { .. } => Code::UnknownTask,
+            Self::Selector { .. } | Self::NoInstance { .. } | Self::ManyInstances { .. } => {
+                Code::InvalidReference
+            }
+            Self::Value { .. } => Code::InvalidValue,
+            Self::OutputPattern { .. } | Self::OutputPath { .. } | Self::OutputOfGit { .. } => {
+                Code::InvalidOutput
+            }
+            Self::OutputOverlap { .. } => Code::OutputOverlap,
+            Self::TooMany { .. } => Code::TooLarge,
         }
     }
 

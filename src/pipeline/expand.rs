@@ -58,6 +58,25 @@ pub fn expand(
     members: &[Member<'_>],
     others: &[String],
 ) -> Vec<Result<Vec<Instance>, ExpandError>> {
+    let all = expand_all(members, others).into_iter();
+    all.map(|made| match made.mistakes.into_iter().next() {
+        Some(first) => Err(first),
+        None => Ok(made.instances),
+    })
+    .collect()
+}
+
+/// What can be made of a pipeline.
+#[derive(Debug, Default)]
+pub struct Expanded {
+    pub instances: Vec<Instance>,
+    /// One for each task that cannot be expanded, and one for each overlap.
+    pub mistakes: Vec<ExpandError>,
+}
+
+/// The same as [`expand`], with every mistake, and the instances of tasks without one.
+#[must_use]
+pub fn expand_all(members: &[Member<'_>], others: &[String]) -> Vec<Expanded> {
     let spent = Spent::default();
     let alone = [Row::new()];
     let mut rows: Rows<'_> = (others.iter())
@@ -71,18 +90,19 @@ pub fn expand(
         }
     }
     let mut edges = 0;
-    let make = |member| {
-        count(total, MAX_TOTAL, "task instances")?;
-        of_member(member, &rows, &spent, &mut edges)
+    let make = |member| match count(total, MAX_TOTAL, "task instances") {
+        Ok(()) => of_member(member, &rows, &spent, &mut edges),
+        Err(error) => Expanded {
+            mistakes: vec![error],
+            ..Expanded::default()
+        },
     };
-    let mut all: Vec<_> = members.iter().map(make).collect();
-    let made = all.iter_mut().flatten().flatten();
+    let mut all: Vec<Expanded> = members.iter().map(make).collect();
+    let made = all.iter_mut().flat_map(|made| &mut made.instances);
     skip_dependants(&mut made.collect::<Vec<_>>());
     // Those of skipped instances overlap with nothing.
     for made in &mut all {
-        if let Err(error) = made.as_deref().map_or(Ok(()), check_outputs) {
-            *made = Err(error);
-        }
+        made.mistakes.extend(overlaps(&made.instances));
     }
     all
 }
@@ -99,17 +119,29 @@ fn of_member<'p>(
     rows: &'p Rows<'p>,
     spent: &'p Spent,
     edges: &mut usize,
-) -> Result<Vec<Instance>, ExpandError> {
-    let mut instances = Vec::new();
+) -> Expanded {
+    let mut all = Expanded::default();
     for task in member.pipeline.tasks.values() {
         for row in &task.rows {
-            let made = scope::Scope::new(member, task, row, rows, spent)?.instance()?;
-            *edges += made.depends_on.len();
-            count(*edges, MAX_EDGES, "edges between task instances")?;
-            instances.push(made);
+            let scope = scope::Scope::new(member, task, row, rows, spent);
+            match scope.and_then(|scope| scope.instance()) {
+                Ok(made) => {
+                    *edges += made.depends_on.len();
+                    all.instances.push(made);
+                }
+                Err(error) => {
+                    all.mistakes.push(error);
+                    // Other instances of the task have the same one.
+                    break;
+                }
+            }
+            if let Err(error) = count(*edges, MAX_EDGES, "edges between task instances") {
+                all.mistakes.push(error);
+                return all;
+            }
         }
     }
-    Ok(instances)
+    all
 }
 
 /// Skips the dependants of skipped instances, unless their conditions allow it.
@@ -141,7 +173,9 @@ fn skip_dependants(instances: &mut [&mut Instance]) {
     }
 }
 
-fn check_outputs(instances: &[Instance]) -> Result<(), ExpandError> {
+/// Outputs that overlap one of an earlier instance.
+fn overlaps(instances: &[Instance]) -> Vec<ExpandError> {
+    let mut found = Vec::new();
     let mut seen: BTreeMap<String, &str> = BTreeMap::new();
     for instance in instances.iter().filter(|i| !i.skipped) {
         for output in &instance.outputs {
@@ -153,17 +187,17 @@ fn check_outputs(instances: &[Instance]) -> Result<(), ExpandError> {
                 let (path, other) = seen.range(key.clone()..).next()?;
                 path.starts_with(&key).then_some(*other)
             });
-            if let Some(other) = other {
-                return Err(ExpandError::OutputOverlap {
+            match other {
+                Some(other) => found.push(ExpandError::OutputOverlap {
                     instance: instance.id.clone(),
                     path: output.path.clone(),
                     other: other.to_owned(),
-                });
+                }),
+                None => drop(seen.insert(key, &instance.id)),
             }
-            seen.insert(key, &instance.id);
         }
     }
-    Ok(())
+    found
 }
 
 #[cfg(test)]

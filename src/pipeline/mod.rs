@@ -26,17 +26,19 @@ mod settings;
 pub mod size;
 pub mod verb;
 
-pub use check::{parse, parse_in};
+pub use check::{check_in, parse, parse_in};
 pub use error::ExpandError;
 pub(crate) use expand::is_of_git;
-pub use expand::{Facts, Instance, Member, RenderedOutput, RunsAfter, expand};
+pub use expand::{Facts, Instance, Member, RenderedOutput, RunsAfter, expand, expand_all};
 pub use limits::{
     CACHES, CacheLimits, DownloadCache, Resources, Retries, RetryOn, Sandbox, Secret, SecretSource,
 };
-pub use model::{Identity, Pipeline, Schedule, Scheduled, Toolchain, WorkspaceSettings};
+pub use model::{
+    Identity, Param, ParamType, Pipeline, Schedule, Scheduled, Toolchain, WorkspaceSettings,
+};
 pub use needs::Needs;
 pub use params::ParamError;
-pub use place::place;
+pub use place::{place, span_of};
 pub use services::{HttpAddress, Probe, Service};
 pub use settings::Settings;
 pub use verb::Verb;

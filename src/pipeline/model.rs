@@ -17,7 +17,7 @@ use crate::cron::Cron;
 pub type TaskId = String;
 
 /// A checked pipeline file.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Pipeline {
     /// Part of the names of images that are built here.
     pub name: String,

@@ -2,7 +2,7 @@
 //! have values.
 
 use super::verb::NAMES;
-use crate::yaml::{self, Node, SourceText, Value};
+use crate::yaml::{self, Node, SourceText, Span, Value};
 
 /// The file with the line and column of `key` in the task of `instance`, else those
 /// of the task, else the file alone.
@@ -10,31 +10,34 @@ use crate::yaml::{self, Node, SourceText, Value};
 /// A nested key is written `layers.from`.
 #[must_use]
 pub fn place(source: &SourceText, instance: &str, key: &str) -> String {
-    let mut parts = key.split('.');
-    let first = parts.next().unwrap_or(key);
-    let document = yaml::parse_first(source).ok().flatten();
-    let tasks = document.as_ref().and_then(|document| document.get("tasks"));
-    let found = tasks.and_then(|tasks| {
-        let named = |wanted: &str| {
-            let mut named = pairs(tasks).iter();
-            named.find(|(name, _)| name.scalar() == Some(wanted))
-        };
-        let (name, task) = candidates(instance).find_map(named)?;
-        // The verb's keys first: a task may have `tags` as well as `publish`.
-        let of_verb = NAMES.iter().find_map(|verb| task.get(verb)?.get(first));
-        let Some(mut found) = of_verb.or_else(|| task.get(first)) else {
-            return Some(name.span);
-        };
-        // As far as its mappings go.
-        while let Some(below) = parts.next().and_then(|part| found.get(part)) {
-            found = below;
-        }
-        Some(found.span)
-    });
-    match found {
+    match span_of(source, instance, key) {
         Some(span) => format!("{}:{}:{}", source.name, span.line, span.column),
         None => source.name.clone(),
     }
+}
+
+/// The place of `key` in the task of `instance`, else that of the task.
+#[must_use]
+pub fn span_of(source: &SourceText, instance: &str, key: &str) -> Option<Span> {
+    let mut parts = key.split('.');
+    let first = parts.next().unwrap_or(key);
+    let document = yaml::parse_first(source).ok().flatten();
+    let tasks = document.as_ref()?.get("tasks")?;
+    let named = |wanted: &str| {
+        let mut named = pairs(tasks).iter();
+        named.find(|(name, _)| name.scalar() == Some(wanted))
+    };
+    let (name, task) = candidates(instance).find_map(named)?;
+    // The verb's keys first: a task may have `tags` as well as `publish`.
+    let of_verb = NAMES.iter().find_map(|verb| task.get(verb)?.get(first));
+    let Some(mut found) = of_verb.or_else(|| task.get(first)) else {
+        return Some(name.span);
+    };
+    // As far as its mappings go.
+    while let Some(below) = parts.next().and_then(|part| found.get(part)) {
+        found = below;
+    }
+    Some(found.span)
 }
 
 /// What the task of an instance may be called: its name may begin with a folder, and

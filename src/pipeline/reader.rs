@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 
 use super::expression::Template;
 use super::limits::Defaults;
+use crate::codes::Code;
 use crate::yaml::{Fields, Mistake, Node, Span, Value};
 
 /// What is known of the file so far, and its mistakes.
@@ -31,10 +32,21 @@ impl Reader {
         self.mistakes.push(Mistake::new(span, message, help));
     }
 
+    /// Notes a mistake of its own kind.
+    pub fn coded(&mut self, code: Code, span: Span, message: String, help: impl Into<String>) {
+        let mistake = Mistake::new(span, message, help);
+        self.mistakes.push(mistake.with(code));
+    }
+
     /// Notes that `key` is missing.
     pub fn missing(&mut self, f: &Fields<'_>, key: &str) {
         let message = format!("`{key}` is missing");
-        self.at(f.span(), message, format!("Add `{key}:`."));
+        self.coded(
+            Code::MissingKey,
+            f.span(),
+            message,
+            format!("Add `{key}:`."),
+        );
     }
 
     /// Notes something that no version can do yet.
@@ -50,7 +62,8 @@ impl Reader {
         };
         let Value::Mapping(pairs) = &node.value else {
             let message = format!("`{key}` is a {}, expected a mapping", node.kind());
-            self.at(node.span, message, "Write it as `name: value` lines.");
+            let help = "Write it as `name: value` lines.";
+            self.coded(Code::WrongType, node.span, message, help);
             return Vec::new();
         };
         pairs
@@ -65,12 +78,13 @@ impl Reader {
             (Some(text), None) => Some(text.to_owned()),
             (Some(text), Some(kind)) => {
                 let message = format!("found a {kind}, expected a string");
-                self.at(node.span, message, format!("Quote it: \"{text}\"."));
+                let help = format!("Quote it: \"{text}\".");
+                self.coded(Code::WrongType, node.span, message, help);
                 None
             }
             _ => {
                 let message = format!("found a {}, expected a string", node.kind());
-                self.at(node.span, message, "Write one string.");
+                self.coded(Code::WrongType, node.span, message, "Write one string.");
                 None
             }
         }
@@ -84,7 +98,10 @@ impl Reader {
 
     fn parsed(&mut self, text: &str, span: Span) -> Option<Template> {
         Template::parse(text)
-            .map_err(|e| self.at(span, e.to_string(), "Correct the expression."))
+            .map_err(|e| {
+                let help = "Correct the expression.";
+                self.coded(Code::InvalidExpression, span, e.to_string(), help);
+            })
             .ok()
     }
 

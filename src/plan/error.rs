@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::codes::Code;
 use crate::graph::GraphError;
 use crate::oci::{ReferenceError, TAG_RULE};
 use crate::package::manifest::ArtifactError;
@@ -244,6 +245,17 @@ impl PlanError {
             | Self::ComponentLeftOut { task, .. } => (task, ""),
             _ => return None,
         })
+    }
+
+    /// What kind of mistake it is.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            Self::SameTask { .. } => Code::DuplicateTask,
+            Self::OutputOverlap { .. } => Code::OutputOverlap,
+            Self::PathCycle { .. } => Code::DependencyCycle,
+            _ => Code::InvalidPlan,
+        }
     }
 
     /// A second task and key that it is about.

@@ -1,5 +1,6 @@
 //! Reasons not to trust a package.
 
+use crate::codes::Code;
 use crate::oci::Digest;
 use crate::package::ChecksumsError;
 use crate::text::with_causes;
@@ -170,9 +171,37 @@ impl Refusal {
     pub(crate) fn list(refusals: &[Self]) -> String {
         let lines: Vec<String> = refusals
             .iter()
-            .map(|refusal| with_causes(refusal))
+            .map(|refusal| format!("{} [{}]", with_causes(refusal), refusal.code()))
             .collect();
         lines.join("\n")
+    }
+
+    /// What kind of reason it is.
+    fn code(&self) -> Code {
+        match self {
+            Self::NoSigner => Code::NoSigner,
+            Self::NotSigned => Code::NotSigned,
+            Self::SignatureLost => Code::SignatureLost,
+            Self::Signature { .. } => Code::UntrustedSignature,
+            Self::NoRule(_) => Code::NoPolicyRule,
+            Self::Root(_) => Code::UnusableRoot,
+            Self::NoAttestation { .. } => Code::NoAttestation,
+            Self::TooMany { .. } => Code::TooManySignatures,
+            Self::Old { .. } => Code::OldSignature,
+            Self::NoTime => Code::NoTrustedTime,
+            Self::Query { .. } => Code::OtherPackage,
+            Self::Tag { .. } => Code::MovedTag,
+            Self::NoDefinition | Self::Definition(_) | Self::NotText => Code::NotAPackage,
+            Self::NoChecksums | Self::Checksums(_) | Self::NoAggregate | Self::Aggregate { .. } => {
+                Code::BadChecksums
+            }
+            Self::Missing(_) | Self::Lacking(_) | Self::NoImage { .. } | Self::NoPart { .. } => {
+                Code::MissingContent
+            }
+            Self::Extra(_) => Code::ExtraFile,
+            Self::Content { .. } => Code::BadContent,
+            Self::Misnamed { .. } | Self::Altered { .. } => Code::AlteredContent,
+        }
     }
 }
 

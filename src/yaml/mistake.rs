@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::{SourceText, Sources, Span};
+use crate::codes::Code;
 
 /// One mistake, at one place.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,16 +14,25 @@ pub struct Mistake {
     pub message: String,
     /// What to do about it, as a sentence.
     pub help: String,
+    /// What kind of mistake it is.
+    pub code: Code,
 }
 
 impl Mistake {
-    /// Creates a mistake at `span`.
+    /// Creates a mistake at `span`, about a value that is not allowed there.
     pub fn new(span: Span, message: impl Into<String>, help: impl Into<String>) -> Self {
         Self {
             span,
             message: message.into(),
             help: help.into(),
+            code: Code::InvalidValue,
         }
+    }
+
+    /// The same mistake with a code of its own.
+    #[must_use]
+    pub fn with(self, code: Code) -> Self {
+        Self { code, ..self }
     }
 }
 
@@ -89,7 +99,11 @@ impl fmt::Display for Mistakes {
                 column,
                 length,
             } = span;
-            writeln!(f, "{}:{line}:{column}: {}", source.name, mistake.message)?;
+            writeln!(
+                f,
+                "{}:{line}:{column}: {} [{}]",
+                source.name, mistake.message, mistake.code
+            )?;
             let text = lines.line(source, line);
             if let Some(text) = text.filter(|text| text.len() <= MAX_SHOWN_BYTES) {
                 let gutter = line.to_string();
@@ -171,7 +185,7 @@ mod tests {
         let error = Mistakes::none_or((), &source, list.collect()).unwrap_err();
         let shown = error.to_string();
         assert!(
-            shown.contains("t.yaml:100:1: wrong\n100 | line 100\n"),
+            shown.contains("t.yaml:100:1: wrong [invalid-value]\n100 | line 100\n"),
             "{shown}"
         );
         assert!(!shown.contains("t.yaml:101:"), "{shown}");

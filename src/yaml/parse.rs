@@ -6,6 +6,7 @@ use std::ops::AddAssign;
 use saphyr_parser::{Event, Parser, ScalarStyle, Tag};
 
 use super::{Mistake, Mistakes, Node, SourceText, Span, Style, Value};
+use crate::codes::Code;
 
 /// Maximum number of nodes of a document after its aliases are expanded: 200,000. A
 /// definition of a thousand components has fewer; an alias bomb has more.
@@ -32,6 +33,7 @@ const MAX_KEY: usize = 500;
 /// [`MAX_COPIED_BYTES`].
 pub fn parse(source: &SourceText) -> Result<Vec<Node>, Mistakes> {
     build(&source.text).map_err(|mistake| {
+        let mistake = mistake.with(Code::InvalidYaml);
         let failed: Result<(), Mistakes> = Mistakes::none_or((), source, vec![mistake]);
         failed.expect_err("one mistake was given")
     })
@@ -67,6 +69,7 @@ pub fn second(document: &Node) -> Mistake {
         "a second YAML document begins here, expected one document",
         "Remove it and the `---` above it, or move it to a file of its own.",
     )
+    .with(Code::InvalidYaml)
 }
 
 /// A list or mapping that has begun and not ended.

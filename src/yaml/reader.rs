@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{Mistake, Node, Span, Value};
+use crate::codes::Code;
 
 /// The keys of one mapping, taken one by one.
 ///
@@ -24,11 +25,9 @@ impl<'n> Fields<'n> {
         let pairs: &[(Node, Node)] = match &node.value {
             Value::Mapping(pairs) => pairs,
             _ => {
-                mistakes.push(Mistake::new(
-                    node.span,
-                    format!("{what} is a {}, expected a mapping", node.kind()),
-                    "Write `key: value` lines.",
-                ));
+                let message = format!("{what} is a {}, expected a mapping", node.kind());
+                let mistake = Mistake::new(node.span, message, "Write `key: value` lines.");
+                mistakes.push(mistake.with(Code::WrongType));
                 &[]
             }
         };
@@ -124,11 +123,9 @@ impl<'n> Fields<'n> {
             };
             let name = key.scalar().unwrap_or_default();
             if empty && !name.starts_with("x-") {
-                mistakes.push(Mistake::new(
-                    key.span,
-                    format!("`{name}` in {} has no value", self.what),
-                    format!("Write its value, or remove `{name}`."),
-                ));
+                let message = format!("`{name}` in {} has no value", self.what);
+                let help = format!("Write its value, or remove `{name}`.");
+                mistakes.push(Mistake::new(key.span, message, help).with(Code::EmptyValue));
             }
         }
     }
@@ -139,25 +136,19 @@ impl<'n> Fields<'n> {
         let mut seen = BTreeSet::new();
         for (key, _) in self.pairs {
             let Some(name) = key.scalar() else {
-                mistakes.push(Mistake::new(
-                    key.span,
-                    format!("{} has a key that is a {}", self.what, key.kind()),
-                    "Use strings as keys.",
-                ));
+                let message = format!("{} has a key that is a {}", self.what, key.kind());
+                let mistake = Mistake::new(key.span, message, "Use strings as keys.");
+                mistakes.push(mistake.with(Code::WrongType));
                 continue;
             };
             if !seen.insert(name) {
-                mistakes.push(Mistake::new(
-                    key.span,
-                    format!("duplicate key `{name}` in {}", self.what),
-                    "Remove one of them.",
-                ));
+                let message = format!("duplicate key `{name}` in {}", self.what);
+                let mistake = Mistake::new(key.span, message, "Remove one of them.");
+                mistakes.push(mistake.with(Code::DuplicateKey));
             } else if !self.known.contains(name) && !name.starts_with("x-") {
-                mistakes.push(Mistake::new(
-                    key.span,
-                    format!("unknown key `{name}` in {}", self.what),
-                    suggestion(name, &self.known),
-                ));
+                let message = format!("unknown key `{name}` in {}", self.what);
+                let mistake = Mistake::new(key.span, message, suggestion(name, &self.known));
+                mistakes.push(mistake.with(Code::UnknownKey));
             }
         }
     }
@@ -167,11 +158,9 @@ fn string(node: &Node, key: &str, mistakes: &mut Vec<Mistake>) -> Option<String>
     match (node.scalar(), node.plain_type()) {
         (Some(text), None) => Some(text.to_owned()),
         (Some(text), Some(kind)) => {
-            mistakes.push(Mistake::new(
-                node.span,
-                format!("`{key}` is a {kind}, expected a string"),
-                format!("Quote it: \"{text}\"."),
-            ));
+            let message = format!("`{key}` is a {kind}, expected a string");
+            let mistake = Mistake::new(node.span, message, format!("Quote it: \"{text}\"."));
+            mistakes.push(mistake.with(Code::WrongType));
             None
         }
         _ => {
@@ -187,6 +176,7 @@ fn wrong(node: &Node, key: &str, expected: &str) -> Mistake {
         format!("`{key}` is a {}, expected {expected}", node.kind()),
         format!("Set `{key}` to {expected}."),
     )
+    .with(Code::WrongType)
 }
 
 fn suggestion(name: &str, known: &BTreeSet<&'static str>) -> String {

@@ -18,6 +18,7 @@ use source_text::{paths, rust_files, tokens, without_tests};
 /// Modules from the lowest up: each may import only those before it.
 const ORDER: &[&str] = &[
     "text",
+    "codes",
     "oci",
     "content",
     "codec",

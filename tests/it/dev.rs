@@ -1,5 +1,7 @@
 //! `jackal dev`.
 
+use std::fs;
+
 use super::sandbox::{HEAD, Sandbox};
 
 #[test]
@@ -308,4 +310,26 @@ fn dev_tools_knows_the_toolchains_of_pipelines() {
     assert_eq!(said.code, Some(0), "{}", said.stderr);
     let said = sandbox.run(&["dev", "tools", "other"]);
     assert_eq!(said.code, Some(3), "{}", said.stderr);
+}
+
+#[test]
+fn every_command_has_a_manual_page() {
+    let sandbox = Sandbox::new();
+    let absent = sandbox.run(&["man", "man1"]);
+    assert_eq!(absent.code, Some(4), "{}", absent.stderr);
+    fs::create_dir(sandbox.src().join("man1")).unwrap();
+    let said = sandbox.run(&["man", "man1"]);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    for name in [
+        "jackal",
+        "jackal-build",
+        "jackal-package-create",
+        "jackal-dev-lint",
+    ] {
+        let page = sandbox.src().join(format!("man1/{name}.1"));
+        let page = fs::read_to_string(page).unwrap();
+        assert!(page.contains(".TH "), "{name}");
+        assert!(page.contains(".SH SYNOPSIS"), "{name}");
+    }
+    assert!(!sandbox.src().join("man1/jackal-internal-pack.1").exists());
 }

@@ -79,7 +79,7 @@ fn reports_of_a_failed_command_name_its_tests() {
     let said = build(&sandbox);
     assert_eq!(said.code, Some(1), "{}", said.stderr);
     assert!(
-        said.stderr.contains("command exited with code 3: its only test failed\n  failed test: m > a at m.py:7: 1 is not 2\n"),
+        said.stderr.contains("command exited with code 3: its only test failed [failed-tests]\n  failed test: m > a at m.py:7: 1 is not 2\n"),
         "{}",
         said.stderr
     );

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use super::paths::{clean, join};
 use super::surroundings::{ImportError, Look, SkeletonUrl};
 use super::{Composer, Purpose, STAGES, Whole, merge, migrate, name_of, sources};
+use crate::codes::Code;
 use crate::oci::Reference;
 use crate::oci::place::layout_path;
 use crate::text::{excerpt, with_causes};
@@ -88,11 +89,10 @@ impl Composer<'_> {
                     };
                     let mut paths: Vec<_> = chain.iter().map(|link| shown(&link.path)).collect();
                     paths.push(shown(&path));
-                    self.mistake(
-                        at,
-                        format!("import cycle: {}", paths.join(" -> ")),
-                        "Remove the `import` of one of these components.",
-                    );
+                    let message = format!("import cycle: {}", paths.join(" -> "));
+                    let help = "Remove the `import` of one of these components.";
+                    let mistake = Mistake::new(at, message, help);
+                    self.whole.mistakes.push(mistake.with(Code::ImportCycle));
                     return None;
                 }
                 let root = self.file(&path, at, |composer| {
@@ -242,7 +242,10 @@ impl Composer<'_> {
                     ImportError::NoSkeleton(_) => "Correct the URL, or publish the skeleton first.",
                     ImportError::Unusable(_) => "Correct the cause and try again.",
                 };
-                self.mistake(at, with_causes(&error), help);
+                let mistake = Mistake::new(at, with_causes(&error), help);
+                self.whole
+                    .mistakes
+                    .push(mistake.with(Code::UnreadableImport));
             })
             .ok()
     }
@@ -280,7 +283,11 @@ impl Composer<'_> {
                     ),
                     names => format!("Use one of: {}.", names.join(", ")),
                 };
-                self.mistake(at, format!("no component `{name}` in `{place}`"), help);
+                let message = format!("no component `{name}` in `{place}`");
+                let mistake = Mistake::new(at, message, help);
+                self.whole
+                    .mistakes
+                    .push(mistake.with(Code::UnknownComponent));
             }
             _ => {
                 let architecture = self.architecture.clone();

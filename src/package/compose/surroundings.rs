@@ -54,6 +54,11 @@ pub trait Surroundings {
         None
     }
 
+    /// Whether a task may make what is at `path`. Only lint asks.
+    fn is_made(&mut self, _path: &str) -> bool {
+        false
+    }
+
     /// A value for a template without one, such as the answer to a prompt.
     fn answer(&mut self, template: &str) -> Option<String>;
 }

@@ -12,6 +12,7 @@ use super::part::{Part as _, Visited};
 use super::reading::Reading;
 use super::records::{Action, ActionSet, Chart, Component, Definition, Manifest};
 use super::row::{RELEASE, Rule};
+use crate::codes::Code;
 use crate::package::{Dialect, Kind};
 use crate::yaml::{Mistake, Node, Value};
 
@@ -89,15 +90,15 @@ impl Checks<'_> {
                 Rule::Required => {
                     let value = found.value.filter(|value| !value.is_null());
                     let empty = |value: &Node| found.blank && value.scalar().is_some();
-                    self.rule(
-                        value.is_some_and(|value| !empty(value)),
-                        at,
-                        || format!("missing required key `{key}`"),
-                        &match found.row.values() {
+                    if !value.is_some_and(|value| !empty(value)) {
+                        let message = format!("missing required key `{key}`");
+                        let help = match found.row.values() {
                             Some(values) => format!("Add `{key}`, one of: {}.", values.join(", ")),
                             None => format!("Add `{key}`: {}.", found.row.text),
-                        },
-                    );
+                        };
+                        let mistake = Mistake::new(at.span, message, help);
+                        self.0.push(mistake.with(Code::MissingKey));
+                    }
                 }
                 Rule::Unbuilt => self.rule(
                     found.blank,

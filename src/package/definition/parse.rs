@@ -9,6 +9,7 @@ use super::reading::Reading;
 use super::records::Definition;
 use std::collections::BTreeSet;
 
+use crate::codes::Code;
 use crate::yaml::{self, Mistake, Mistakes, Node, SourceText, Span, Value};
 
 /// How a definition is read.
@@ -72,7 +73,8 @@ fn unique_keys(node: &Node, mistakes: &mut Vec<Mistake>) {
                     let name = key.scalar().unwrap_or_default();
                     let name: String = name.escape_debug().take(100).collect();
                     let message = format!("duplicate key `{name}`");
-                    mistakes.push(Mistake::new(key.span, message, "Remove one of them."));
+                    let mistake = Mistake::new(key.span, message, "Remove one of them.");
+                    mistakes.push(mistake.with(Code::DuplicateKey));
                 }
                 unique_keys(value, mistakes);
             }

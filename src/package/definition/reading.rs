@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use super::emit::Tree;
 use super::row::Row;
+use crate::codes::Code;
 use crate::yaml::{Mistake, Node, Span, Value, nearest};
 
 /// How to read, and the mistakes so far.
@@ -43,11 +44,9 @@ impl Reading {
             };
             if let Some(&index) = found.get(text.as_str()) {
                 if self.strict {
-                    self.mistakes.push(Mistake::new(
-                        name.span,
-                        format!("duplicate key `{text}`"),
-                        "Remove one of them.",
-                    ));
+                    let message = format!("duplicate key `{text}`");
+                    let mistake = Mistake::new(name.span, message, "Remove one of them.");
+                    self.mistakes.push(mistake.with(Code::DuplicateKey));
                 }
                 list[index].1 = value;
             } else {
@@ -77,11 +76,9 @@ impl Reading {
             Some(key) => format!("Did you mean `{key}`?"),
             None => format!("Use one of: {}.", known().collect::<Vec<_>>().join(", ")),
         };
-        self.mistakes.push(Mistake::new(
-            key_span(mapping, name).unwrap_or(value.span),
-            format!("unknown key `{name}`"),
-            help,
-        ));
+        let at = key_span(mapping, name).unwrap_or(value.span);
+        let mistake = Mistake::new(at, format!("unknown key `{name}`"), help);
+        self.mistakes.push(mistake.with(Code::UnknownKey));
         None
     }
 }
@@ -114,11 +111,9 @@ pub(super) fn text(node: &Node, key: &str, reading: &mut Reading) -> String {
     if reading.strict
         && let Some(kind) = node.plain_type()
     {
-        reading.mistakes.push(Mistake::new(
-            node.span,
-            format!("`{key}` is a {kind}, expected a string"),
-            format!("Quote it: \"{text}\"."),
-        ));
+        let message = format!("`{key}` is a {kind}, expected a string");
+        let mistake = Mistake::new(node.span, message, format!("Quote it: \"{text}\"."));
+        reading.mistakes.push(mistake.with(Code::WrongType));
     }
     text.to_owned()
 }

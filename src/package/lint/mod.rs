@@ -10,6 +10,7 @@ mod rules;
 use std::collections::BTreeSet;
 
 use super::compose::{Choice, Look, Purpose, Surroundings, Template, Whole, compose, templates};
+use crate::codes::Code;
 use crate::yaml::{Mistake, Node, SourceText, Span, Value};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,10 +41,12 @@ pub struct Finding {
     pub line: u32,
     /// Column in characters, from 1.
     pub column: u32,
+    /// Length in characters, on that line.
+    pub length: u32,
     /// Whether it stops a build.
     pub severity: Severity,
-    /// Stable identifier of the rule, such as `missing-file`.
-    pub rule: &'static str,
+    /// The rule, such as `missing-file`.
+    pub code: Code,
     pub message: String,
     /// What to do about it.
     pub help: String,
@@ -72,19 +75,19 @@ pub fn lint(
     }
     let filled = |mistake: &&Mistake| !unfilled_at.contains(&mistake.span);
     let mistakes = whole.mistakes.iter().filter(filled).cloned();
-    found.extend(mistakes.map(|mistake| (Severity::Error, "invalid", mistake)));
-    for (rule, warnings) in [
-        ("deprecated", &whole.deprecated),
-        ("ignored-key", &whole.ignored),
+    found.extend(mistakes.map(|mistake| (Severity::Error, mistake.code, mistake)));
+    for (code, warnings) in [
+        (Code::Deprecated, &whole.deprecated),
+        (Code::IgnoredKey, &whole.ignored),
     ] {
         let warnings = warnings.iter().cloned();
-        found.extend(warnings.map(|warning| (Severity::Warning, rule, warning)));
+        found.extend(warnings.map(|warning| (Severity::Warning, code, warning)));
     }
     for name in unset {
         let at = whole.templates.get(&name).copied().unwrap_or_default();
         found.push((
             Severity::Warning,
-            "unset-template",
+            Code::UnsetTemplate,
             Mistake::new(
                 at,
                 format!("template `{name}` has no value"),
@@ -98,13 +101,13 @@ pub fn lint(
     placed(&whole, found)
 }
 
-/// Severity, rule and mistake of a finding whose span is not translated yet.
-type Found = (Severity, &'static str, Mistake);
+/// Severity, code and mistake of a finding whose span is not translated yet.
+type Found = (Severity, Code, Mistake);
 
 fn placed(whole: &Whole, mut found: Vec<Found>) -> Vec<Finding> {
     found.sort_by(|a, b| (a.2.span, a.0, a.1).cmp(&(b.2.span, b.0, b.1)));
     found.dedup();
-    let findings = found.into_iter().map(|(severity, rule, mistake)| {
+    let findings = found.into_iter().map(|(severity, code, mistake)| {
         let (file, span) = match whole.sources.place(mistake.span) {
             Some((source, span)) => (source.name.clone(), span),
             None => (String::new(), mistake.span),
@@ -113,8 +116,9 @@ fn placed(whole: &Whole, mut found: Vec<Found>) -> Vec<Finding> {
             file,
             line: span.line,
             column: span.column,
+            length: span.length,
             severity,
-            rule,
+            code,
             message: mistake.message,
             help: mistake.help,
         }
@@ -151,6 +155,10 @@ impl Surroundings for Recording<'_> {
 
     fn chart_version(&mut self, path: &str) -> Option<String> {
         self.inner.chart_version(path)
+    }
+
+    fn is_made(&mut self, path: &str) -> bool {
+        self.inner.is_made(path)
     }
 
     fn answer(&mut self, template: &str) -> Option<String> {
@@ -209,6 +217,9 @@ mod tests {
         fn refusal(&mut self, key: &str, path: &str) -> Option<String> {
             (key == "files" && path == "here").then(|| "no manifest".to_owned())
         }
+        fn is_made(&mut self, path: &str) -> bool {
+            path == "output"
+        }
         fn answer(&mut self, _: &str) -> Option<String> {
             None
         }
@@ -227,7 +238,7 @@ mod tests {
         let findings = lint(SourceText::new("j.yaml", text), &mut Few(imported), &choice);
         findings
             .iter()
-            .map(|f| format!("{}:{} {} {}", f.file, f.line, f.severity.word(), f.rule))
+            .map(|f| format!("{}:{} {} {}", f.file, f.line, f.severity.word(), f.code))
             .collect()
     }
 
@@ -266,7 +277,7 @@ mod tests {
                 "j.yaml:17 warning suspicious-shasum",
                 "j.yaml:18 warning unset-template",
                 "j.yaml:19 warning deprecated",
-                "j.yaml:21 error invalid",
+                "j.yaml:21 error invalid-value",
             ]
         );
     }
@@ -281,7 +292,7 @@ mod tests {
             [
                 "j.yaml:4 warning unset-template",
                 "j.yaml:8 warning unset-template",
-                "j.yaml:10 error invalid",
+                "j.yaml:10 error invalid-value",
             ]
         );
     }
@@ -301,6 +312,13 @@ mod tests {
                 "j.yaml:12 error refused-file",
             ]
         );
+    }
+
+    #[test]
+    fn what_a_task_makes_is_not_missing() {
+        let text = "components:\n- name: a\n  files: [{source: output, target: /t}]\n- name: b\n  \
+                    files: [{source: outputs, target: /t}]\n";
+        assert_eq!(found(text, ""), ["j.yaml:7 error missing-file"]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{Found, Severity};
+use crate::codes::Code;
 use crate::oci::Reference;
 use crate::package::compose::{Look, SETS, STAGES, Surroundings, sources};
 use crate::package::{address_and_sum, is_template_name, shasum};
@@ -25,14 +26,14 @@ struct Rules<'r> {
 }
 
 impl Rules<'_> {
-    fn error(&mut self, rule: &'static str, at: Span, message: String, help: &str) {
+    fn error(&mut self, code: Code, at: Span, message: String, help: &str) {
         let mistake = Mistake::new(at, message, help);
-        self.found.push((Severity::Error, rule, mistake));
+        self.found.push((Severity::Error, code, mistake));
     }
 
-    fn warning(&mut self, rule: &'static str, at: Span, message: String, help: &str) {
+    fn warning(&mut self, code: Code, at: Span, message: String, help: &str) {
         let mistake = Mistake::new(at, message, help);
-        self.found.push((Severity::Warning, rule, mistake));
+        self.found.push((Severity::Warning, code, mistake));
     }
 
     fn definition(&mut self, definition: &Node) {
@@ -42,7 +43,7 @@ impl Rules<'_> {
         for (name, at) in used {
             if !declared.contains(name.as_str()) {
                 self.warning(
-                    "unset-variable",
+                    Code::UnsetVariable,
                     at,
                     format!("variable `{name}` is used but neither declared nor set"),
                     "Add it to `variables` or `constants`, or set it in an action.",
@@ -67,7 +68,7 @@ impl Rules<'_> {
             let path = address.split_once('/').map_or("", |(_, path)| path);
             if !is_template(repo) && !path.contains('@') {
                 self.warning(
-                    "unpinned-repo",
+                    Code::UnpinnedRepo,
                     at,
                     format!("repository `{repo}` is not pinned to a tag or commit"),
                     "Append @ and a tag, or preferably a commit.",
@@ -89,7 +90,7 @@ impl Rules<'_> {
         }
         match image.parse::<Reference>() {
             Err(error) => self.error(
-                "invalid-image",
+                Code::InvalidImage,
                 at,
                 format!(
                     "`{image}` is not a valid image reference: {error}",
@@ -98,7 +99,7 @@ impl Rules<'_> {
                 "Correct the reference.",
             ),
             Ok(reference) if reference.digest().is_none() => self.warning(
-                "unpinned-image",
+                Code::UnpinnedImage,
                 at,
                 format!("image `{image}` is not pinned with a digest"),
                 "Append @sha256: and the digest; jackal.lock has the current digest of the tag.",
@@ -115,7 +116,7 @@ impl Rules<'_> {
         if let Some((sum, at)) = sum.filter(|(sum, _)| !is_template(sum)) {
             if let Err(message) = shasum(sum) {
                 self.error(
-                    "invalid-shasum",
+                    Code::InvalidShasum,
                     at,
                     message,
                     "Use the SHA-256 checksum of the file, as printed by `sha256sum`.",
@@ -125,7 +126,7 @@ impl Rules<'_> {
                 .all(|byte| Some(&byte) == sum.as_bytes().first())
             {
                 self.warning(
-                    "suspicious-shasum",
+                    Code::SuspiciousShasum,
                     at,
                     "shasum repeats a single digit, so it is a placeholder".to_owned(),
                     "Use the SHA-256 checksum of the file, as printed by `sha256sum`.",
@@ -135,7 +136,7 @@ impl Rules<'_> {
         let in_url = address_and_sum(source).1.is_some();
         if source.contains("://") && sum.is_none() && !in_url {
             self.warning(
-                "no-shasum",
+                Code::NoShasum,
                 at,
                 format!("no shasum for the remote file `{source}`"),
                 "Add `shasum`, so that the build fails if the file changes.",
@@ -147,23 +148,24 @@ impl Rules<'_> {
         match self.surroundings.look(path) {
             // What kustomize accepts need not be a path.
             Look::Absent if key == "kustomizations" => {}
+            Look::Absent if self.surroundings.is_made(path) => {}
             Look::Absent if acts => self.warning(
-                "unmade-file",
+                Code::UnmadeFile,
                 at,
                 format!("no such file or directory yet: `{path}`"),
                 "Make sure that an `onCreate` action creates it.",
             ),
             Look::Absent => self.error(
-                "missing-file",
+                Code::MissingFile,
                 at,
                 format!("no such file or directory: `{path}`"),
-                "Correct the path; it is relative to the definition's folder.",
+                "Correct the path, which is relative to the definition's folder, or list it in the `outputs` of a task.",
             ),
             // Composing has reported it.
             Look::Refused(..) => {}
             Look::File | Look::Folder => {
                 if let Some(message) = self.surroundings.refusal(key, path) {
-                    self.error("refused-file", at, message, "A build would refuse it.");
+                    self.error(Code::RefusedFile, at, message, "A build would refuse it.");
                 }
             }
         }

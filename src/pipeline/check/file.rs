@@ -2,6 +2,7 @@
 
 use semver::{Version, VersionReq};
 
+use crate::codes::Code;
 use crate::pipeline::kinds::span;
 use crate::pipeline::limits::{CacheLimits, Caching, Defaults, Retries};
 use crate::pipeline::model::{Identity, Toolchain};
@@ -63,7 +64,7 @@ pub(super) fn requires(node: &Node, source: &SourceText) -> Result<(), Mistakes>
         ),
     };
     let mut r = Reader::default();
-    r.at(range.span, message, help);
+    r.coded(Code::OtherVersion, range.span, message, help);
     Mistakes::none_or((), source, r.mistakes)
 }
 

@@ -99,7 +99,12 @@ fn values(
     for (name, node) in r.pairs(f, "params") {
         let Some(text) = node.scalar() else {
             let message = format!("`{name}` is a {}, expected a value", node.kind());
-            r.at(node.span, message, "Write one value.");
+            r.coded(
+                crate::codes::Code::WrongType,
+                node.span,
+                message,
+                "Write one value.",
+            );
             continue;
         };
         let accepted = match params.get(&name) {

@@ -8,7 +8,7 @@ use super::file;
 use crate::pipeline::limits::Defaults;
 use crate::pipeline::model::{Identity, WorkspaceSettings};
 use crate::pipeline::reader::Reader;
-use crate::yaml::{Fields, Mistakes, Node, SourceText, parse_only};
+use crate::yaml::{Fields, Mistake, Mistakes, Node, SourceText, parse_only};
 
 impl WorkspaceSettings {
     /// Reads the text of the file.
@@ -18,12 +18,21 @@ impl WorkspaceSettings {
     /// Every mistake, with its place; if the file requires another version of jackal,
     /// only that.
     pub fn read(source: &SourceText) -> Result<Self, Mistakes> {
+        let (settings, mistakes) = Self::check(source);
+        Mistakes::none_or(settings, source, mistakes)
+    }
+
+    /// The settings as far as the file can be read, and every mistake.
+    #[must_use]
+    pub fn check(source: &SourceText) -> (Self, Vec<Mistake>) {
         let mut r = Reader::default();
         let empty = || Node::mapping(Default::default());
-        let node = parse_only(source)?.unwrap_or_else(empty);
-        file::requires(&node, source)?;
-        let settings = settings(&node, &mut r);
-        Mistakes::none_or(settings, source, r.mistakes)
+        let node = parse_only(source).map(|node| node.unwrap_or_else(empty));
+        let readable = node.and_then(|node| file::requires(&node, source).map(|()| node));
+        match readable {
+            Ok(node) => (settings(&node, &mut r), r.mistakes),
+            Err(mistakes) => (Self::default(), mistakes.list().to_vec()),
+        }
     }
 
     /// Makes the paths of toolchains, which are relative to `root`, absolute.

@@ -1,5 +1,6 @@
 //! Reads one task: its verb, its settings, and what is evaluated before both.
 
+use crate::codes::Code;
 use crate::pipeline::expression::{Expression, Template};
 use crate::pipeline::matrix::{Matrix, Row};
 use crate::pipeline::model::{Output, Task};
@@ -41,7 +42,14 @@ pub(super) fn task(id: &str, node: &Node, r: &mut Reader) -> Option<Task> {
     let condition = f.node("if").and_then(|n| {
         let parsed = Expression::parse(n.scalar().unwrap_or_default());
         parsed
-            .map_err(|e| r.at(n.span, e.to_string(), "Correct the condition."))
+            .map_err(|e| {
+                r.coded(
+                    Code::InvalidExpression,
+                    n.span,
+                    e.to_string(),
+                    "Correct the condition.",
+                )
+            })
             .ok()
     });
     let env = r.templates_map(&mut f, "env");

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::codes::Code;
 use crate::pipeline::model::Task;
 use crate::pipeline::reader::Reader;
 use crate::yaml::nearest;
@@ -16,7 +17,12 @@ pub(super) fn check(tasks: &BTreeMap<String, Task>, written: Vec<String>, r: &mu
         let help = near.map_or("Add the task.".to_owned(), |k| {
             format!("Did you mean `{k}`?")
         });
-        r.at(*span, format!("no task named `{to}`"), help);
+        r.coded(
+            Code::UnknownTask,
+            *span,
+            format!("no task named `{to}`"),
+            help,
+        );
     }
     let outputs = std::mem::take(&mut r.outputs);
     let mut seen: BTreeMap<String, &String> = BTreeMap::new();
@@ -34,11 +40,8 @@ pub(super) fn check(tasks: &BTreeMap<String, Task>, written: Vec<String>, r: &mu
         if let Some(other) = other {
             let message =
                 format!("the output `{path}` of `{task}` overlaps an output of `{other}`");
-            r.at(
-                *span,
-                message,
-                "Each path can be the output of one task only.",
-            );
+            let help = "Each path can be the output of one task only.";
+            r.coded(Code::OutputOverlap, *span, message, help);
         }
         seen.insert(key, task);
     }
@@ -73,10 +76,8 @@ pub(super) fn check(tasks: &BTreeMap<String, Task>, written: Vec<String>, r: &mu
         .iter()
         .find(|(from, to, _)| from == path[path.len() - 1] && to == at)
     {
-        r.at(
-            *span,
-            format!("dependency cycle: {shown}"),
-            "Remove one of these references.",
-        );
+        let message = format!("dependency cycle: {shown}");
+        let help = "Remove one of these references.";
+        r.coded(Code::DependencyCycle, *span, message, help);
     }
 }

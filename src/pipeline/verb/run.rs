@@ -3,6 +3,7 @@
 
 use serde_json::{Value as Json, json};
 
+use crate::codes::Code;
 use crate::pipeline::kinds::Text;
 use crate::pipeline::reader::Reader;
 use crate::pipeline::record::{
@@ -65,7 +66,12 @@ impl Record for Run<Written> {
     fn of_task(node: &Node, task: &mut Fields<'_>, r: &mut Reader) -> Option<Self> {
         if task.node("inputs").is_none() {
             let help = "Add `inputs: []` if it reads no files.";
-            r.at(node.span, "`inputs` is missing", help);
+            r.coded(
+                Code::MissingKey,
+                node.span,
+                "`inputs` is missing".to_owned(),
+                help,
+            );
         }
         let made = Self::read(task, r)?;
         if made.shell.is_none() && node.scalar().is_some() {
@@ -82,7 +88,12 @@ impl Record for Run<Written> {
         let argv = match node.filter(|node| matches!(node.value, Value::Mapping(_))) {
             Some(node) => {
                 let message = format!("found a {}, expected a list of arguments", node.kind());
-                r.at(node.span, message, "Write `run: [make, app]`.");
+                r.coded(
+                    Code::WrongType,
+                    node.span,
+                    message,
+                    "Write `run: [make, app]`.",
+                );
                 Vec::new()
             }
             None => r.many(f, "run"),

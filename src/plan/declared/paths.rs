@@ -42,33 +42,48 @@ impl Outputs {
     ///
     /// [`PlanError::OutputOverlap`]: two files declare one path, or one within the other.
     pub fn of<'u>(units: impl Iterator<Item = &'u Unit>) -> Result<Self, PlanError> {
+        let parts = units.map(|unit| (unit.folder.as_path(), unit.instances.as_slice()));
+        match Self::all(parts) {
+            (outputs, overlaps) if overlaps.is_empty() => Ok(outputs),
+            (_, mut overlaps) => Err(overlaps.swap_remove(0)),
+        }
+    }
+
+    /// All outputs of the instances of some folders, and every
+    /// [`PlanError::OutputOverlap`].
+    pub fn all<'u>(
+        parts: impl Iterator<Item = (&'u Path, &'u [Instance])>,
+    ) -> (Self, Vec<PlanError>) {
+        let mut overlaps = Vec::new();
         let mut by_place: BTreeMap<PathBuf, MadePath> = BTreeMap::new();
         let mut folders = BTreeMap::new();
-        for unit in units {
-            for instance in unit.instances.iter().filter(|instance| !instance.skipped) {
+        for (folder, instances) in parts {
+            for instance in instances.iter().filter(|instance| !instance.skipped) {
                 for output in &instance.outputs {
                     let made = MadePath {
-                        at: lexical(&unit.folder.join(&output.path)),
+                        at: lexical(&folder.join(&output.path)),
                         step: instance.id.clone(),
                         output: output.path.clone(),
                     };
-                    folders.insert(instance.id.clone(), unit.folder.clone());
+                    folders.insert(instance.id.clone(), folder.to_owned());
                     if let Some(of) = overlapping(&by_place, &made.at) {
-                        return Err(PlanError::OutputOverlap {
+                        overlaps.push(PlanError::OutputOverlap {
                             task: made.step,
                             output: made.output,
                             of: of.step.clone(),
                         });
+                        continue;
                     }
                     by_place.insert(made.at.clone(), made);
                 }
             }
         }
-        Ok(Self {
+        let outputs = Self {
             places: Arc::new(by_place.keys().cloned().collect()),
             by_place,
             folders,
-        })
+        };
+        (outputs, overlaps)
     }
 
     /// Where tasks write, as the commands of `folder` see it.

@@ -1,0 +1,417 @@
+//! All pipeline files of a workspace with every mistake, and what their tasks make: for
+//! lint and editors, which go on where a build stops.
+//!
+//! Runs nothing and writes nothing. Values that only a build has, such as parameters, are
+//! replaced by placeholders.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use super::build_error::BuildError;
+use super::definitions;
+use super::find::{self, Files, Texts, shown};
+use super::made::Made;
+use super::options::Place;
+use crate::codes::Code;
+use crate::ground::folders::lexical;
+use crate::ground::source::WORKSPACE_FILE;
+use crate::package::{Finding, Severity};
+use crate::pipeline::{
+    self, ExpandError, Facts, Instance, Member, ParamType, Pipeline, Verb, WorkspaceSettings,
+};
+use crate::plan::{Outputs, PlanError, Selection};
+use crate::text::with_causes;
+use crate::workspace;
+use crate::yaml::{Mistake, Node, SourceText, Span, parse_first};
+
+/// A workspace as it is written.
+pub(super) struct Survey {
+    pub root: PathBuf,
+    /// What was selected.
+    pub selection: Selection,
+    pub pipelines: Vec<Surveyed>,
+    pub definitions: Vec<PathBuf>,
+    pub made: Made,
+    /// In pipelines and in the workspace file, whether selected or not.
+    pub findings: Vec<(PathBuf, Finding)>,
+    /// What package tasks set in a definition.
+    pub given: BTreeMap<PathBuf, Given>,
+    /// Whether there is a workspace file.
+    pub workspace: bool,
+    /// Whether every parameter has a value without the user.
+    pub complete: bool,
+}
+
+/// Values for a definition.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Given {
+    /// Of templates.
+    pub set: BTreeMap<String, String>,
+    /// Of keys of `metadata`.
+    pub metadata: BTreeMap<String, String>,
+}
+
+/// A pipeline file.
+pub(super) struct Surveyed {
+    pub file: PathBuf,
+    pub folder: PathBuf,
+    /// Begins the names of its tasks.
+    pub prefix: String,
+    pub text: SourceText,
+    /// As far as it can be read.
+    pub pipeline: Option<Pipeline>,
+    params: BTreeMap<String, String>,
+    facts: Facts,
+    /// Whether placeholders may explain a mistake.
+    guessed: bool,
+    pub instances: Vec<Instance>,
+}
+
+/// A finding that concerns a whole file.
+pub(super) fn of_file(name: &str, code: Code, message: String, help: &str) -> Finding {
+    let mistake = Mistake::new(START, message, help).with(code);
+    finding(name, mistake)
+}
+
+/// A mistake as a finding in the file `name`.
+pub(super) fn finding(name: &str, mistake: Mistake) -> Finding {
+    Finding {
+        file: name.to_owned(),
+        line: mistake.span.line,
+        column: mistake.span.column,
+        length: mistake.span.length,
+        severity: Severity::Error,
+        code: mistake.code,
+        message: mistake.message,
+        help: mistake.help,
+    }
+}
+
+/// Where a file begins.
+const START: Span = Span {
+    line: 1,
+    column: 1,
+    length: 1,
+};
+
+impl Survey {
+    /// Reads the workspace of what `words` name: folders and files.
+    ///
+    /// # Errors
+    ///
+    /// A word names nothing.
+    pub(super) fn of(
+        place: &Place,
+        root: &Path,
+        words: &[String],
+        texts: &Texts,
+    ) -> Result<Self, BuildError> {
+        let mut findings = Vec::new();
+        let mut settings = settings(place, root, texts, &mut findings);
+        let (selection, files) = match find::words(place, root, words, &settings) {
+            Ok(found) => found,
+            Err(error) => {
+                // Without its patterns, in case one of them is malformed.
+                settings.exclude.clear();
+                settings.include.clear();
+                let found = find::words(place, root, words, &settings)?;
+                let file = root.join(WORKSPACE_FILE);
+                let name = shown(&place.here, &file).to_string_lossy().into_owned();
+                let (message, help) = (with_causes(&error), "Correct the pattern.");
+                let finding = of_file(&name, Code::InvalidValue, message, help);
+                findings.push((file, finding));
+                found
+            }
+        };
+        let mut survey = Self {
+            root: root.to_owned(),
+            selection,
+            pipelines: Vec::new(),
+            definitions: files.definitions.clone(),
+            made: Made::default(),
+            findings,
+            given: BTreeMap::new(),
+            workspace: texts.has(&root.join(WORKSPACE_FILE)),
+            complete: true,
+        };
+        (survey.definitions)
+            .retain(|path| path.file_name().is_none_or(|name| name != WORKSPACE_FILE));
+        survey.read_all(place, &files, &settings, texts);
+        survey.expand(&files);
+        survey.name_definitions();
+        Ok(survey)
+    }
+
+    /// Notes the definitions that tasks name, whatever they are called, and what is set in
+    /// them.
+    fn name_definitions(&mut self) {
+        for read in &self.pipelines {
+            for instance in &read.instances {
+                let Some(name) = definitions::named(instance) else {
+                    continue;
+                };
+                let path = lexical(&read.folder.join(name));
+                if let Verb::Package(package) = &instance.verb {
+                    let given = self.given.entry(path.clone()).or_default();
+                    for (key, value) in package.set.clone() {
+                        match definitions::METADATA.contains(&key.as_str()) {
+                            true => given.metadata.insert(key, value),
+                            false => given.set.insert(key, value),
+                        };
+                    }
+                }
+                if path.is_file() {
+                    self.definitions.push(path);
+                }
+            }
+        }
+        self.definitions.sort();
+        self.definitions.dedup();
+    }
+
+    /// Reads the pipelines, and those that they include.
+    fn read_all(
+        &mut self,
+        place: &Place,
+        files: &Files,
+        settings: &WorkspaceSettings,
+        texts: &Texts,
+    ) {
+        let mut open: Vec<PathBuf> = files.pipelines.iter().rev().cloned().collect();
+        let mut seen: BTreeSet<PathBuf> = open.iter().cloned().collect();
+        while let Some(file) = open.pop() {
+            let Some(read) = self.read(place, file, settings, texts) else {
+                continue;
+            };
+            let include = read.pipeline.iter().flat_map(|one| &one.include);
+            for pattern in include {
+                let found = files.included(&read.folder, pattern, false);
+                if found.is_empty() {
+                    let message = format!("`{pattern}` in `include` matches no YAML file");
+                    let help = "Correct it, or remove it.";
+                    let at = include_span(&read.text, pattern);
+                    let mistake = Mistake::new(at, message, help);
+                    let mistake = mistake.with(Code::UnmatchedInclude);
+                    let found = finding(&read.text.name, mistake);
+                    self.findings.push((read.file.clone(), found));
+                }
+                open.extend(found.into_iter().filter(|file| seen.insert(file.clone())));
+            }
+            self.pipelines.push(read);
+        }
+        self.pipelines.sort_by(|a, b| a.file.cmp(&b.file));
+    }
+
+    fn read(
+        &mut self,
+        place: &Place,
+        file: PathBuf,
+        settings: &WorkspaceSettings,
+        texts: &Texts,
+    ) -> Option<Surveyed> {
+        let folder = file.parent().unwrap_or(Path::new("/")).to_owned();
+        let name = shown(&place.here, &file).to_string_lossy().into_owned();
+        let text = match texts.read(&file) {
+            Ok(text) => SourceText::new(name, text),
+            Err(error) => {
+                let found = of_file(&name, Code::UnreadableFile, with_causes(&error), READABLE);
+                self.findings.push((file, found));
+                self.made.unknown.push(folder);
+                return None;
+            }
+        };
+        let (pipeline, mistakes) = pipeline::check_in(&text, settings);
+        if !mistakes.is_empty() {
+            self.made.unknown.push(folder.clone());
+        }
+        let found = mistakes.into_iter();
+        let found = found.map(|mistake| (file.clone(), finding(&text.name, mistake)));
+        self.findings.extend(found);
+        let (params, guessed) = pipeline.as_ref().map(values).unwrap_or_default();
+        self.complete &= !guessed;
+        Some(Surveyed {
+            prefix: find::prefix(&self.root, &folder),
+            facts: Facts {
+                env: place.environment.clone(),
+                git: git_facts(&folder),
+                platform: format!("linux/{}", crate::oci::host_architecture()),
+            },
+            file,
+            folder,
+            text,
+            pipeline,
+            params,
+            guessed,
+            instances: Vec::new(),
+        })
+    }
+
+    /// Makes the tasks, as far as they can be made.
+    fn expand(&mut self, files: &Files) {
+        let packages = files.packages(&self.root, !self.pipelines.is_empty());
+        let others: Vec<String> = (packages.iter())
+            .flat_map(|(prefix, _)| find::IMPLIED_NAMES.map(|task| format!("{prefix}{task}")))
+            .collect();
+        let with = |read: &Surveyed| read.pipeline.is_some();
+        let members: Vec<Member<'_>> = (self.pipelines.iter())
+            .filter_map(|read| {
+                Some(Member {
+                    pipeline: read.pipeline.as_ref()?,
+                    prefix: &read.prefix,
+                    params: &read.params,
+                    facts: &read.facts,
+                })
+            })
+            .collect();
+        let expanded = pipeline::expand_all(&members, &others);
+        let unread: Vec<String> = (self.pipelines.iter())
+            .filter(|read| !with(read))
+            .map(|read| read.prefix.clone())
+            .collect();
+        drop(members);
+        let readable = self.pipelines.iter_mut().filter(|read| with(read));
+        for (read, made) in readable.zip(expanded) {
+            for error in made.mistakes {
+                let excused = match &error {
+                    // Checking the file has found that it has no such task.
+                    ExpandError::NoTask { task, .. } if !task.contains(':') => true,
+                    // One of a file that cannot be read may exist.
+                    ExpandError::NoTask { task, .. } => {
+                        unread.iter().any(|prefix| task.starts_with(prefix))
+                    }
+                    _ => read.guessed,
+                };
+                self.made.unknown.push(read.folder.clone());
+                if !excused {
+                    let found = of_expansion(&read.text, &error);
+                    self.findings.push((read.file.clone(), found));
+                }
+            }
+            read.instances = made.instances;
+        }
+        self.compare();
+    }
+
+    /// What only all files together show.
+    fn compare(&mut self) {
+        let mut owners: BTreeMap<&str, &Surveyed> = BTreeMap::new();
+        let mut errors = Vec::new();
+        for read in &self.pipelines {
+            for instance in &read.instances {
+                let places = instance.outputs.iter();
+                let places = places.map(|output| lexical(&read.folder.join(&output.path)));
+                self.made.places.extend(places);
+                if let Some(other) = owners.insert(&instance.id, read) {
+                    errors.push(PlanError::SameTask {
+                        task: instance.id.clone(),
+                        one: other.text.name.clone().into(),
+                        other: read.text.name.clone().into(),
+                    });
+                }
+            }
+        }
+        let parts = self.pipelines.iter();
+        let parts = parts.map(|read| (read.folder.as_path(), read.instances.as_slice()));
+        let (_, overlaps) = Outputs::all(parts);
+        errors.extend(overlaps.into_iter().filter(|error| match error {
+            // Of one file, it has been reported.
+            PlanError::OutputOverlap { task, of, .. } => {
+                let file = |task: &str| owners.get(task).map(|read| &read.file);
+                file(task) != file(of)
+            }
+            _ => true,
+        }));
+        let found = errors.iter().filter_map(|error| {
+            let (task, key) = match error {
+                PlanError::SameTask { task, .. } => (task.as_str(), ""),
+                error => error.about()?,
+            };
+            let read = owners.get(task)?;
+            let at = pipeline::span_of(&read.text, task, key).unwrap_or(START);
+            let mistake = Mistake::new(at, with_causes(error), String::new());
+            let found = finding(&read.text.name, mistake.with(error.code()));
+            Some((read.file.clone(), found))
+        });
+        self.findings.extend(found.collect::<Vec<_>>());
+    }
+}
+
+/// What to do about a file that cannot be read.
+pub(super) const READABLE: &str = "Make it readable, or leave it out with `exclude`.";
+
+/// The settings of the workspace, as far as they can be read.
+fn settings(
+    place: &Place,
+    root: &Path,
+    texts: &Texts,
+    findings: &mut Vec<(PathBuf, Finding)>,
+) -> WorkspaceSettings {
+    let file = root.join(WORKSPACE_FILE);
+    if !texts.has(&file) {
+        return WorkspaceSettings::default();
+    }
+    let name = shown(&place.here, &file).to_string_lossy().into_owned();
+    let text = match texts.read(&file) {
+        Ok(text) => SourceText::new(name, text),
+        Err(error) => {
+            let found = of_file(&name, Code::UnreadableFile, with_causes(&error), READABLE);
+            findings.push((file, found));
+            return WorkspaceSettings::default();
+        }
+    };
+    let (settings, mistakes) = WorkspaceSettings::check(&text);
+    let found = mistakes.into_iter();
+    findings.extend(found.map(|mistake| (file.clone(), finding(&text.name, mistake))));
+    settings.at(&root.to_string_lossy())
+}
+
+fn of_expansion(text: &SourceText, error: &ExpandError) -> Finding {
+    let about = error.about();
+    let at = about.and_then(|(instance, key)| pipeline::span_of(text, instance, key));
+    let help = error.help().unwrap_or_default();
+    let mistake = Mistake::new(at.unwrap_or(START), with_causes(error), help);
+    finding(&text.name, mistake.with(error.code()))
+}
+
+/// The place of a pattern in the `include` of a pipeline file.
+fn include_span(text: &SourceText, pattern: &str) -> Span {
+    let node = parse_first(text).ok().flatten();
+    let include = node.as_ref().and_then(|node| node.get("include"));
+    let mut items = include.map_or(&[][..], Node::items).iter();
+    let found = items.find(|item| item.scalar() == Some(pattern));
+    found.map_or(START, |item| item.span)
+}
+
+/// Values of the parameters: defaults, else placeholders, and whether there is one.
+fn values(pipeline: &Pipeline) -> (BTreeMap<String, String>, bool) {
+    let mut guessed = false;
+    let values = pipeline.params.iter().map(|(name, param)| {
+        let value = param.default.clone().unwrap_or_else(|| {
+            guessed = true;
+            let first = param.allowed.first().cloned();
+            first.unwrap_or_else(|| {
+                let any = match param.kind {
+                    ParamType::Text => "unset",
+                    ParamType::Number => "0",
+                    ParamType::Bool => "false",
+                };
+                any.to_owned()
+            })
+        });
+        (name.clone(), value)
+    });
+    let values = values.collect();
+    (values, guessed)
+}
+
+/// What is known of the commit without running Git, and placeholders for the rest.
+fn git_facts(folder: &Path) -> BTreeMap<String, String> {
+    const NAMES: [&str; 6] = ["sha", "shortSha", "branch", "tag", "commitTime", "dirty"];
+    let mut facts = workspace::git_facts(folder);
+    for name in NAMES {
+        facts
+            .entry(name.to_owned())
+            .or_insert_with(|| "unset".to_owned());
+    }
+    facts
+}
