@@ -84,6 +84,7 @@ pub(super) fn plan(
     let mut loader = Loader {
         options,
         root,
+        names_git: format!("{settings:?}").contains("git"),
         settings,
         pipelines: Vec::new(),
         alone: None,
@@ -112,6 +113,8 @@ struct Loader<'o> {
     options: &'o BuildOptions,
     root: &'o Path,
     settings: WorkspaceSettings,
+    /// Whether the settings may use something of the commit.
+    names_git: bool,
     pipelines: Vec<Read>,
     /// The file that is planned without the rest of the workspace.
     alone: Option<PathBuf>,
@@ -177,6 +180,14 @@ impl<'o> Loader<'o> {
         }
     }
 
+    /// What a pipeline can use of the commit; its defaults may be those of the workspace.
+    fn git_facts(&self, folder: &Path, text: &str) -> Result<BTreeMap<String, String>, BuildError> {
+        match self.names_git || text.contains("git") {
+            true => git_facts(self.options, folder, text),
+            false => Ok(BTreeMap::new()),
+        }
+    }
+
     fn checked(&self, text: &SourceText, folder: &Path) -> Result<Checked, BuildError> {
         let pipeline = pipeline::parse_in(text, &self.settings)?;
         let given = self.options.target.params().into_iter().flatten();
@@ -190,7 +201,7 @@ impl<'o> Loader<'o> {
         Ok(Checked {
             facts: Facts {
                 env: self.options.place.environment.clone(),
-                git: git_facts(self.options, folder, &text.text)?,
+                git: self.git_facts(folder, &text.text)?,
                 platform: format!("linux/{architecture}"),
             },
             pipeline,

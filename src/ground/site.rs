@@ -239,6 +239,24 @@ impl Site {
         if let Some(known) = snapshots.get(folder) {
             return Arc::clone(known);
         }
+        // A folder of what was walked as a whole need not be walked again.
+        let root = held(&self.walked).as_ref().map(|(root, _)| root.clone());
+        if let Some(root) = root.filter(|root| folder.starts_with(root) && folder != root) {
+            let found = self.look_at(&root);
+            snapshots.insert(root, Arc::new(found));
+        }
+        let mut above = folder.ancestors().skip(1);
+        let known = above.find_map(|above| Some((above, snapshots.get(above)?)));
+        let below = known.and_then(|(above, known)| {
+            let below = folder.strip_prefix(above).ok()?.to_str()?;
+            known.below(above, below)
+        });
+        let found = Arc::new(below.unwrap_or_else(|| self.look_at(folder)));
+        snapshots.insert(folder.to_owned(), Arc::clone(&found));
+        found
+    }
+
+    fn look_at(&self, folder: &Path) -> Snapshot {
         let near = [&self.cache, &self.options.output].map(|own| match folder.starts_with(own) {
             true => Some(Path::new("")),
             false => own.strip_prefix(folder).ok(),
@@ -250,15 +268,11 @@ impl Site {
             near.any(|own| path.starts_with(own.as_os_str().as_encoded_bytes()))
         };
         let own = |path: &Path| may_be_own(path) && self.is_own(&folder.join(path));
-        let mut walked = held(&self.walked);
-        let found = match walked.take_if(|(root, _)| root == folder) {
+        let walked = held(&self.walked).take_if(|(root, _)| root == folder);
+        match walked {
             Some((_, walked)) => Snapshot::of_walked(folder, walked, &own),
             None => Snapshot::of(folder, &own),
-        };
-        drop(walked);
-        let found = Arc::new(found);
-        snapshots.insert(folder.to_owned(), Arc::clone(&found));
-        found
+        }
     }
 
     /// Gives the run what a walk of a folder has found, so that it need not walk it again.

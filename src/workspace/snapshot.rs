@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use super::git::checkout;
 use super::index::tracked;
 use super::walk::{Entry, Kind, WalkError, Walked, entry_at, walk};
 use crate::disk::look;
@@ -61,13 +62,47 @@ impl Snapshot {
         snapshot
     }
 
+    /// What a walk of its folder `below` would find; `None`: that can only be told by a
+    /// walk, since other rules may hold there.
+    #[must_use]
+    pub fn below(&self, root: &Path, below: &str) -> Option<Self> {
+        let start = place(&self.entries, below).ok()?;
+        let is_plain = self.entries[start].kind == Kind::Directory && !self.partial.contains(below);
+        let inside = format!("{below}/");
+        // Without a checkout, files that ignore count only from the folder on.
+        let same = || Some(checkout(root)?.root == checkout(&root.join(below))?.root);
+        let odd = self.odd.iter().any(|odd| odd.path.starts_with(&inside));
+        if !is_plain || odd || !same()? {
+            return None;
+        }
+        let cut = |path: &str| path.strip_prefix(&inside).map(str::to_owned);
+        let start = self.entries.partition_point(|entry| entry.path < inside);
+        let entries = self.entries[start..].iter().map_while(|entry| {
+            Some(Entry {
+                path: cut(&entry.path)?,
+                ..entry.clone()
+            })
+        });
+        let paths = |set: &BTreeSet<String>| {
+            set.range(inside.clone()..)
+                .map_while(|path| cut(path))
+                .collect()
+        };
+        Some(Self {
+            entries: entries.collect(),
+            odd: Vec::new(),
+            tracked_ignored: paths(&self.tracked_ignored),
+            partial: paths(&self.partial),
+        })
+    }
+
     /// Takes over the new metadata of the entry at `path`, which was written; `false`: it is
     /// something else now, or was not known.
     pub fn rewritten(&mut self, root: &Path, path: &str) -> bool {
-        let entries = &mut self.entries;
-        let Ok(at) = entries.binary_search_by(|entry| entry.path.as_str().cmp(path)) else {
+        let Ok(at) = place(&self.entries, path) else {
             return false;
         };
+        let entries = &mut self.entries;
         let full = root.join(path);
         let found = look::symlink_metadata(&full).ok();
         let found = found.and_then(|metadata| entry_at(root, &full, &metadata).ok());
@@ -83,11 +118,8 @@ impl Snapshot {
     }
 
     fn add_tracked(&mut self, root: &Path) {
-        let known = |path: &str| {
-            let entries = &self.entries;
-            let place = entries.binary_search_by(|entry| entry.path.as_str().cmp(path));
-            place.is_ok()
-        };
+        let entries = &self.entries;
+        let known = |path: &str| place(entries, path).is_ok();
         // Git's index has the same order, so one pass leaves the few to look for.
         let mut listed = self.entries.iter().map(|entry| &*entry.path).peekable();
         let missing = tracked(root)
@@ -176,6 +208,11 @@ impl Snapshot {
     }
 }
 
+/// Where the entry of `path` is, or would be.
+fn place(entries: &[Entry], path: &str) -> Result<usize, usize> {
+    entries.binary_search_by(|entry| entry.path.as_str().cmp(path))
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;
@@ -197,6 +234,52 @@ mod tests {
         assert!(snapshot.refused(|path| path == "a/f").is_none());
         let refused = snapshot.refused(|path| path.starts_with("a/")).unwrap();
         assert!(refused.why.to_string().contains("a/s"), "{refused:?}");
+    }
+
+    #[test]
+    fn a_folder_of_a_snapshot_is_what_a_walk_of_it_finds() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = fs::canonicalize(dir.path()).unwrap();
+        for path in [
+            "a/b/f",
+            "a/b/x.log",
+            "a/kept.log",
+            "a.txt",
+            "a-b/f",
+            "out/f",
+            "a/own/f",
+        ] {
+            fs::create_dir_all(root.join(path).parent().unwrap()).unwrap();
+            fs::write(root.join(path), path).unwrap();
+        }
+        fs::write(root.join(".gitignore"), "*.log\nout\n/a/c\n").unwrap();
+        fs::write(root.join("a/.gitignore"), "!kept.log\n").unwrap();
+        let whole = || Snapshot::of(&root, &|_| false);
+        // Without a checkout, what ignores files of the folder is not known.
+        assert!(whole().below(&root, "a").is_none());
+        let git = |arguments: &[&str]| {
+            let mut command = Command::new("git");
+            command
+                .args(arguments)
+                .current_dir(&root)
+                .env("HOME", &root);
+            assert!(command.output().unwrap().status.success());
+        };
+        git(&["init", "-q"]);
+        git(&["add", "-f", "a/b/x.log", "out/f"]);
+        for below in ["a", "a/b", "a-b"] {
+            let (cut, walked) = (
+                whole().below(&root, below).unwrap(),
+                Snapshot::of(&root.join(below), &|_| false),
+            );
+            assert_eq!(cut.entries, walked.entries, "{below}");
+            assert_eq!(cut.tracked_ignored, walked.tracked_ignored, "{below}");
+            assert_eq!(cut.partial, walked.partial, "{below}");
+        }
+        assert!(whole().below(&root, "out").is_none(), "only a part of it");
+        assert!(whole().below(&root, "absent").is_none());
+        fs::create_dir(root.join("a/own/.git")).unwrap();
+        assert!(whole().below(&root, "a/own").is_none(), "another checkout");
     }
 
     #[test]
