@@ -428,7 +428,7 @@ mod tests {
         let last = texts(&mut live, later, SIZE).pop().unwrap();
         assert_eq!(
             last,
-            "[2/9] stopping; press Ctrl-C again to stop at once 2 running 1 failed 1m15s"
+            "[2/9] stopping; press Ctrl-C again to stop at once 2 running 1 failed 1 cached"
         );
     }
 
@@ -445,8 +445,8 @@ mod tests {
         assert_eq!(
             texts(&mut live, at, SIZE),
             [
-                "> a             4s",
-                "  d             4s",
+                "> a            4s",
+                "  d            4s",
                 "[0/4] 2 running 4s about 31s left slowest: a > b > c",
             ]
         );

@@ -44,7 +44,7 @@ pub(super) fn watch(
                 }
                 Ok(planned) => {
                     let foreseen = planned.filter(|_| progress.foresees());
-                    let foreseen = foreseen.map(|prepared| foresee(prepared));
+                    let foreseen = foreseen.map(foresee);
                     let remarks = planned.map(remarks).unwrap_or_default();
                     for remark in remarks {
                         if !said.contains(&remark) {

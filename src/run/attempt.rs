@@ -241,6 +241,17 @@ async fn attempt(
             (performed, placed.await?)
         }
     };
+    enter(record, placed, &performed);
+    let status = if performed.cached {
+        Status::Cached
+    } else {
+        Status::Executed
+    };
+    Ok((task.done(prepared, performed, key), status))
+}
+
+/// Enters a result in the record of its step.
+fn enter(record: &mut TaskRecord, placed: Placed, performed: &Performed) {
     record.files = placed.files;
     record.warnings = placed.warnings;
     record.warnings.extend(performed.warnings.iter().cloned());
@@ -254,12 +265,6 @@ async fn attempt(
         record.reason.clear();
         record.attempts = 0;
     }
-    let status = if performed.cached {
-        Status::Cached
-    } else {
-        Status::Executed
-    };
-    Ok((task.done(prepared, performed, key), status))
 }
 
 /// Completes when the step is called back, unless it changes something elsewhere: that
