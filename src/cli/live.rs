@@ -74,8 +74,21 @@ impl Live {
         }
     }
 
-    pub(super) fn planned(&mut self, tasks: usize) {
-        self.planned = tasks;
+    /// A run of so many tasks begins.
+    pub(super) fn planned(&mut self, tasks: usize, now: Instant) {
+        *self = Self {
+            planned: tasks,
+            // It may have come before.
+            forecast: self.forecast.take(),
+            stopping: self.stopping,
+            ..Self::new(now)
+        };
+    }
+
+    /// What was foreseen does not hold for the next run.
+    pub(super) fn forget_forecast(&mut self) {
+        self.forecast = None;
+        self.outlook = None;
     }
 
     pub(super) fn set_forecast(&mut self, forecast: Forecast) {
@@ -153,6 +166,11 @@ impl Live {
     fn status(&self, now: Instant, size: Size) -> Line {
         let ended: usize = self.counts.values().sum();
         let mut line = Line::default();
+        if self.planned == 0 {
+            let time = clock(now.saturating_duration_since(self.begin));
+            line.add(None, format!("preparing, {time}"));
+            return line;
+        }
         line.add(None, format!("[{ended}/{}]", self.planned));
         let add = |line: &mut Line, meaning, text: String| {
             let begin = if line.width() > 0 { " " } else { "" };
@@ -398,7 +416,7 @@ mod tests {
         let now = Instant::now();
         let later = now + Duration::from_secs(75);
         let mut live = Live::new(now);
-        live.planned(9);
+        live.planned(9, now);
         let activity = Arc::new(Activity::default());
         for task in [
             "compile",
@@ -436,8 +454,10 @@ mod tests {
     fn the_rest_is_as_long_as_its_slowest_path_or_its_work() {
         let now = Instant::now();
         let mut live = Live::new(now);
-        live.planned(4);
         live.set_forecast(forecast());
+        let early = texts(&mut live, now, SIZE);
+        assert_eq!(early, ["preparing, 0s"]);
+        live.planned(4, now);
         let activity = Arc::new(Activity::default());
         live.started("a", &activity, now);
         live.started("d", &activity, now);

@@ -106,6 +106,11 @@ impl Progress {
         self.is_dirty = true;
     }
 
+    /// What was foreseen does not hold for the next run.
+    pub(super) fn forget_forecast(&mut self) {
+        self.live.forget_forecast();
+    }
+
     pub(super) fn take(&mut self, event: &Event, now: Instant) {
         let as_json = self.events.is_some() || self.manner.form == Form::Json;
         if as_json && let Ok(line) = serde_json::to_string(event) {
@@ -121,9 +126,8 @@ impl Progress {
         self.is_dirty = true;
         match event {
             Event::Planned { tasks } => {
-                self.live = Live::new(now);
                 self.begun = now;
-                self.live.planned(*tasks);
+                self.live.planned(*tasks, now);
             }
             Event::Started { task, activity, .. } => self.live.started(task, activity, now),
             Event::Finished { record } => {

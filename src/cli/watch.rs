@@ -43,6 +43,7 @@ pub(super) fn watch(
                     note(&error.to_string());
                 }
                 Ok(planned) => {
+                    progress.forget_forecast();
                     let foreseen = planned.filter(|_| progress.foresees());
                     let foreseen = foreseen.map(foresee);
                     let remarks = planned.map(remarks).unwrap_or_default();
