@@ -75,7 +75,7 @@ impl<'c> Runs<'c> {
                 };
                 // Only times at the ends of the calendar are errors.
                 if both {
-                    found.extend(at.clone().later().ok().map(|at| (at, shift)));
+                    found.extend(at.later().ok().map(|at| (at, shift)));
                 }
                 found.extend(at.compatible().ok().map(|at| (at, shift)));
             }

@@ -316,7 +316,7 @@ async fn the_list_of_referrers_is_written_once_for_all_and_again_if_it_is_overwr
     }
     // The answers end after the second write, so waiting again fails.
     let settled = client.settle_referrers(&mut attached).await;
-    let seen = seen.lock().unwrap();
+    let seen = seen.lock().unwrap().clone();
     let last = seen
         .iter()
         .rfind(|request| request.starts_with("PUT"))
@@ -326,7 +326,6 @@ async fn the_list_of_referrers_is_written_once_for_all_and_again_if_it_is_overwr
         assert!(last.contains(&Digest::of(own).to_string()), "{last}");
     }
     assert!(settled.is_err());
-    drop(seen);
     // Nothing can be attached to another subject than the one that is listed.
     let other = Digest::of(b"other");
     assert!(client.attach(&repository, other, &ours).await.is_err());

@@ -277,8 +277,10 @@ impl Kind for PublishWork {
 /// files of a command.
 fn made_by(done: &Done) -> Option<(ActionKey, Vec<Output>)> {
     let action = done.action.as_ref()?;
-    let lists = action.kind == super::run::ACTION;
-    let outputs = lists.then(|| done.outputs.clone()).unwrap_or_default();
+    let outputs = match action.kind == super::run::ACTION {
+        true => done.outputs.clone(),
+        false => Vec::new(),
+    };
     Some((action.key(), outputs))
 }
 
