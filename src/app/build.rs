@@ -60,13 +60,15 @@ pub struct Built {
 }
 
 impl Built {
-    /// Adds to the record the files in folders, and the delivered files with their digests.
+    /// The record with the files in folders, and the delivered files with their digests.
     ///
     /// # Errors
     ///
     /// A delivered file cannot be read.
-    pub fn list_files(&mut self) -> std::io::Result<()> {
-        run::list_files(&self.cas, &mut self.record)
+    pub fn whole_record(&self) -> std::io::Result<RunRecord> {
+        let mut record = self.record.clone();
+        run::list_files(&self.cas, &mut record)?;
+        Ok(record)
     }
 }
 

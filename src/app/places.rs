@@ -1,13 +1,12 @@
 //! Where the tasks of a plan are written, for messages and the run record.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::build_error::{BuildError, locate_error, place};
 use super::definitions;
 use super::find::shown;
 use crate::ground::folders::lexical;
-use crate::kinds::Work;
 use crate::package::Dialect;
 use crate::plan::{PlanError, Step, Unit};
 use crate::yaml::SourceText;
@@ -19,24 +18,36 @@ struct Written {
     file: PathBuf,
     shown: String,
     ids: BTreeSet<String>,
-    /// Definitions that its packages are composed of.
-    definitions: BTreeSet<PathBuf>,
+    /// The definitions that each of its tasks is made from.
+    definitions: BTreeMap<String, BTreeSet<PathBuf>>,
     source: Option<SourceText>,
 }
 
-/// The definitions that the packages of a unit are composed of.
-fn definitions(unit: &Unit) -> BTreeSet<PathBuf> {
-    let named = unit.instances.iter().filter_map(definitions::named);
-    let named = named.map(|name| lexical(&unit.folder.join(name)));
-    let imported = unit
-        .definitions
-        .values()
-        .flat_map(|composed| composed.imported.values());
-    let imported = imported.flat_map(|folder| {
-        let names = Dialect::ALL.into_iter().map(Dialect::definition_file);
-        names.map(|name| lexical(&folder.join(name)))
+/// What may be the name of the task that a step belongs to: several steps of one have
+/// names that begin with its own.
+fn names(step: &str) -> impl Iterator<Item = &str> {
+    let ends = step.match_indices(':').map(|(at, _)| at);
+    let ends: Vec<usize> = ends.chain([step.len()]).collect();
+    ends.into_iter().rev().map(|end| &step[..end])
+}
+
+/// The definitions that each task of a unit is made from.
+fn definitions(unit: &Unit) -> BTreeMap<String, BTreeSet<PathBuf>> {
+    let of = unit.instances.iter().map(|instance| {
+        let named = definitions::named(instance);
+        let named = named.map(|name| lexical(&unit.folder.join(name)));
+        let composed = unit.definitions.get(&instance.id).into_iter();
+        let imported = composed.flat_map(|composed| composed.imported.values());
+        let imported = imported.flat_map(|folder| {
+            let files = Dialect::ALL.into_iter().map(Dialect::definition_file);
+            files.map(|file| lexical(&folder.join(file)))
+        });
+        (
+            instance.id.clone(),
+            named.into_iter().chain(imported).collect(),
+        )
     });
-    named.chain(imported).collect()
+    of.collect()
 }
 
 impl Places {
@@ -54,13 +65,14 @@ impl Places {
     }
 
     /// The files that a step is made from: its pipeline file or definition, and the
-    /// definitions that its package is composed of.
+    /// definitions that its task names.
     pub(super) fn files_of(&self, step: &Step) -> Vec<PathBuf> {
         let mut files = vec![step.file.clone()];
-        let of_package = !matches!(step.work, Work::Run(_) | Work::Sign(_) | Work::Publish(_));
         let written = self.0.iter().find(|written| written.file == step.file);
-        if let Some(written) = written.filter(|_| of_package) {
-            files.extend(written.definitions.iter().cloned());
+        if let Some(written) = written {
+            let mut names = names(&step.id);
+            let definitions = names.find_map(|name| written.definitions.get(name));
+            files.extend(definitions.into_iter().flatten().cloned());
         }
         files
     }
@@ -75,10 +87,7 @@ impl Places {
 
     /// The file, line and column of a task of a pipeline file.
     pub(super) fn of_task(&self, task: &str) -> Option<String> {
-        // A task may have several steps, whose names begin with its own.
-        let ends = task.match_indices(':').map(|(at, _)| at);
-        let names = std::iter::once(task.len()).chain(ends.collect::<Vec<_>>().into_iter().rev());
-        let mut names = names.map(|end| &task[..end]);
+        let mut names = names(task);
         names.find_map(|name| {
             let written = self.0.iter().find(|written| written.ids.contains(name))?;
             Some(place(written.source.as_ref()?, Some((name, ""))))

@@ -249,12 +249,12 @@ pub(super) fn stop_at(mut signals: Signals) -> watch::Receiver<Stop> {
 }
 
 /// Writes the reports of a run, and prints what it made, or why it failed.
-pub(super) fn conclude(mut built: Built, reports: &ReportArgs) -> Result<Built, CommandError> {
+pub(super) fn conclude(built: Built, reports: &ReportArgs) -> Result<Built, CommandError> {
     warn(&built.notes);
     if let Some(file) = &reports.summary {
-        let listed = built.list_files();
-        listed.map_err(|error| CommandError::io("--summary", error))?;
-        let text = serde_json::to_string_pretty(&built.record)
+        let record = built.whole_record();
+        let record = record.map_err(|error| CommandError::io("--summary", error))?;
+        let text = serde_json::to_string_pretty(&record)
             .map_err(|error| CommandError::new(Exit::Environment, error))?;
         write_report("--summary", file, &text)?;
     }

@@ -1,6 +1,6 @@
 //! `jackal ci`: jobs for CI services, as each expects them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
@@ -104,19 +104,23 @@ struct Job {
 
 fn jobs(tasks: &[AffectedTask], by: By) -> Vec<Job> {
     let mut jobs: BTreeMap<&str, Job> = BTreeMap::new();
+    // What another task of a job needs is built with that.
+    let within = |task: &'_ AffectedTask| match by {
+        By::Folder => task.folder.clone(),
+        By::Task => String::new(),
+    };
+    let needed: BTreeSet<(String, &str)> = tasks
+        .iter()
+        .flat_map(|task| task.after.iter().map(|on| (within(task), on.as_str())))
+        .collect();
     for task in tasks {
+        if needed.contains(&(within(task), task.task.as_str())) {
+            continue;
+        }
         let name = match by {
             By::Folder => &task.folder,
             By::Task => &task.task,
         };
-        // What another task needs is built with that.
-        let needed = tasks.iter().any(|other| {
-            let together = by == By::Task || other.folder == task.folder;
-            together && other.after.contains(&task.task)
-        });
-        if needed {
-            continue;
-        }
         let job = jobs.entry(name).or_insert_with(|| Job {
             name: name.clone(),
             targets: Vec::new(),

@@ -183,6 +183,7 @@ fn commit_of(git: &Git<'_>, revision: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
     use std::path::Path;
     use std::process::Command;
 
@@ -318,6 +319,10 @@ mod tests {
         ));
         fs::write(config, text).unwrap();
         fs::write(root.join(".gitattributes"), "* filter=x diff=x\n").unwrap();
+        let hook = root.join(".git/hooks/post-index-change");
+        fs::create_dir_all(hook.parent().unwrap()).unwrap();
+        fs::write(&hook, format!("#!/bin/sh\n{run}\n")).unwrap();
+        fs::set_permissions(&hook, fs::Permissions::from_mode(0o755)).unwrap();
         fs::write(root.join("changed"), "2").unwrap();
         assert_eq!(
             changes(&root, "HEAD").unwrap(),

@@ -8,7 +8,6 @@ mod pins;
 
 pub(crate) use cache::Remembered;
 pub(crate) use good::{GOOD, Good};
-pub(crate) use history::LookedBack;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};

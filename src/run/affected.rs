@@ -114,6 +114,9 @@ async fn compare(
     }
     let task = task_of(site, step, results);
     let mut prepared = task.prepare().await?;
+    if let Some(why) = prepared.uncached {
+        return Ok(Compared::Differs(Cause::Unknown(why.to_owned())));
+    }
     let keys = prepared.keys();
     let found = match baseline {
         Baseline::Run(good) => {
@@ -183,5 +186,5 @@ async fn outputs(
         return Ok(fetched.then(|| outputs.to_vec()));
     }
     let (site, form) = (Arc::clone(site), prepared.form);
-    blocking(move || Ok(site.stored_outputs(&key, form)?)).await
+    blocking(move || site.stored_outputs(&key, form)).await
 }

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
-use crate::action::{Action, FieldChange, Output};
+use crate::action::{FieldChange, Output};
 use crate::cas::tree::{Tree, TreeKind};
 use crate::content::activity::Activity;
 use crate::ground::marks::{Mark, Marks};
-use crate::ground::site::{LookedBack, Performed, Site, history};
+use crate::ground::site::{Performed, Site, history};
 use crate::ground::threads::blocking;
 use crate::ground::{Again, Class, Failure, Readers, shown};
 use crate::junit::Report;
@@ -162,7 +162,7 @@ async fn attempt(
     record.incremental = prepared.marks.has(Mark::Incremental);
     record.unpinned = prepared.marks.has(Mark::Unpinned);
     let (shared, own) = (Arc::clone(site), Arc::clone(step));
-    let (form, remembers) = (prepared.form, task.remembers(&prepared));
+    let remembers = task.remembers(&prepared);
     let query = prepared.clone();
     let readers = task.readers(&prepared);
     let marks = prepared.marks;
@@ -207,38 +207,20 @@ async fn attempt(
             };
             (performed, placed)
         }
-        Err(LookedBack { reason, changes }) => {
-            record.reason = reason;
+        Err(back) => {
+            record.reason.clone_from(&back.reason);
             started(&record.reason);
-            let began = Instant::now();
-            let made = tokio::select! {
-                made = make(&task, step, &prepared, record) => made,
-                () = recalled(step, watched) => Err(Failure::new(Class::Cancelled, RECALLED)),
-            };
-            if let Err(failure) = &made
-                && !matches!(failure.class, Class::Cancelled | Class::Verification)
-            {
-                let (action, took_ms) = (prepared.action.clone(), millis(began.elapsed()));
-                let failure = failure.message.clone();
-                record_failure(site, step, action, changes.clone(), failure, took_ms).await?;
-            }
-            let performed = made?;
-            let (shared, own) = (Arc::clone(site), Arc::clone(step));
-            let (outputs, cached) = (performed.result.outputs.clone(), performed.cached);
-            let (action, took_ms) = (prepared.action.clone(), millis(began.elapsed()));
-            let placed = blocking(move || {
-                let trees = shared.trees(form, &outputs)?;
-                let placed = place(&shared, &own, &outputs, &trees, readers, marks)?;
-                if !cached {
-                    let ended = history::Ended {
-                        failure: "",
-                        took_ms,
-                    };
-                    shared.record_action(&own.home, &own.name, &action, changes, &ended);
-                }
-                Ok(placed)
-            });
-            (performed, placed.await?)
+            let placing = (readers, marks);
+            executed(
+                &task,
+                step,
+                &prepared,
+                record,
+                watched,
+                back.changes,
+                placing,
+            )
+            .await?
         }
     };
     enter(record, placed, &performed);
@@ -267,6 +249,56 @@ fn enter(record: &mut TaskRecord, placed: Placed, performed: &Performed) {
     }
 }
 
+/// Executes a step that has no result, delivers what it makes, and records the run.
+async fn executed(
+    task: &Task<'_>,
+    step: &Arc<Step>,
+    prepared: &Prepared,
+    record: &mut TaskRecord,
+    watched: Option<&Watched>,
+    changes: Option<Vec<FieldChange>>,
+    (readers, marks): (Readers, Marks),
+) -> Result<(Performed, Placed), Failure> {
+    let site = task.cx.site;
+    let began = Instant::now();
+    let made = tokio::select! {
+        made = make(task, step, prepared, record) => made,
+        () = recalled(step, watched) => Err(Failure::new(Class::Cancelled, RECALLED)),
+    };
+    let took_ms = millis(began.elapsed());
+    let (shared, own, action) = (Arc::clone(site), Arc::clone(step), prepared.action.clone());
+    let noted = move |changes, failure: &str| {
+        let ended = history::Ended { failure, took_ms };
+        shared.record_action(&own.home, &own.name, &action, changes, &ended);
+    };
+    let performed = match made {
+        Ok(performed) => performed,
+        Err(failure) => {
+            // Work that was stopped says nothing about the next run.
+            if !matches!(failure.class, Class::Cancelled | Class::Verification) {
+                let message = failure.message.clone();
+                blocking(move || {
+                    noted(changes, &message);
+                    Ok(())
+                })
+                .await?;
+            }
+            return Err(failure);
+        }
+    };
+    let (shared, own, form) = (Arc::clone(site), Arc::clone(step), prepared.form);
+    let (outputs, cached) = (performed.result.outputs.clone(), performed.cached);
+    let placed = blocking(move || {
+        let trees = shared.trees(form, &outputs)?;
+        let placed = place(&shared, &own, &outputs, &trees, readers, marks)?;
+        if !cached {
+            noted(changes, "");
+        }
+        Ok(placed)
+    });
+    Ok((performed, placed.await?))
+}
+
 /// Completes when the step is called back, unless it changes something elsewhere: that
 /// comes to its end.
 async fn recalled(step: &Step, watched: Option<&Watched>) {
@@ -275,27 +307,6 @@ async fn recalled(step: &Step, watched: Option<&Watched>) {
         Some(watched) => watched.recalled(&step.id).await,
         None => std::future::pending().await,
     }
-}
-
-/// Records the action of a step and the message of its failure, for later explanations.
-async fn record_failure(
-    site: &Arc<Site>,
-    step: &Arc<Step>,
-    action: Action,
-    changes: Option<Vec<FieldChange>>,
-    failure: String,
-    took_ms: u64,
-) -> Result<(), Failure> {
-    let (site, step) = (Arc::clone(site), Arc::clone(step));
-    blocking(move || {
-        let ended = history::Ended {
-            failure: &failure,
-            took_ms,
-        };
-        site.record_action(&step.home, &step.name, &action, changes, &ended);
-        Ok(())
-    })
-    .await
 }
 
 /// Executes the step, which has no result, with its retries.

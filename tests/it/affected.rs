@@ -412,3 +412,76 @@ fn a_matrix_has_a_job_for_each_folder_or_for_each_task_at_the_end() {
     let none = matrix(&["--for", "gitlab", "--affected"]);
     assert!(none.contains("nothing to do"), "{none}");
 }
+
+#[test]
+fn sources_of_packages_and_images_count_with_what_they_lead_to() {
+    let sandbox = Sandbox::new();
+    let src = sandbox.src();
+    sandbox.write(
+        "jackal.yaml",
+        "kind: JackalPackageConfig\nmetadata: { name: demo, version: 1.0.0, architecture: amd64 }\n\
+         components:\n- name: c\n  files: [{ source: link, target: /f }]\n  \
+         manifests: [{ name: m, namespace: n, files: [m.yaml] }]\n  \
+         charts: [{ name: chart, version: 1.0.0, namespace: n, localPath: chart }]\n",
+    );
+    sandbox.write(
+        "chart/Chart.yaml",
+        "apiVersion: v2\nname: chart\nversion: 1.0.0\n\
+         dependencies:\n- { name: lib, version: 1.0.0, repository: 'file://../lib' }\n",
+    );
+    sandbox.write("chart/templates/t.yaml", "a: b\n");
+    sandbox.write(
+        "lib/Chart.yaml",
+        "apiVersion: v2\nname: lib\nversion: 1.0.0\n",
+    );
+    sandbox.write("lib/x", "1\n");
+    sandbox.write(
+        "m.yaml",
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: { name: x }\n",
+    );
+    sandbox.write("other/f", "f\n");
+    std::os::unix::fs::symlink("other/f", src.join("link")).unwrap();
+    sandbox.write("rootfs/r", "r\n");
+    sandbox.write(
+        "jackal.pipeline.yaml",
+        format!(
+            "{HEAD}  c: {{ component: {{ definition: jackal.yaml, name: c }} }}\n  \
+             i: {{ image: {{ name: 'r.example/i:1', base: scratch, layers: [{{ from: rootfs, to: /x }}] }} }}\n"
+        ),
+    );
+    git(&src, &["init", "-q"]);
+    git(&src, &["add", "."]);
+    git(&src, &["commit", "-qm", "one"]);
+    let chart = ["c upstream", "c:chart:chart-1.0.0 changed"];
+    let files = ["c changed"];
+    let image = ["i changed"];
+    let definition = ["c changed", "c:chart:chart-1.0.0 changed"];
+    let append = |path: &str| {
+        let old = fs::read_to_string(src.join(path)).unwrap_or_default();
+        sandbox.write(path, old + "#\n");
+    };
+    let changes: [(&str, &[&str]); 9] = [
+        ("chart/templates/t.yaml", &chart),
+        ("chart/new", &chart),
+        ("lib/x", &chart),
+        ("m.yaml", &files),
+        ("other/f", &files),
+        ("other/g", &[]),
+        ("rootfs/r", &image),
+        ("rootfs/new", &image),
+        ("jackal.yaml", &definition),
+    ];
+    let since = ["--affected=HEAD", "jackal.pipeline.yaml"];
+    for (path, expected) in changes {
+        append(path);
+        assert_eq!(of(&sandbox, &since), expected, "{path}");
+        git(&src, &["reset", "-q", "--hard"]);
+        git(&src, &["clean", "-fdq"]);
+    }
+    fs::remove_file(src.join("lib/x")).unwrap();
+    assert_eq!(of(&sandbox, &since), chart);
+    git(&src, &["reset", "-q", "--hard"]);
+    fs::remove_file(src.join("link")).unwrap();
+    std::os::unix::fs::symlink("m.yaml", src.join("link")).unwrap();
+    assert_eq!(of(&sandbox, &since), files);
+}

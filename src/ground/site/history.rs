@@ -287,6 +287,27 @@ mod tests {
     }
 
     #[test]
+    fn a_result_of_another_key_format_is_named_as_such() {
+        let dir = tempfile::tempdir().unwrap();
+        let cas = Arc::new(Cas::open(dir.path()).unwrap());
+        let registry = Registry::new(Options::default());
+        let site = Site::new(cas, registry, dir.path(), SiteOptions::default());
+        let (home, mut action) = (Path::new("/w"), action(1));
+        let ended = Ended {
+            failure: "",
+            took_ms: 1,
+        };
+        site.record_action(home, "t", &action, None, &ended);
+        action.format += 1;
+        action.argv.push("x".into());
+        let reason = site.look_back(home, "t", None, &action).reason;
+        let version = env!("CARGO_PKG_VERSION");
+        let expected =
+            format!("its last result was made with another key format, by jackal {version}");
+        assert_eq!(reason, expected);
+    }
+
+    #[test]
     fn the_runs_of_a_task_are_bounded_and_torn_lines_are_gaps() {
         let dir = tempfile::tempdir().unwrap();
         let cas = Arc::new(Cas::open(dir.path()).unwrap());
