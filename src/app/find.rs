@@ -134,6 +134,22 @@ impl Files {
         }
     }
 
+    /// The definition and the pipeline of one folder.
+    pub(super) fn in_folder(folder: &Path) -> Self {
+        let pipeline = folder.join(PIPELINE_FILE);
+        Self {
+            pipelines: look::is_file(&pipeline)
+                .then_some(pipeline)
+                .into_iter()
+                .collect(),
+            definitions: plan::definition_in(folder)
+                .map(|(_, path)| path)
+                .into_iter()
+                .collect(),
+            ..Self::default()
+        }
+    }
+
     /// Looks below `root` for what the settings do not exclude.
     pub(super) fn below(root: &Path, settings: &WorkspaceSettings) -> Result<Self, BuildError> {
         let excluded = Globs::new(&settings.exclude)?;

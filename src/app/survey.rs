@@ -123,6 +123,40 @@ impl Survey {
                 found
             }
         };
+        Ok(Self::read_files(
+            place, root, selection, &files, &settings, texts, findings,
+        ))
+    }
+
+    /// The same for all of a workspace, and these files. Without a marked root, only these.
+    pub(super) fn around(place: &Place, root: &Path, mut files: Files, texts: &Texts) -> Self {
+        let mut findings = Vec::new();
+        let mut settings = settings(place, root, texts, &mut findings);
+        if place.is_marked(root) {
+            let found = find::words(place, root, &[], &settings).or_else(|_| {
+                settings.exclude.clear();
+                settings.include.clear();
+                find::words(place, root, &[], &settings)
+            });
+            if let Ok((_, mut found)) = found {
+                found.pipelines.append(&mut files.pipelines);
+                found.definitions.append(&mut files.definitions);
+                files = found;
+            }
+        }
+        let all = Selection::default();
+        Self::read_files(place, root, all, &files, &settings, texts, findings)
+    }
+
+    fn read_files(
+        place: &Place,
+        root: &Path,
+        selection: Selection,
+        files: &Files,
+        settings: &WorkspaceSettings,
+        texts: &Texts,
+        findings: Vec<(PathBuf, Finding)>,
+    ) -> Self {
         let mut survey = Self {
             root: root.to_owned(),
             selection,
@@ -136,10 +170,10 @@ impl Survey {
         };
         (survey.definitions)
             .retain(|path| path.file_name().is_none_or(|name| name != WORKSPACE_FILE));
-        survey.read_all(place, &files, &settings, texts);
-        survey.expand(&files);
+        survey.read_all(place, files, settings, texts);
+        survey.expand(files);
         survey.name_definitions();
-        Ok(survey)
+        survey
     }
 
     /// Notes the definitions that tasks name, whatever they are called, and what is set in

@@ -35,6 +35,7 @@ mod lint;
 mod list;
 mod list_tags;
 mod live;
+mod lsp;
 mod opened;
 mod options;
 mod output;
@@ -153,6 +154,12 @@ enum Command {
         /// Shell
         shell: clap_complete::Shell,
     },
+    /// Serve an editor over stdin and stdout (Language Server Protocol)
+    ///
+    /// Reports mistakes while you type, completes keys, tasks, files and components, explains
+    /// keys, and finds tasks and imported components. Never writes, runs a command or uses
+    /// the network.
+    Lsp(Box<lsp::LspArgs>),
     /// Write a manual page for each command
     Man {
         /// Existing folder to write to, such as /usr/local/share/man/man1
@@ -290,6 +297,7 @@ fn run_command(args: Program) -> Result<(), CommandError> {
         Command::Version => output::print(concat!("v", env!("CARGO_PKG_VERSION"), "\n")),
         Command::Schema { of } => output::print(&of.text()),
         Command::Completions { shell } => completions(shell),
+        Command::Lsp(args) => lsp::run(*args),
         Command::Man { folder } => manual(&folder),
         Command::Dev(command) => dev::run(command),
         Command::Package(command) => package::run(command),

@@ -31,6 +31,11 @@ fn the_schemas_are_the_ones_that_the_program_prints() {
             printed.stdout == fs::read_to_string(&path).unwrap(),
             "run: jackal schema {kind} > {path}"
         );
+        let id = schema(kind)["$id"].as_str().unwrap().to_owned();
+        assert!(
+            id.ends_with(&format!("/schemas/{kind}.schema.json")),
+            "{id}"
+        );
     }
 }
 
