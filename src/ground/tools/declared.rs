@@ -46,7 +46,7 @@ pub(super) fn resolve(site: &Site, name: &str, declared: &Declared) -> Result<To
         _ => &[],
     };
     for path in declared.mounts.iter().chain(files) {
-        if !look::exists(&path) {
+        if !look::exists(path) {
             let shown = path.display();
             return refuse(format!(
                 "needs `{shown}`, which does not exist: install it, or correct `toolchains`"
