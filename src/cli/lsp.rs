@@ -255,7 +255,7 @@ impl<W: Write> Server<W> {
             return;
         };
         // Whole texts were agreed on; the last one counts.
-        let last = params
+        let mut last = params
             .content_changes
             .into_iter()
             .filter_map(|change| match change {
@@ -264,7 +264,7 @@ impl<W: Write> Server<W> {
                 ) => Some(whole.text),
                 _ => None,
             });
-        if let Some(text) = last.last() {
+        if let Some(text) = last.next_back() {
             self.editor.open(path, text);
             self.stale = true;
         }

@@ -105,7 +105,7 @@ pub fn lint(
 type Found = (Severity, Code, Mistake);
 
 fn placed(whole: &Whole, mut found: Vec<Found>) -> Vec<Finding> {
-    found.sort_by(|a, b| (a.2.span, a.0, a.1).cmp(&(b.2.span, b.0, b.1)));
+    found.sort_by_key(|(severity, code, mistake)| (mistake.span, *severity, *code));
     found.dedup();
     let findings = found.into_iter().map(|(severity, code, mistake)| {
         let (file, span) = match whole.sources.place(mistake.span) {
