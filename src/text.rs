@@ -67,8 +67,7 @@ pub fn printed_line(line: &str, escapes: Escapes) -> String {
     while let Some(c) = rest.next() {
         if c == '\u{1b}' {
             let sequence = escape(&mut rest);
-            let is_colour = sequence.starts_with('[') && sequence.ends_with('m');
-            if escapes == Escapes::Colours && is_colour {
+            if escapes == Escapes::Colours && is_colour(&sequence) {
                 coloured = true;
                 text.push(c);
                 text.push_str(&sequence);
@@ -81,6 +80,23 @@ pub fn printed_line(line: &str, escapes: Escapes) -> String {
         text.push_str("\u{1b}[0m");
     }
     text
+}
+
+/// Longest sequence for a colour that is passed on, in bytes; real ones have about 20.
+const MAX_COLOUR: usize = 64;
+
+/// Whether a sequence selects colours and styles, and nothing else: one with a private
+/// mark, such as `[>4;2m`, sets modes of the keyboard or makes the terminal answer, and
+/// control characters inside of a sequence are obeyed.
+///
+/// Source: ECMA-48, section 8.3.117 (SGR); xterm, "Control Sequences".
+fn is_colour(sequence: &str) -> bool {
+    let parameters = sequence.strip_prefix('[').and_then(|s| s.strip_suffix('m'));
+    sequence.len() <= MAX_COLOUR
+        && parameters.is_some_and(|text| {
+            text.bytes()
+                .all(|b| b.is_ascii_digit() || matches!(b, b':' | b';'))
+        })
 }
 
 /// The rest of an escape sequence, up to its end.

@@ -42,6 +42,7 @@ mod skeleton;
 mod skeletons;
 mod stage;
 mod survey;
+mod telemetry;
 mod trust;
 mod unchanged;
 mod units;
@@ -84,6 +85,7 @@ pub use schedules::{
 };
 pub use sha256sum::sha256sum;
 pub use stage::Existing;
+pub use telemetry::export_trace;
 pub use trust::{FoundRoot, RootFrom, TrustOptions, policy, trusted_root};
 pub use unchanged::{Unchanged, Watched, unchanged};
 pub use watch::{Cause, Watch};

@@ -1,5 +1,6 @@
 //! `jackal build`: its arguments, and what `--dry-run` prints.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -173,7 +174,7 @@ fn without_plan(
         None => {
             let (notes, record) = unchanged.into_outcome(start.elapsed());
             warn(&notes);
-            announce(&record, reports)
+            announce(&record, &BTreeMap::new(), reports)
         }
     })
 }

@@ -1,6 +1,6 @@
 //! How every command that builds shows what it does, and reports what it did.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 
 use super::ci;
 use super::command_error::CommandError;
-use super::environment::{draws, page_title, runtime};
+use super::environment::{draws, page_title, runtime, variables};
 use super::exit::{Exit, ToExit as _};
 use super::live::Forecast;
 use super::output::{note, print};
@@ -21,7 +21,7 @@ use super::progress::{Detail, Form, Manner, Progress, block, failed_tests};
 use super::signal::{self, Signals};
 use crate::app::{
     BuildOptions, Built, Event, Failure, Prepared, RunRecord, Status, Stop, TestsRecord,
-    chrome_trace, junit, run_page,
+    chrome_trace, export_trace, junit, run_page,
 };
 
 /// Time to kill running commands after a second signal.
@@ -270,7 +270,7 @@ pub(super) fn conclude(built: Built, reports: &ReportArgs) -> Result<Built, Comm
         let page = run_page(&title, &built.record, &built.after);
         write_report("--report", file, page.trim_end())?;
     }
-    announce(&built.record, reports)?;
+    announce(&built.record, &built.after, reports)?;
     match built.failures.first() {
         None => Ok(built),
         Some((_, first)) => {
@@ -296,7 +296,14 @@ pub(super) fn warn(notes: &[String]) {
 }
 
 /// Tells CI services and the user what a run did.
-pub(super) fn announce(record: &RunRecord, reports: &ReportArgs) -> Result<(), CommandError> {
+pub(super) fn announce(
+    record: &RunRecord,
+    after: &BTreeMap<String, Vec<String>>,
+    reports: &ReportArgs,
+) -> Result<(), CommandError> {
+    if let Err(error) = export_trace(&variables(), record, after) {
+        note(&format!("warning: {error}"));
+    }
     ci::annotate_tasks(record);
     ci::summarize(record);
     report(record, reports.is_quiet() || record.tasks.is_empty())

@@ -4,7 +4,8 @@
 # gitlab-ci-local.
 #
 # Usage: tests/peer/ci.sh JACKAL
-# It needs check-jsonschema (PyPI) and gitlab-ci-local (npm, with rsync of Debian).
+# It needs check-jsonschema and opentelemetry-proto (PyPI, in one environment), and
+# gitlab-ci-local (npm, with rsync of Debian).
 here=$(dirname "$(realpath "$0")")
 . "$here/lib.sh"
 repository=$(realpath "$here/../..")
@@ -77,3 +78,18 @@ for counts in '1 executed, 0 cached' '0 executed, 1 cached'; do
 done
 ls "$project"/.gitlab-ci-local/artifacts/*/.jackal-ci/run.json >/dev/null || fail "no artifact"
 ok "the component builds, keeps its cache and leaves its record"
+
+# A collector: each request must be one of the protocol.
+port=$(free_port)
+"$python" "$here/collector.py" "$port" "$work/spans" &
+servers+=($!)
+listening "$port"
+(cd "$project" && TRACEPARENT=00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01 OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:$port OTEL_EXPORTER_OTLP_HEADERS=authorization=token \
+  "$jackal" build --cache-dir "$work/traced") 2> last.log || fail "a traced build"
+trace=0af7651916cd43dd8448eb211c80319c
+[ "$(sort "$work/spans" | tr '\n' ';')" = "$trace a;$trace b;$trace jackal build;" ] ||
+  fail "other spans: $(cat "$work/spans")"
+(cd "$project" && OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:1 "$jackal" build --cache-dir "$work/again") 2> last.log ||
+  fail "a collector that does not answer failed the build"
+grep -q 'warning: the trace of this run was not sent' last.log || fail "nothing said about the collector"
+ok "a collector gets the trace of a run, as a part of another one"
