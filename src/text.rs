@@ -287,6 +287,15 @@ mod tests {
                 "xy",
             ),
             ("open\u{1b}[", "open", "open"),
+            // What begins like a colour, but sets modes, asks for an answer, or hides
+            // control characters.
+            ("a\u{1b}[>4;2mb\u{1b}[?4mc", "abc", "abc"),
+            ("a\u{1b}[\u{8}\u{8}mb\u{1b}[\u{9d}0;mc", "abc", "abc"),
+            (
+                "a\u{1b}[38:2::1:2:3mb",
+                "ab",
+                "a\u{1b}[38:2::1:2:3mb\u{1b}[0m",
+            ),
             ("a\u{202e}b\tc", "ab\tc", "ab\tc"),
         ] {
             assert_eq!(printed_line(line, Escapes::None), plain);

@@ -211,12 +211,19 @@ fn conditions(options: &BuildOptions) -> blake3::Hash {
     hasher.finalize()
 }
 
+/// The content of a kept file. Anything else with its name, such as a pipe, which could
+/// be waited for without end, counts as nothing.
+fn kept(file: &Path) -> Option<Vec<u8>> {
+    let is_file = fs::symlink_metadata(file).ok()?.is_file();
+    is_file.then(|| disk::read(file, MAX_BYTES).ok()).flatten()
+}
+
 /// The outcome of the last build with these options, if everything was cached and is as
 /// it was.
 #[must_use]
 pub fn unchanged(options: &BuildOptions) -> Option<Unchanged> {
     let place = Place::of(options)?;
-    let bytes = disk::read(&place.file, MAX_BYTES).ok()?;
+    let bytes = kept(&place.file)?;
     let answer = compared(&bytes, &place.conditions, seconds()).ok()??;
     let mut unchanged: Unchanged = serde_json::from_slice(answer).ok()?;
     unchanged.record.start_ms = milliseconds();
@@ -319,7 +326,7 @@ impl Watched {
         let answer = serde_json::to_vec(&answer).ok()?;
         let bytes = written(&self.place.conditions, seconds(), &answer, &footprint);
         // Builds that make a plan in any case write the same only once.
-        let known = disk::read(&self.place.file, MAX_BYTES).unwrap_or_default();
+        let known = kept(&self.place.file).unwrap_or_default();
         let is_known = known.get(TIME.end..) == bytes.get(TIME.end..)
             && known.get(CONDITIONS) == bytes.get(CONDITIONS)
             && known.get(TIME).is_some_and(|time| !is_old(time, seconds()));

@@ -150,6 +150,10 @@ impl Cas {
                         continue;
                     }
                     let path = self.path_of(&digest);
+                    // First, so that a prune that is interrupted is known too.
+                    if removed.blobs == 0 {
+                        self.note_prune(now)?;
+                    }
                     match fs::remove_file(&path) {
                         // A reader that found it damaged has removed it.
                         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
@@ -165,7 +169,7 @@ impl Cas {
             removed.bytes += size;
         }
         if removed.blobs > 0 {
-            self.forget(&accesses, now)?;
+            self.forget(&accesses)?;
             self.bury(evicted)?;
         }
         Ok(removed)
@@ -185,21 +189,25 @@ impl Cas {
         Ok(disk::reap(root).map_err(at(root))?)
     }
 
-    /// Drops the records of removed blobs, and records the time of the prune, which
-    /// explains later misses.
-    fn forget(&self, accesses: &HashMap<Digest, u64>, now: u64) -> Result<(), CasError> {
+    /// Records the time of a prune, which explains later misses, and ends what is
+    /// remembered of builds.
+    fn note_prune(&self, now: u64) -> Result<(), CasError> {
+        let time = (now / 1000).to_string();
+        Ok(disk::write_hint(
+            &self.root().join(PRUNED),
+            time.as_bytes(),
+        )?)
+    }
+
+    /// Drops the records of removed blobs.
+    fn forget(&self, accesses: &HashMap<Digest, u64>) -> Result<(), CasError> {
         let mut log = Vec::new();
         for (digest, time) in accesses {
             if self.path_of(digest).exists() {
                 log.extend(access::record(digest, *time));
             }
         }
-        disk::write_hint(&self.root().join("access.log"), &log)?;
-        disk::write_hint(
-            &self.root().join(PRUNED),
-            (now / 1000).to_string().as_bytes(),
-        )?;
-        Ok(())
+        Ok(disk::write_hint(&self.root().join("access.log"), &log)?)
     }
 
     /// Adds records of evicted blobs, and drops the oldest ones.

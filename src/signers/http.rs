@@ -30,6 +30,7 @@ pub(super) fn public_client() -> Result<reqwest::Client, String> {
 }
 
 fn built(redirects: reqwest::redirect::Policy) -> Result<reqwest::Client, String> {
+    crate::disk::look::beyond_files();
     crate::registry::install_tls();
     reqwest::Client::builder()
         .timeout(REQUEST)

@@ -17,6 +17,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::disk::look;
 use crate::signing::{PublicKey, PublicKeyError};
 use crate::text::with_causes;
 
@@ -154,6 +155,7 @@ fn ask(
     options: &Value,
     message: &[u8],
 ) -> Result<Answer, PluginError> {
+    look::beyond_files();
     let io = |source| PluginError::Io {
         program: program.clone(),
         source,

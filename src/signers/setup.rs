@@ -1,7 +1,6 @@
 //! Creates signers from the user's settings: a key, or a token and services.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,6 +17,9 @@ use crate::signing::{Demands, Root, RootError};
 
 /// Maximum size of a password file, in bytes: 64 KiB.
 const MAX_PASSWORD_BYTES: u64 = 64 << 10;
+
+/// Largest trust configuration, in bytes: 16 MiB. The public one has some kilobytes.
+const MAX_TRUST_CONFIG_BYTES: u64 = 16 << 20;
 
 /// Settings for keyless signing.
 #[derive(Clone, Debug, Default)]
@@ -110,7 +112,7 @@ pub fn keyless_signer(options: KeylessOptions) -> Result<Arc<Signer>, SignerSetu
     let (root, mut services) = match &options.trust_config {
         None => (Root::public()?, Services::public()),
         Some(path) => {
-            let text = fs::read(path).map_err(disk::at(path))?;
+            let text = disk::read(path, MAX_TRUST_CONFIG_BYTES)?;
             let config = TrustConfig::parse(&text, &path.display().to_string())?;
             (config.root, config.services)
         }

@@ -139,6 +139,8 @@ impl TokenSources {
     }
 
     async fn text(&self) -> Result<(String, String), TokenError> {
+        // A token counts for minutes, whatever its file says.
+        crate::disk::look::beyond_files();
         if let Some(given) = &self.given {
             let path = PathBuf::from(given);
             if path.is_file() {

@@ -211,6 +211,12 @@ pub fn walk(root: &Path) -> Walked {
     }
     entries.sort_unstable_by(|a, b| a.path.cmp(&b.path));
     look::note(root, true);
+    // One that ignores itself counts, and is not among the entries.
+    let folders = entries.iter().filter(|entry| entry.kind == Kind::Directory);
+    let folders = folders.map(|entry| entry.path.as_str());
+    for folder in std::iter::once("").chain(folders) {
+        let _ = look::symlink_metadata(&root.join(folder).join(".gitignore"));
+    }
     look::note_all(entries.iter().map(|entry| root.join(&entry.path)), true);
     look::note_all(odd.iter().map(|(path, _)| path), true);
     (entries, odd)

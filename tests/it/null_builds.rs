@@ -40,6 +40,9 @@ impl Repository {
             sandbox.write(&format!("src/{name}"), format!("{name}\n"));
         }
         fs::create_dir(sandbox.src().join("src/empty")).unwrap();
+        // One that ignores itself, as tools write it.
+        sandbox.write("src/gen/.gitignore", "*\n");
+        sandbox.write("src/gen/kept-out", "x\n");
         sandbox.write("ignored/named", "named\n");
         sandbox.write("elsewhere", "elsewhere\n");
         symlink("elsewhere", sandbox.src().join("link")).unwrap();
@@ -132,6 +135,9 @@ fn set_mode(path: &Path, mode: u32) {
 }
 
 const CHANGES: &[Change] = &[
+    ("an ignored .gitignore", |r| {
+        r.sandbox.write("src/gen/.gitignore", "#\n");
+    }),
     ("an edited file", |r| r.sandbox.write("src/a", "other\n")),
     ("the same size and times", |r| {
         overwrite(&r.path("src/b"), b"x")

@@ -1,5 +1,5 @@
 //! Sources and tools are looked at through `disk::look`, which notes them: what is not noted
-//! is not compared by a build with nothing to do (adr/0075).
+//! is not compared by the next build. See adr/0075, "A build with nothing to do is remembered".
 
 use std::fs;
 
