@@ -48,8 +48,8 @@ pub(super) fn run(args: HeartbeatArgs) -> Result<(), CommandError> {
         let report = json!({"source": source, "heartbeat": heartbeat});
         return print(&format!("{report:#}\n"));
     }
+    let (checked, read) = (heartbeat.checked_at, heartbeat.signatures_read_at);
     print(&format!(
-        "{source}: checked at {}, still current\n",
-        heartbeat.checked_at
+        "{source}: checked at {checked}, signatures read at {read}\n"
     ))
 }

@@ -40,8 +40,9 @@ pub(super) enum PackageCommand {
     Pull(Box<PullArgs>),
     /// Show when a published package was last found to be current
     ///
-    /// A `publish` task with `heartbeat: true` signs that for each package that has not
-    /// changed. Verifies the definition of the package and the signature with --key.
+    /// A `publish` task with `heartbeat: true` signs that for each package that it publishes,
+    /// or finds unchanged. Verifies the definition of the package and the signature with
+    /// --key, and that the heartbeat names this tag.
     Heartbeat(Box<HeartbeatArgs>),
     /// List the tags of a repository, sorted by version
     ListTags(Box<ListTagsArgs>),

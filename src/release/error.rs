@@ -56,6 +56,15 @@ pub enum ReleaseError {
         /// The refusals of `verify`.
         why: String,
     },
+    /// A registry does not list what was attached.
+    #[error(
+        "{place}: {lost} of {all} attached signatures and attestations cannot be read back, and its tag was not moved; publish again, and if that does not help, check the registry with `jackal doctor`"
+    )]
+    Unlisted {
+        place: String,
+        lost: usize,
+        all: usize,
+    },
     /// The journal cannot be written.
     #[error(transparent)]
     Journal(#[from] JournalError),

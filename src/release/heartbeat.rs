@@ -1,53 +1,53 @@
-//! Heartbeats of packages that a release found unchanged: a signed statement of when it
-//! looked. Wanted by few, so only an item that asks for it has one.
+//! Heartbeats of packages that a release published or found unchanged: a signed statement
+//! of when it looked. Wanted by few, so only an item that asks for it has one.
 
 use std::sync::Arc;
 
 use super::artifact::{Artifact, Place};
+use super::item::{Beat, Item};
+use super::proofs::Proofs;
 use crate::oci::{Reference, media_type};
 use crate::registry::Registry;
 use crate::signers::Signer;
 use crate::source::{Heartbeat, heartbeat_about, heartbeat_tag};
 use crate::text::with_causes;
 
-/// A wanted heartbeat.
-#[derive(Clone)]
-pub struct Beat {
-    /// Signs it.
-    pub signer: Arc<Signer>,
-    /// The time of the release.
-    pub now: jiff::Timestamp,
-    /// The key of the action that makes the package.
-    pub action_key: Option<String>,
+/// What the heartbeat of a package under these `tags` of one repository says.
+pub(super) fn of(tags: &[&Item], beat: &Beat, proofs: &Proofs) -> Heartbeat {
+    let read = tags.iter().map(|item| proofs.read_at(item)).min();
+    let read = read.and_then(|read| jiff::Timestamp::from_second(read).ok());
+    Heartbeat {
+        checked_at: beat.now,
+        signatures_read_at: read.unwrap_or(beat.now).min(beat.now),
+        places: tags.iter().map(|item| item.place.to_string()).collect(),
+        action_key: beat.action_key.clone(),
+    }
 }
 
-/// Stores the heartbeat of an artifact in place of the previous one, in at most three
-/// requests. A failure is only reported: the package itself is current.
+/// Stores a heartbeat in place of the previous one, in at most three requests. A failure
+/// is only reported: the package itself is current.
 pub(super) async fn store(
     registry: &Registry,
-    place: &Place,
-    artifact: &Artifact,
+    item: &Item,
     beat: &Beat,
+    heartbeat: Heartbeat,
 ) -> Result<(), String> {
-    let Place::Registry(at) = place else {
+    let Place::Registry(at) = &item.place else {
         return Ok(());
     };
     let told = |error: String| format!("no heartbeat was stored with {at}: {error}");
-    replace(registry, at, artifact, beat).await.map_err(told)
+    let replaced = replace(registry, at, &item.artifact, &beat.signer, heartbeat);
+    replaced.await.map_err(told)
 }
 
 async fn replace(
     registry: &Registry,
     at: &Reference,
     artifact: &Artifact,
-    beat: &Beat,
+    signer: &Arc<Signer>,
+    heartbeat: Heartbeat,
 ) -> Result<(), String> {
-    let signer = Arc::clone(&beat.signer);
-    let heartbeat = Heartbeat {
-        checked_at: beat.now,
-        place: format!("oci://{at}"),
-        action_key: beat.action_key.clone(),
-    };
+    let signer = Arc::clone(signer);
     let manifest = &artifact.manifest;
     let json = |error: serde_json::Error| error.to_string();
     let statement = heartbeat.statement(&artifact.name, &manifest.digest);

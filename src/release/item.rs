@@ -4,11 +4,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::artifact::{Artifact, Place};
-use super::heartbeat::Beat;
 use super::journal::Known;
 use super::results::Results;
 use super::vouching::{Vouched, Vouching};
 use crate::registry::Registry;
+use crate::signers::Signer;
 
 /// An artifact with its place.
 #[derive(Clone)]
@@ -19,7 +19,7 @@ pub struct Item {
     pub bundles: Vec<Vec<u8>>,
     /// The signature it needs before it becomes visible.
     pub vouching: Option<Arc<Vouching>>,
-    /// What to sign if the package is found unchanged; `None`: nothing.
+    /// What to sign when the package is published, or found to be; `None`: nothing.
     pub heartbeat: Option<Beat>,
     /// Build results, which other machines can take instead of building. Without them
     /// the release is complete as well.
@@ -44,6 +44,17 @@ impl Item {
             artifact: &self.artifact,
         }
     }
+}
+
+/// A wanted heartbeat.
+#[derive(Clone)]
+pub struct Beat {
+    /// Signs it.
+    pub signer: Arc<Signer>,
+    /// The time of the release.
+    pub now: jiff::Timestamp,
+    /// The key of the action that makes the package.
+    pub action_key: Option<String>,
 }
 
 /// Default number of parallel transfers.

@@ -3,9 +3,12 @@
 //!
 //! A proof answers one question: are these bundles attached to this manifest, and do
 //! they satisfy this policy under this name? It holds as long as the registry lists the
-//! same manifests about it, by their digests, since what a digest names cannot change. A
-//! registry can therefore only make a proof useless. Proofs are in the cache, which
-//! only this user can write; losing one costs requests.
+//! same manifests about it, by their digests, since what a digest names cannot change. It
+//! can be deleted behind a list, though, so a proof has an age.
+//!
+//! A registry can only make a proof useless. Whoever writes to the cache can forge one, and
+//! a release then takes an unsigned package for a published one; readers verify
+//! signatures themselves.
 //!
 //! See adr/0069, "A quiet night asks".
 
@@ -32,7 +35,10 @@ const MAX_PROOFS: usize = 64;
 /// Largest file read, in bytes: a proof has about 200.
 const MAX_BYTES: u64 = 64 << 10;
 
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
+
+/// How long a proof holds, in seconds: a week. Then everything is read again.
+const MAX_SECONDS: i64 = 7 * 86_400;
 
 /// The candidates with which a question was answered with yes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +48,8 @@ pub(super) struct Proof {
     candidates: Digest,
     api: bool,
     fallback: bool,
+    /// When everything was read, in seconds since 1970.
+    at: i64,
 }
 
 impl Proof {
@@ -51,6 +59,13 @@ impl Proof {
             api: self.api,
             fallback: self.fallback,
         }
+    }
+
+    /// Whether it can be asked at `now`. One without a list would hold for nothing at all,
+    /// and one from the future would never get old.
+    fn is_valid(&self, now: i64) -> bool {
+        let is_young = (0..=MAX_SECONDS).contains(&now.saturating_sub(self.at));
+        is_young && (self.api || self.fallback)
     }
 
     /// Whether it was found with these candidates.
@@ -70,6 +85,8 @@ struct Document {
 pub(super) struct Proofs {
     /// Where they are kept; `None`: nowhere.
     folder: Option<PathBuf>,
+    /// The time of this release.
+    now: i64,
     new: Mutex<BTreeMap<String, Vec<Proof>>>,
 }
 
@@ -113,6 +130,7 @@ impl Proofs {
     pub(super) fn new(folder: Option<PathBuf>) -> Self {
         Self {
             folder,
+            now: jiff::Timestamp::now().as_second(),
             new: Mutex::default(),
         }
     }
@@ -123,11 +141,28 @@ impl Proofs {
             return None;
         };
         let question = question(item)?;
-        let found = self.read(&repository(at));
-        found.into_iter().find(|known| known.question == question)
+        let mut found = self.read(&repository(at)).into_iter();
+        found.find(|known| known.question == question && known.is_valid(self.now))
     }
 
-    /// Notes that the candidates satisfy what `item` needs.
+    /// When everything beside `item`, which is published, was last read, in seconds since
+    /// 1970.
+    pub(super) fn read_at(&self, item: &Item) -> i64 {
+        let is_new = match (&item.place, question(item)) {
+            (Place::Registry(at), Some(question)) => {
+                let new = self.new.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut new = new.get(&repository(at)).into_iter().flatten();
+                new.any(|known| known.question == question)
+            }
+            _ => true,
+        };
+        // Without a proof, everything was read by this release.
+        let old = (!is_new).then(|| self.find(item)).flatten();
+        old.map_or(self.now, |known| known.at)
+    }
+
+    /// Notes that the candidates satisfy what `item` needs, and that all of its bundles
+    /// are among them.
     pub(super) fn note(&self, item: &Item, candidates: Option<&Candidates>) {
         let (Place::Registry(at), Some(candidates)) = (&item.place, candidates) else {
             return;
@@ -136,11 +171,15 @@ impl Proofs {
             return;
         };
         let proof = Proof {
+            at: self.now,
             question,
             candidates: candidates.digest(),
             api: candidates.lists.api,
             fallback: candidates.lists.fallback,
         };
+        if !proof.is_valid(self.now) {
+            return;
+        }
         let mut new = self.new.lock().unwrap_or_else(PoisonError::into_inner);
         new.entry(repository(at)).or_default().push(proof);
     }

@@ -7,7 +7,7 @@
 //! Repositories are worked on at the same time, and the items of one repository one
 //! after the other. Each index is written once; all of them settle together at the end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Semaphore;
@@ -82,8 +82,8 @@ pub async fn run(
     distinct(items)?;
     let items: Vec<Arc<Item>> = items.iter().cloned().map(Arc::new).collect();
     let (mut released, proofs) = survey(registry, &items, &rules).await?;
-    beats(registry, &items, &mut released).await?;
     if released.iter().all(|made| made.unchanged) {
+        beats(registry, &items, &mut released, &proofs).await?;
         proofs.remember();
         return Ok(released);
     }
@@ -123,6 +123,7 @@ pub async fn run(
     }
     // Nothing visible has changed so far.
     publish(&work, &left, attaching).await?;
+    beats(registry, &items, &mut released, &work.proofs).await?;
     work.proofs.remember();
     drop(left);
     match Arc::into_inner(work) {
@@ -169,33 +170,42 @@ async fn survey(
     Ok((released, proofs))
 }
 
-/// Stores the heartbeats of what is published already, once for all tags of a package.
+/// Stores the heartbeats of what is published now: one for all tags of a package.
 async fn beats(
     registry: &Arc<Registry>,
     items: &[Arc<Item>],
     released: &mut [Released],
+    proofs: &Proofs,
 ) -> Result<(), ReleaseError> {
-    let mut wanted: Lane = Vec::new();
+    let mut wanted: Vec<(Vec<usize>, Arc<Item>)> = Vec::new();
     for (number, item) in items.iter().enumerate() {
-        let known = |(_, other): &(usize, Arc<Item>)| {
+        let is_same = |(_, other): &&mut (Vec<usize>, Arc<Item>)| {
             other.artifact.manifest == item.artifact.manifest && other.place.is_beside(&item.place)
         };
-        if released[number].unchanged && item.heartbeat.is_some() && !wanted.iter().any(known) {
-            wanted.push((number, Arc::clone(item)));
+        match wanted.iter_mut().find(is_same) {
+            Some((numbers, _)) => numbers.push(number),
+            None => wanted.push((vec![number], Arc::clone(item))),
         }
     }
-    let beats = wanted.into_iter().map(|(number, item)| {
+    let beats = wanted.into_iter().filter_map(|(numbers, item)| {
+        let beat = item.heartbeat.clone()?;
+        let of = |number: &usize| &items[*number];
+        let tags: Vec<&Item> = numbers.iter().map(|number| of(number).as_ref()).collect();
+        let heartbeat = heartbeat::of(&tags, &beat, proofs);
         let registry = Arc::clone(registry);
-        async move {
-            let Some(beat) = &item.heartbeat else {
-                return Ok((number, None));
-            };
-            let stored = heartbeat::store(&registry, &item.place, &item.artifact, beat);
-            Ok((number, stored.await.err()))
-        }
+        Some(async move {
+            let stored = heartbeat::store(&registry, &item, &beat, heartbeat).await;
+            Ok((numbers.first().copied(), stored.err()))
+        })
     });
-    for (number, note) in each(beats).await? {
-        released[number].note = note;
+    for (number, failed) in each(beats).await? {
+        if let (Some(number), Some(failed)) = (number, failed) {
+            let note = &mut released[number].note;
+            *note = Some(match note.take() {
+                Some(other) => format!("{other}\n{failed}"),
+                None => failed,
+            });
+        }
     }
     Ok(())
 }
@@ -344,14 +354,27 @@ async fn vouch(
     if !missing.is_empty() {
         // Readers will find what the registry lists now.
         now = vouched.attached().await?;
-        let is_listed = |now: &Beside| missing.iter().all(|one| now.bundles.found.contains(one));
+        let needed = item.bundles.iter().chain(&made).chain(&missing);
+        let needed: BTreeSet<&Vec<u8>> = needed.collect();
+        let is_lost = |now: &Beside, one: &Vec<u8>| !now.bundles.found.contains(one);
         // Some registries list it only after a while.
-        if let Some(attaching) = attaching.as_mut().filter(|_| !is_listed(&now)) {
+        if let Some(attaching) = &mut attaching
+            && needed.iter().any(|one| is_lost(&now, one))
+        {
             work.registry.settle_referrers(attaching).await?;
             now = vouched.attached().await?;
         }
         if let Some(policy) = &policy {
             vouched.proven(policy, now.bundles.clone()).await?;
+        }
+        // No policy of this release may require an attestation, but one of a reader may.
+        let lost = needed.iter().filter(|one| is_lost(&now, one)).count();
+        if lost > 0 {
+            return Err(ReleaseError::Unlisted {
+                place: item.place.to_string(),
+                lost,
+                all: needed.len(),
+            });
         }
     }
     // A proof is about the item's own policy, not one that an identity was added to.

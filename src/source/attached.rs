@@ -54,12 +54,20 @@ pub async fn candidates_about(
     lists: ListedIn,
 ) -> Result<Candidates, RemoteError> {
     let (mut listed, lists) = registry.referrers_in(repository, subject, lists).await?;
+    keep_candidates(&mut listed);
+    Ok(Candidates { listed, lists })
+}
+
+/// Keeps what may be a bundle. What says that it is one comes first, as only some
+/// are read.
+fn keep_candidates(listed: &mut Vec<Descriptor>) {
+    let is_bundle = |found: &Descriptor| found.artifact_type.as_deref() == Some(BUNDLE);
     listed.retain(|found| {
         let kind = found.artifact_type.as_deref();
         // Some registries list the media type of the config instead.
-        kind.is_none_or(|kind| kind == BUNDLE || kind == media_type::EMPTY)
+        is_bundle(found) || kind.is_none_or(|kind| kind == media_type::EMPTY)
     });
-    Ok(Candidates { listed, lists })
+    listed.sort_by_key(|found| !is_bundle(found));
 }
 
 /// Untrusted bundles about the manifest `subject`, the small ones first.
@@ -235,3 +243,37 @@ pub fn bundle_manifest(subject: &Descriptor, bundle: &[u8]) -> Result<Bytes, ser
 ///
 /// Source: OCI image-spec 1.1, "Guidance for an Empty Descriptor".
 pub const EMPTY_CONFIG: &[u8] = b"{}";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::Heartbeat;
+
+    #[test]
+    fn heartbeats_are_no_candidates_where_the_type_of_the_config_is_listed() {
+        let subject = Descriptor::of(media_type::MANIFEST, b"{}");
+        let heartbeat = Heartbeat {
+            checked_at: jiff::Timestamp::UNIX_EPOCH,
+            signatures_read_at: jiff::Timestamp::UNIX_EPOCH,
+            places: Vec::new(),
+            action_key: None,
+        };
+        let as_listed = |bytes: &[u8], by_config: bool| {
+            let manifest: Manifest = serde_json::from_slice(bytes).unwrap();
+            let kind = manifest.artifact_type.filter(|_| !by_config);
+            Descriptor {
+                artifact_type: Some(kind.unwrap_or(manifest.config.media_type)),
+                ..Descriptor::of(media_type::MANIFEST, bytes)
+            }
+        };
+        let signature = bundle_manifest(&subject, b"{}").unwrap();
+        let heartbeat = heartbeat.manifest(&subject, "{}").unwrap();
+        let listed = [true, false].map(|by_config| as_listed(&signature, by_config));
+        let mut all = listed.to_vec();
+        all.extend([true, false].map(|by_config| as_listed(&heartbeat, by_config)));
+        keep_candidates(&mut all);
+        // The one that says what it is comes first.
+        let [unclear, clear] = listed;
+        assert_eq!(all, [clear, unclear]);
+    }
+}

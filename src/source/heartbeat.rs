@@ -32,8 +32,11 @@ const BUNDLE: &str = "dev.jackal.heartbeat.bundle";
 pub struct Heartbeat {
     /// When the package was found to be what its inputs make.
     pub checked_at: jiff::Timestamp,
-    /// Where it was looked for.
-    pub place: String,
+    /// When all signatures and attestations beside it were last read and verified. On the
+    /// nights between, only the list of them was compared.
+    pub signatures_read_at: jiff::Timestamp,
+    /// The references that named it, such as `oci://r.io/team/demo:1.0.0`.
+    pub places: Vec<String>,
     /// The key of the action that makes it, which covers all of its inputs.
     pub action_key: Option<String>,
 }
@@ -45,6 +48,8 @@ pub enum HeartbeatError {
     Absent,
     #[error("a heartbeat can only be verified with a key: add --key, or a policy with one")]
     NoKey,
+    #[error("the heartbeat beside it confirms only {}", .0.join(", "))]
+    Elsewhere(Vec<String>),
     #[error("the heartbeat beside it is not valid: {0}")]
     Invalid(String),
     #[error(transparent)]
@@ -74,7 +79,12 @@ impl Heartbeat {
             schema_version: 2,
             media_type: Some(media_type::MANIFEST.to_owned()),
             artifact_type: Some(HEARTBEAT.to_owned()),
-            config: empty.clone(),
+            // Some registries list this type instead of the artifact's: readers of
+            // signatures, which have an empty one, skip it.
+            config: Descriptor {
+                media_type: HEARTBEAT.to_owned(),
+                ..empty.clone()
+            },
             layers: vec![empty],
             subject: Some(Descriptor {
                 annotations: BTreeMap::new(),
@@ -128,6 +138,31 @@ impl Heartbeat {
     }
 }
 
+impl Heartbeat {
+    /// The same, if it confirms what `asked` names: anyone who can write to a registry can
+    /// copy a package with its heartbeat to another tag or repository.
+    ///
+    /// # Errors
+    ///
+    /// [`HeartbeatError::Elsewhere`]
+    pub fn about(self, asked: &Reference) -> Result<Self, HeartbeatError> {
+        let is_asked = |place: &String| {
+            let place = place.strip_prefix("oci://").unwrap_or(place);
+            let Ok(place) = place.parse::<Reference>() else {
+                return false;
+            };
+            // A digest needs no tag to name the same manifest.
+            let tag = asked.tag().filter(|_| asked.digest().is_none());
+            (place.registry(), place.repository()) == (asked.registry(), asked.repository())
+                && tag.is_none_or(|tag| place.tag() == Some(tag))
+        };
+        match self.places.iter().any(is_asked) {
+            true => Ok(self),
+            false => Err(HeartbeatError::Elsewhere(self.places)),
+        }
+    }
+}
+
 /// The tag of the heartbeat about a manifest.
 pub fn heartbeat_tag(repository: &Reference, subject: Digest) -> Result<Reference, RegistryError> {
     let (host, path) = (repository.registry(), repository.repository());
@@ -155,4 +190,34 @@ pub async fn heartbeat_about(
         let bundle = manifest.annotations.remove(BUNDLE)?;
         (own && about == Some(subject)).then(|| (found.digest, bundle.into_bytes()))
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_heartbeat_confirms_only_the_places_that_it_names() {
+        let heartbeat = Heartbeat {
+            checked_at: jiff::Timestamp::UNIX_EPOCH,
+            signatures_read_at: jiff::Timestamp::UNIX_EPOCH,
+            places: vec![
+                "oci://r.io/team/demo:1.0.0".to_owned(),
+                "oci://r.io/team/demo:edge".to_owned(),
+            ],
+            action_key: None,
+        };
+        let is_about = |asked: &str| {
+            let asked: Reference = asked.parse().unwrap();
+            heartbeat.clone().about(&asked).is_ok()
+        };
+        let digest = Digest::of(b"x");
+        assert!(is_about("r.io/team/demo:1.0.0"));
+        assert!(is_about("r.io/team/demo:edge"));
+        assert!(is_about(&format!("r.io/team/demo@{digest}")));
+        assert!(!is_about("r.io/team/demo:2.0.0"));
+        assert!(!is_about("r.io/other/demo:1.0.0"));
+        assert!(!is_about("s.io/team/demo:1.0.0"));
+        assert!(!is_about(&format!("r.io/other/demo@{digest}")));
+    }
 }

@@ -252,10 +252,10 @@ impl Opened {
     /// [`HeartbeatError`]
     pub fn heartbeat(&self, name: &str) -> Result<Heartbeat, HeartbeatError> {
         let found = self.package.heartbeat()?;
-        let (Some(bundle), Some(manifest)) = (found, self.package.manifest()) else {
+        let (Some((bundle, asked)), Some(manifest)) = (found, self.package.manifest()) else {
             return Err(HeartbeatError::Absent);
         };
-        Heartbeat::verified(&bundle, (name, &manifest), &self.policy)
+        Heartbeat::verified(&bundle, (name, &manifest), &self.policy)?.about(&asked)
     }
 
     /// Judges what was read of the package by the policy it was opened with.

@@ -112,12 +112,13 @@ pub trait Package: Send + Sync {
         Ok(Attached::default())
     }
 
-    /// The untrusted bundle of the heartbeat beside the package.
+    /// The untrusted bundle of the heartbeat beside the package, and the reference that was
+    /// asked for.
     ///
     /// # Errors
     ///
     /// [`PackageSourceError`]
-    fn heartbeat(&self) -> Result<Option<Vec<u8>>, PackageSourceError> {
+    fn heartbeat(&self) -> Result<Option<(Vec<u8>, Reference)>, PackageSourceError> {
         Ok(None)
     }
 

@@ -142,10 +142,13 @@ impl Home for InRegistry {
         Ok(self.0.runtime.block_on(tagged)?)
     }
 
-    fn heartbeat(&self, manifest: &Descriptor) -> Result<Option<Vec<u8>>, PackageSourceError> {
+    fn heartbeat(
+        &self,
+        manifest: &Descriptor,
+    ) -> Result<Option<(Vec<u8>, Reference)>, PackageSourceError> {
         let found = heartbeat_about(&self.0.registry, &self.0.reference, manifest.digest);
         let found = self.0.runtime.block_on(found)?;
-        Ok(found.map(|(_, bundle)| bundle))
+        Ok(found.map(|(_, bundle)| (bundle, self.0.reference.clone())))
     }
 
     fn query(&self, architecture: Option<&str>) -> Option<Query> {

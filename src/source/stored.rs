@@ -196,8 +196,12 @@ pub(super) trait Home: Send + Sync {
         Ok(Attached::default())
     }
 
-    /// The untrusted bundle of the heartbeat about the manifest.
-    fn heartbeat(&self, manifest: &Descriptor) -> Result<Option<Vec<u8>>, PackageSourceError> {
+    /// The untrusted bundle of the heartbeat about the manifest, and what the user asked
+    /// for.
+    fn heartbeat(
+        &self,
+        manifest: &Descriptor,
+    ) -> Result<Option<(Vec<u8>, Reference)>, PackageSourceError> {
         let _ = manifest;
         Ok(None)
     }
@@ -483,7 +487,7 @@ impl<H: Home> Package for AtHome<H> {
         self.home.tagged(&self.found.manifest)
     }
 
-    fn heartbeat(&self) -> Result<Option<Vec<u8>>, PackageSourceError> {
+    fn heartbeat(&self) -> Result<Option<(Vec<u8>, Reference)>, PackageSourceError> {
         self.home.heartbeat(&self.found.manifest)
     }
 

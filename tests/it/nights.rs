@@ -149,6 +149,122 @@ fn a_deleted_attestation_is_found_the_next_night_and_attached_again() {
     }
 }
 
+/// Makes the proofs in a cache older.
+fn age_proofs(cache: &Path, seconds: i64) {
+    for entry in fs::read_dir(cache.join("v1/proofs")).unwrap() {
+        let path = entry.unwrap().path();
+        let text = fs::read_to_string(&path).unwrap();
+        let mut document: serde_json::Value = serde_json::from_str(&text).unwrap();
+        for proof in document["proofs"].as_array_mut().unwrap() {
+            proof["at"] = (proof["at"].as_i64().unwrap() - seconds).into();
+        }
+        fs::write(&path, document.to_string()).unwrap();
+    }
+}
+
+#[test]
+fn content_deleted_behind_a_list_is_attached_again_within_a_week() {
+    let registry = &registries()[1];
+    let sandbox = nightly(registry, ", heartbeat: true");
+    build(&sandbox);
+    let (_, before) = referrers(registry, "bundle");
+    assert_eq!(before.len(), 3);
+    for lost in &before {
+        registry.delete("team/demo", &lost.digest.to_string());
+    }
+    assert_eq!(referrers(registry, "bundle").1, before, "the list survives");
+    let is_held = |bundle: &jackal::oci::Descriptor| {
+        let at = format!("{}/team/demo", registry.host()).parse().unwrap();
+        let client = jackal::registry::Registry::new(Default::default());
+        let read = async { client.manifest(&at, bundle).await };
+        registry.block_on(read).is_ok()
+    };
+    // Until then, the heartbeat says how old the proof is.
+    age_proofs(&sandbox.cache(), 6 * 86_400);
+    build(&sandbox);
+    let place = registry.at("team/demo:1.0.0");
+    let args = ["package", "heartbeat", &place, "-a", "amd64", "--json"];
+    let read_at = || {
+        let said = sandbox.run(&[&args[..], &["--key", "a/cosign.pub"]].concat());
+        assert_eq!(said.code, Some(0), "{}", said.stderr);
+        let told: serde_json::Value = serde_json::from_str(&said.stdout).unwrap();
+        let at = |key: &str| -> jiff::Timestamp {
+            told["heartbeat"][key].as_str().unwrap().parse().unwrap()
+        };
+        at("checkedAt").as_second() - at("signaturesReadAt").as_second()
+    };
+    assert!(!before.iter().any(is_held));
+    assert!(read_at() >= 6 * 86_400);
+    age_proofs(&sandbox.cache(), 86_400 + 1);
+    build(&sandbox);
+    assert!(before.iter().all(is_held));
+    let said = verify(&sandbox, &[&place, "-a", "amd64", "--key", "a/cosign.pub"]);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    assert!(read_at() < 6 * 86_400);
+    // A proof from the future would never get old.
+    for lost in &before {
+        registry.delete("team/demo", &lost.digest.to_string());
+    }
+    age_proofs(&sandbox.cache(), -86_400);
+    build(&sandbox);
+    assert!(before.iter().all(is_held));
+}
+
+#[test]
+fn a_bundle_that_cannot_be_read_back_stops_the_release_and_is_not_proven() {
+    let first = &registries()[0];
+    let sandbox = nightly(first, "");
+    build(&sandbox);
+    let (_, bundles) = referrers(first, "bundle");
+    assert_eq!(bundles.len(), 3);
+    let pipeline = fs::read_to_string(sandbox.src().join("p.yaml")).unwrap();
+    let mut unlisted = 0;
+    for bundle in &bundles {
+        // The same bundles; when they are read back, and once more, one is missing.
+        let fault = format!(
+            "kinds=404,match=^GET .*/manifests/{},count=2",
+            bundle.digest
+        );
+        let registry = Rehearsal::with_faults(&[&fault]);
+        sandbox.write("p.yaml", pipeline.replace(&first.host(), &registry.host()));
+        let said = sandbox.run(&["build", "--pipeline", "p.yaml"]);
+        assert_ne!(said.code, Some(0), "{}", said.stderr);
+        assert!(registry.index("team/demo:1.0.0").is_none());
+        let is_unlisted = said.stderr.contains("1 of 3 attached signatures");
+        assert!(is_unlisted || said.stderr.contains("verification failed"));
+        unlisted += usize::from(is_unlisted);
+        build(&sandbox);
+        assert_eq!(referrers(&registry, "bundle").1, bundles);
+    }
+    // The release requires its signature and its provenance; the list of contents may be
+    // required by a reader.
+    assert_eq!(unlisted, 1);
+}
+
+#[test]
+fn a_proof_of_no_list_is_forged_and_never_asked() {
+    let registry = &registries()[0];
+    let sandbox = nightly(registry, "");
+    build(&sandbox);
+    let (_, before) = referrers(registry, "bundle");
+    for lost in &before {
+        registry.delete("team/demo", &lost.digest.to_string());
+    }
+    for entry in fs::read_dir(sandbox.cache().join("v1/proofs")).unwrap() {
+        let path = entry.unwrap().path();
+        let text = fs::read_to_string(&path).unwrap();
+        let mut document: serde_json::Value = serde_json::from_str(&text).unwrap();
+        for proof in document["proofs"].as_array_mut().unwrap() {
+            proof["candidates"] = jackal::oci::Digest::of(b"").to_string().into();
+            proof["api"] = false.into();
+            proof["fallback"] = false.into();
+        }
+        fs::write(&path, document.to_string()).unwrap();
+    }
+    build(&sandbox);
+    assert_eq!(referrers(registry, "bundle").1, before);
+}
+
 #[test]
 fn a_lost_manifest_and_a_moved_tag_are_found_in_a_quiet_night() {
     for registry in registries() {
@@ -266,7 +382,7 @@ fn signatures_of_publishers_that_race_for_one_list_are_all_kept() {
 }
 
 #[test]
-fn a_heartbeat_is_signed_for_an_unchanged_package_and_replaces_the_last_one() {
+fn a_heartbeat_is_signed_for_each_release_and_replaces_the_last_one() {
     for registry in registries() {
         let sandbox = nightly(&registry, ", tags: ['1.0.0', edge], heartbeat: true");
         build(&sandbox);
@@ -275,10 +391,11 @@ fn a_heartbeat_is_signed_for_an_unchanged_package_and_replaces_the_last_one() {
             let args = ["package", "heartbeat", &place, "-a", "amd64"];
             sandbox.run(&[&args[..], more].concat())
         };
-        // A run that publishes has nothing to confirm.
-        let absent = ask(&["--key", "a/cosign.pub"]);
-        assert_eq!(absent.code, Some(5), "{}", absent.stderr);
-        assert!(absent.stderr.contains("no heartbeat"), "{}", absent.stderr);
+        // A run that publishes confirms what it has published.
+        let first = ask(&["--key", "a/cosign.pub", "--max-age", "26h"]);
+        assert_eq!(first.code, Some(0), "{}", first.stderr);
+        assert!(first.stdout.contains(": checked at "), "{}", first.stdout);
+        assert!(!first.stdout.contains("current"), "{}", first.stdout);
         let mut last = None;
         for night in 0..3 {
             registry.requests();
@@ -290,16 +407,28 @@ fn a_heartbeat_is_signed_for_an_unchanged_package_and_replaces_the_last_one() {
             let said = ask(&["--key", "a/cosign.pub", "--max-age", "1h", "--json"]);
             assert_eq!(said.code, Some(0), "{}", said.stderr);
             let told: serde_json::Value = serde_json::from_str(&said.stdout).unwrap();
-            let place = told["heartbeat"]["place"].as_str().unwrap();
-            assert!(place.ends_with("team/demo:1.0.0"), "{told}");
+            let places = ["1.0.0", "edge"].map(|tag| registry.at(&format!("team/demo:{tag}")));
+            assert_eq!(told["heartbeat"]["places"], serde_json::json!(places));
             assert_ne!(last.replace(said.stdout.clone()), Some(said.stdout));
             // Readers of signatures never see it, and only the newest is kept.
             assert!(referrers(&registry, "heartbeat").1.len() <= 1);
             assert_eq!(referrers(&registry, "bundle").1.len(), 3);
         }
-        // The next night is as quiet as before.
+        // Ages are whole seconds: after more than one, it is older than none.
+        std::thread::sleep(std::time::Duration::from_millis(1100));
         let old = ask(&["--key", "a/cosign.pub", "--max-age", "0s"]);
-        assert!(matches!(old.code, Some(0 | 5)), "{}", old.stderr);
+        assert_eq!(old.code, Some(5), "{}", old.stderr);
+        assert!(old.stderr.contains("longer than 0s ago"), "{}", old.stderr);
+        // Whoever can move a tag to the package cannot have it confirmed there.
+        let index = registry.index("team/demo:edge").unwrap();
+        registry.put_index("team/demo:other", &index);
+        for (tag, code) in [("edge", 0), ("other", 5)] {
+            let place = registry.at(&format!("team/demo:{tag}"));
+            let args = ["package", "heartbeat", &place, "-a", "amd64"];
+            let said = sandbox.run(&[&args[..], &["--key", "a/cosign.pub"]].concat());
+            assert_eq!(said.code, Some(code), "{tag}: {}", said.stderr);
+            assert_eq!(said.stderr.contains("confirms only"), code == 5);
+        }
         key(&sandbox, "b");
         assert_eq!(ask(&["--key", "b/cosign.pub"]).code, Some(5));
     }

@@ -51,7 +51,7 @@ struct Signed {
     bundles: Vec<Vec<u8>>,
     /// The policy it must satisfy before its tag moves; `None`: it is not signed.
     vouching: Option<Arc<Vouching>>,
-    /// What to sign if nothing has changed.
+    /// What to sign once it is published.
     heartbeat: Option<Beat>,
 }
 

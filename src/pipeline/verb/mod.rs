@@ -248,8 +248,8 @@ record! {
         /// Split files that are larger than a registry's layer limit. Only jackal can
         /// join them again.
         split_layers: Flag<false> = "splitLayers",
-        /// Sign a statement for each package that a run finds unchanged in a registry: when
-        /// it was checked. It replaces the previous one.
+        /// Sign a statement for each package that a run publishes to a registry, or finds
+        /// unchanged there: when it was checked. It replaces the previous one.
         heartbeat: Flag<false> = "heartbeat",
         /// When to publish; packages that are already published are always skipped.
         when: Option<OneOf<When>> = "when",
