@@ -78,6 +78,12 @@ pub(super) struct Git<'c> {
 impl<'c> Git<'c> {
     /// With the objects of the checkout and a copy of its index.
     pub(super) fn beside(checkout: &'c Checkout, sha: &str, path: &'c str) -> io::Result<Self> {
+        let git = Self::without_index(checkout, sha, path)?;
+        copy_index(&checkout.git, git.folder())?;
+        Ok(git)
+    }
+
+    fn without_index(checkout: &'c Checkout, sha: &str, path: &'c str) -> io::Result<Self> {
         let folder = scratch_folder()?;
         let own = folder.path();
         for name in ["objects", "refs"] {
@@ -89,17 +95,6 @@ impl<'c> Git<'c> {
             _ => "[core]\nrepositoryformatversion = 0\n",
         };
         disk::create(&own.join("config"))?.write_all(config.as_bytes())?;
-        let index = checkout.git.join("index");
-        if index.is_file() {
-            let copy = own.join("index");
-            fs::copy(&index, &copy)?;
-            // Files as young as the index are compared by content.
-            let written = fs::metadata(&index)?.modified()?;
-            File::options()
-                .append(true)
-                .open(&copy)?
-                .set_modified(written)?;
-        }
         Ok(Self {
             checkout,
             path,
@@ -110,10 +105,8 @@ impl<'c> Git<'c> {
 
     /// With objects of its own beside those of the checkout, and without an index.
     pub(super) fn apart(checkout: &'c Checkout, sha: &str, path: &'c str) -> io::Result<Self> {
-        let mut git = Self::beside(checkout, sha, path)?;
-        let own = git.folder.path();
-        disk::remove(&own.join("index"))?;
-        let objects = own.join("objects");
+        let mut git = Self::without_index(checkout, sha, path)?;
+        let objects = git.folder.path().join("objects");
         fs::create_dir(objects.join("info"))?;
         let mut others = disk::create(&objects.join("info/alternates"))?;
         others.write_all(git.objects.as_os_str().as_encoded_bytes())?;
@@ -209,6 +202,32 @@ impl<'c> Git<'c> {
     }
 }
 
+/// Copies the index of the Git folder `from`, if it has one.
+fn copy_index(from: &Path, to: &Path) -> io::Result<()> {
+    let (index, copy) = (from.join("index"), to.join("index"));
+    if !index.is_file() {
+        return Ok(());
+    }
+    fs::copy(&index, &copy)?;
+    // Files as young as the index are compared by content.
+    let written = fs::metadata(&index)?.modified()?;
+    File::options()
+        .append(true)
+        .open(&copy)?
+        .set_modified(written)?;
+    // A split index names its other part, which has to lie beside it. Git changes the time
+    // of that file when it reads it, so a link would not do.
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let is_part = name.as_encoded_bytes().starts_with(b"sharedindex.");
+        if is_part && entry.file_type()?.is_file() {
+            fs::copy(entry.path(), to.join(name))?;
+        }
+    }
+    Ok(())
+}
+
 /// A key by which `v1.10` is higher than `v1.9`, and any version than another name.
 pub(crate) fn version(name: &str) -> (bool, Vec<(u64, String)>) {
     let bare = name.trim_start_matches('v');
@@ -298,6 +317,15 @@ mod tests {
         fs::write(own.0.path().join("f"), "3").unwrap();
         own.git(&["add", "f"]);
         assert_eq!(own.facts()["dirty"], "true", "a staged change");
+    }
+
+    #[test]
+    fn a_split_index_is_read_like_a_whole_one() {
+        let own = Repository::new();
+        own.git(&["update-index", "--split-index"]);
+        assert_eq!(own.facts()["dirty"], "false");
+        fs::write(own.0.path().join("f"), "2").unwrap();
+        assert_eq!(own.facts()["dirty"], "true");
     }
 
     #[test]

@@ -4,16 +4,20 @@
 //! checkout's configuration, hooks or filters is used, nothing is fetched, and nothing of
 //! the checkout is written. Only trees are compared, and files of the checkout with its
 //! index, so no content of the revision has to be in the repository.
+//!
+//! A checked-out submodule is compared in the same way, as a checkout of its own.
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::ffi::OsStr;
+use std::fs::{self, File};
 use std::io::{self, Write as _};
-use std::path::PathBuf;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
 
 use super::commit::{CommitError, Git};
 use super::repository::belongs;
 use crate::disk;
-use crate::workspace::{Checkout, Stands, git_facts};
+use crate::workspace::{Checkout, Stands, checkout as checkout_of, git_facts};
 
 /// Why changes since a revision cannot be listed.
 #[derive(Debug, thiserror::Error)]
@@ -76,7 +80,7 @@ pub struct Changes {
     /// Whether another commit is checked out.
     pub moved: bool,
     /// Paths in the checkout: what was changed, added, deleted, or is not tracked. One that
-    /// was renamed is there with both names.
+    /// was renamed is there with both names. A submodule that cannot be compared is one path.
     pub paths: BTreeSet<String>,
 }
 
@@ -106,6 +110,9 @@ pub(crate) fn changes_since(
         revision: revision.to_owned(),
         root: root(),
     })?;
+    let listed = git.bytes(&["ls-files", "-v", "-s", "-z"], None)?;
+    let entries: Vec<Entry<'_>> = entries(&listed).collect();
+    unmark(checkout, &git, &entries)?;
     // Files with new times but old content count as unchanged.
     git.ask(&["update-index", "-q", "--unmerged", "--refresh"], None)?;
     let differ = git.bytes(
@@ -114,7 +121,7 @@ pub(crate) fn changes_since(
             "--name-only",
             "-z",
             "--no-renames",
-            // The work tree of a submodule has a configuration of its own.
+            // Git would use the configuration of a submodule to look into it.
             "--ignore-submodules=dirty",
             &commit,
             "--",
@@ -140,11 +147,101 @@ pub(crate) fn changes_since(
             .trim_end_matches('/')
             .to_owned()
     });
+    let mut paths: BTreeSet<String> = paths.filter(|path| !path.is_empty()).collect();
+    for entry in entries.iter().filter(|entry| entry.mode == GITLINK) {
+        paths.extend(in_submodule(&checkout.root, entry, path));
+    }
     Ok(Changes {
         moved: commit != *head,
         commit,
-        paths: paths.filter(|path| !path.is_empty()).collect(),
+        paths,
     })
+}
+
+/// The mode of a submodule.
+const GITLINK: &str = "160000";
+
+/// A line of `git ls-files -v -s -z`.
+struct Entry<'l> {
+    /// How it is marked.
+    mark: u8,
+    mode: &'l str,
+    object: &'l str,
+    path: &'l [u8],
+}
+
+impl Entry<'_> {
+    fn place(&self, root: &Path) -> PathBuf {
+        root.join(OsStr::from_bytes(self.path))
+    }
+}
+
+fn entries(listed: &[u8]) -> impl Iterator<Item = Entry<'_>> {
+    listed.split(|byte| *byte == 0).filter_map(|line| {
+        let tab = line.iter().position(|byte| *byte == b'\t')?;
+        let facts = str::from_utf8(&line[..tab]).ok()?;
+        let mut facts = facts.split(' ');
+        Some(Entry {
+            mark: *facts.next()?.as_bytes().first()?,
+            mode: facts.next()?,
+            object: facts.next()?,
+            path: &line[tab + 1..],
+        })
+    })
+}
+
+/// Makes Git look at files that its user told it not to look at. In a sparse checkout,
+/// files that are not there are no deleted ones.
+fn unmark(checkout: &Checkout, git: &Git<'_>, entries: &[Entry<'_>]) -> Result<(), RevisionError> {
+    let is_there = |entry: &&Entry<'_>| fs::symlink_metadata(entry.place(&checkout.root)).is_ok();
+    let assumed = entries
+        .iter()
+        .filter(|entry| entry.mark.is_ascii_lowercase());
+    let skipped = entries
+        .iter()
+        .filter(|entry| entry.mark.eq_ignore_ascii_case(&b'S'))
+        .filter(is_there);
+    let marked: [(&str, Vec<_>); 2] = [
+        ("--no-assume-unchanged", assumed.collect()),
+        ("--no-skip-worktree", skipped.collect()),
+    ];
+    for (option, entries) in marked {
+        if entries.is_empty() {
+            continue;
+        }
+        let list = git.folder().join(&option[2..]);
+        let mut paths: Vec<u8> = Vec::new();
+        for entry in entries {
+            paths.extend(entry.path);
+            paths.push(0);
+        }
+        disk::create(&list)?.write_all(&paths)?;
+        let arguments = ["update-index", option, "-z", "--stdin"];
+        git.ask(&arguments, Some(File::open(&list)?))?;
+    }
+    Ok(())
+}
+
+/// What differs in a submodule from its commit in the index; `path` is the user's `PATH`.
+/// If that cannot be found out, the submodule itself.
+fn in_submodule(root: &Path, entry: &Entry<'_>, path: &str) -> Vec<String> {
+    let folder = entry.place(root);
+    let is_folder = fs::symlink_metadata(&folder).is_ok_and(|facts| facts.is_dir());
+    let is_empty = || fs::read_dir(&folder).is_ok_and(|mut all| all.next().is_none());
+    if !is_folder || is_empty() {
+        // It is not checked out, or Git has listed it.
+        return Vec::new();
+    }
+    let name = String::from_utf8_lossy(entry.path);
+    let own = checkout_of(&folder).filter(|own| own.root == folder);
+    let changes = own.and_then(|own| changes_since(&own, entry.object, path).ok());
+    match changes {
+        Some(changes) => {
+            let paths = changes.paths.into_iter();
+            paths.map(|path| format!("{name}/{path}")).collect()
+        }
+        None => vec![name.into_owned()],
+    }
 }
 
 /// Gives Git the names of the checkout's commits, and where its history ends.
@@ -184,7 +281,6 @@ fn commit_of(git: &Git<'_>, revision: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
-    use std::path::Path;
     use std::process::Command;
 
     use super::*;
@@ -256,6 +352,66 @@ mod tests {
             }
             assert_eq!(changes(&root, revision).unwrap(), expected, "{revision}");
         }
+    }
+
+    #[test]
+    fn edits_of_files_that_git_was_told_not_to_look_at_differ() {
+        let (_dir, root) = repository();
+        let sparse = ["update-index", "--skip-worktree", "kept", "moved"];
+        git(&root, &["update-index", "--split-index"]);
+        git(&root, &sparse);
+        let assumed = ["update-index", "--assume-unchanged", "changed", "moved"];
+        git(&root, &assumed);
+        git(&root, &["update-index", "--assume-unchanged", "deleted"]);
+        assert_eq!(changes(&root, "HEAD").unwrap(), [""; 0]);
+        let before = fs::read(root.join(".git/index")).unwrap();
+        for name in ["kept", "changed", "moved"] {
+            fs::write(root.join(name), "edited").unwrap();
+        }
+        fs::remove_file(root.join("deleted")).unwrap();
+        let expected = ["changed", "deleted", "kept", "moved"];
+        assert_eq!(changes(&root, "HEAD").unwrap(), expected);
+        // As in a sparse checkout.
+        fs::remove_file(root.join("kept")).unwrap();
+        fs::remove_file(root.join("moved")).unwrap();
+        assert_eq!(changes(&root, "HEAD").unwrap(), ["changed", "deleted"]);
+        assert_eq!(fs::read(root.join(".git/index")).unwrap(), before);
+    }
+
+    #[test]
+    fn edits_in_a_submodule_differ_and_one_that_cannot_be_compared_differs_as_a_whole() {
+        let (dir, root) = repository();
+        let other = dir.path().join("other");
+        fs::create_dir(&other).unwrap();
+        git(&other, &["init", "-q"]);
+        fs::write(other.join("f"), "1").unwrap();
+        git(&other, &["add", "."]);
+        git(&other, &["commit", "-qm", "f"]);
+        let allowed = ["-c", "protocol.file.allow=always"];
+        let add = [
+            "submodule",
+            "--quiet",
+            "add",
+            other.to_str().unwrap(),
+            "sub",
+        ];
+        git(&root, &[&allowed[..], &add].concat());
+        git(&root, &["commit", "-qm", "sub"]);
+        assert_eq!(changes(&root, "HEAD").unwrap(), [""; 0]);
+        assert_eq!(
+            changes(&root, "one").unwrap(),
+            [".gitmodules", "committed", "sub"]
+        );
+        fs::write(root.join("sub/f"), "2").unwrap();
+        assert_eq!(changes(&root, "HEAD").unwrap(), ["sub/f"]);
+        fs::write(root.join("sub/new"), "n").unwrap();
+        assert_eq!(changes(&root, "HEAD").unwrap(), ["sub/f", "sub/new"]);
+        // Without its Git folder, nothing says what the files were.
+        fs::remove_file(root.join("sub/.git")).unwrap();
+        assert_eq!(changes(&root, "HEAD").unwrap(), ["sub"]);
+        fs::remove_dir_all(root.join("sub")).unwrap();
+        fs::create_dir(root.join("sub")).unwrap();
+        assert_eq!(changes(&root, "HEAD").unwrap(), [""; 0]);
     }
 
     #[test]
