@@ -17,6 +17,10 @@ pub const MAX_RUNS: usize = 32;
 /// Maximum number of changes between two runs that are kept; more have no single cause.
 const MAX_CHANGES: usize = 200;
 
+/// Maximum size of these changes, as JSON: with them, a run fits in what is read of a file
+/// to find the last one.
+const MAX_CHANGES_BYTES: usize = 24 << 10;
+
 /// One run of a task.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -37,10 +41,13 @@ pub struct PastRun {
 }
 
 impl PastRun {
-    /// The same without changes that are too many.
+    /// The same without changes that are too many, or too long.
     #[must_use]
     pub fn bounded(mut self) -> Self {
-        self.changes = self.changes.filter(|all| all.len() <= MAX_CHANGES);
+        self.changes = self.changes.filter(|all| {
+            all.len() <= MAX_CHANGES
+                && serde_json::to_vec(all).is_ok_and(|json| json.len() <= MAX_CHANGES_BYTES)
+        });
         self
     }
 

@@ -11,7 +11,7 @@ use crate::cas::{Evicted, Key};
 /// Bytes of the runs of one task, after which the older ones are dropped: 128 KiB.
 const MAX_HISTORY: u64 = 128 << 10;
 
-/// Bytes in which the last run is looked for.
+/// Bytes in which the last run is looked for first; no run that is written is longer.
 const LAST: u64 = 32 << 10;
 
 /// How a run ended.
@@ -253,12 +253,15 @@ fn past(path: &Path) -> Past {
 fn last_run(action: &Path) -> Option<PastRun> {
     let mut file = File::open(runs_beside(action)).ok()?;
     let length = file.metadata().ok()?.len();
-    file.seek(SeekFrom::Start(length.saturating_sub(LAST)))
-        .ok()?;
-    let mut bytes = Vec::new();
-    file.take(LAST).read_to_end(&mut bytes).ok()?;
-    let mut lines = bytes.split(|byte| *byte == b'\n').rev();
-    lines.find_map(|line| serde_json::from_slice(line).ok())
+    // Older versions wrote longer ones.
+    [LAST, MAX_HISTORY].into_iter().find_map(|most| {
+        let start = SeekFrom::Start(length.saturating_sub(most));
+        file.seek(start).ok()?;
+        let mut bytes = Vec::new();
+        (&mut file).take(most).read_to_end(&mut bytes).ok()?;
+        let mut lines = bytes.split(|byte| *byte == b'\n').rev();
+        lines.find_map(|line| serde_json::from_slice(line).ok())
+    })
 }
 
 /// How long something is past, in its largest fitting unit.
@@ -305,6 +308,45 @@ mod tests {
         let expected =
             format!("its last result was made with another key format, by jackal {version}");
         assert_eq!(reason, expected);
+    }
+
+    #[test]
+    fn the_last_run_is_known_however_much_changed_in_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let cas = Arc::new(Cas::open(dir.path()).unwrap());
+        let registry = Registry::new(Options::default());
+        let site = Site::new(cas, registry, dir.path(), SiteOptions::default());
+        let home = Path::new("/w");
+        let many = |value: &str| {
+            let mut action = action(0);
+            for number in 0..150 {
+                let name = format!("{}{number}", "N".repeat(200));
+                action.env.insert(name, value.to_owned());
+            }
+            action
+        };
+        // Each control character is six bytes of JSON.
+        let failure = "\u{1}".repeat(5000);
+        let ended = Ended {
+            failure: &failure,
+            took_ms: 7,
+        };
+        site.record_action(home, "t", &many("1"), None, &ended);
+        let changes = site.look_back(home, "t", None, &many("2")).changes;
+        assert_eq!(changes.as_ref().map(Vec::len), Some(150));
+        site.record_action(home, "t", &many("2"), changes.clone(), &ended);
+        let path = site.action_file(home, "t");
+        let text = fs::read_to_string(runs_beside(&path)).unwrap();
+        assert!(text.lines().all(|line| (line.len() as u64) < LAST));
+        assert_eq!(site.last_took_ms(home, "t"), Some(7));
+
+        // One that an older version wrote.
+        let mut run = last_run(&path).unwrap();
+        (run.changes, run.took_ms) = (changes, 8);
+        let line = serde_json::to_string(&run).unwrap();
+        assert!(line.len() as u64 > LAST);
+        fs::write(runs_beside(&path), format!("{text}{line}\n")).unwrap();
+        assert_eq!(last_run(&path), Some(run));
     }
 
     #[test]
