@@ -90,7 +90,7 @@ impl Checks<'_> {
                 Rule::Required => {
                     let value = found.value.filter(|value| !value.is_null());
                     let empty = |value: &Node| found.blank && value.scalar().is_some();
-                    if value.is_none_or(|value| empty(value)) {
+                    if value.is_none_or(empty) {
                         let message = format!("missing required key `{key}`");
                         let help = match found.row.values() {
                             Some(values) => format!("Add `{key}`, one of: {}.", values.join(", ")),
