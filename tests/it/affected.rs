@@ -274,7 +274,8 @@ fn a_revision_counts_all_kinds_of_changes_through_declared_inputs() {
     let none: &[&str] = &[];
     let docs: &[&str] = &["docs:site changed"];
     assert_eq!(of(&sandbox, &since), none);
-    let changes: [(&str, &dyn Fn(), &[&str]); 9] = [
+    type Change<'c> = (&'c str, &'c dyn Fn(), &'c [&'c str]);
+    let changes: [Change<'_>; 9] = [
         (
             "changed",
             &|| sandbox.write("libs/core/src/a.c", "2\n"),

@@ -70,8 +70,8 @@ fn each_index_of_a_signed_and_attested_release_is_written_once() {
         let said = verify(&sandbox, &[&place, "-a", "amd64", "--key", "a/cosign.pub"]);
         assert_eq!(said.code, Some(0), "{}", said.stderr);
         // The tag moved after the last list was written and read.
-        let at = |is: &dyn Fn(&Request) -> bool| requests.iter().position(|r| is(r)).unwrap();
-        let visible = at(&|r| r.method == "PUT" && r.path.ends_with("/1.0.0"));
+        let at = |is: fn(&Request) -> bool| requests.iter().position(is).unwrap();
+        let visible = at(|r| r.method == "PUT" && r.path.ends_with("/1.0.0"));
         let beside = requests.iter().rposition(|r| {
             r.method == "PUT" && (r.path.contains("/sha256-") || r.path.contains("/sha256:"))
         });
