@@ -12,7 +12,6 @@ pub struct Page {
     pub cause: &'static str,
     /// Lines that cause it, or what a user sees.
     pub example: &'static str,
-    /// The next steps.
     pub fix: &'static str,
 }
 

@@ -53,7 +53,6 @@ pub fn one_line(text: &str) -> String {
 pub enum Escapes {
     /// Those that set colours; they are reset at the end.
     Colours,
-    /// None.
     None,
 }
 

@@ -81,9 +81,7 @@ pub struct Advice {
 /// What could be left out of a key.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Without {
-    /// A file.
     File(String),
-    /// A variable.
     Env(String),
     /// All files in a folder.
     Folder(String),
@@ -105,7 +103,6 @@ impl Without {
 /// The run that is most like an action.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Nearest<'p> {
-    /// The run.
     pub run: &'p PastRun,
     /// What differs from it.
     pub reasons: Vec<DirtyReason>,

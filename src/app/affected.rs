@@ -73,9 +73,7 @@ pub enum Compared {
         /// Their references, with the tags that were found.
         packages: Vec<String>,
     },
-    /// A revision.
     Revision {
-        /// As given.
         revision: String,
         /// The commit that it names.
         commit: String,
@@ -86,17 +84,14 @@ pub enum Compared {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AffectedTask {
-    /// Its name.
     pub task: String,
     /// What selects it alone on the command line, in the workspace's root.
     pub target: String,
-    /// What it does.
     pub verb: &'static str,
     /// The folder of its file, relative to the workspace; `.` is the workspace.
     pub folder: String,
     /// Its pipeline file or definition, relative to the workspace.
     pub file: String,
-    /// Its tags.
     pub tags: Vec<String>,
     /// The affected tasks that it waits for.
     pub after: Vec<String>,
@@ -126,7 +121,6 @@ impl Affected {
         })
     }
 
-    /// As JSON.
     #[must_use]
     pub fn to_json(&self) -> String {
         format!("{:#}\n", json!(self))

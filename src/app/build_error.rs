@@ -56,12 +56,10 @@ pub enum BuildError {
         /// What is wrong with the reference; `None`: it has another scheme.
         source: Option<ReferenceError>,
     },
-    /// `--against` is malformed.
     #[error(
         "--against: expected oci://HOST/PATH, oci://HOST/PATH/NAME:TAG, or `published`, found `{given}`{why}"
     )]
     AgainstForm {
-        /// As given.
         given: String,
         /// What is wrong with it; may be empty.
         why: String,

@@ -23,7 +23,6 @@ use crate::plan::Chosen;
 use crate::text::with_causes;
 use crate::yaml::SourceText;
 
-/// What to check.
 #[derive(Clone, Debug)]
 pub struct LintOptions {
     pub place: Place,
@@ -31,11 +30,9 @@ pub struct LintOptions {
     pub variant: Variant,
     /// Folders, with all below them, and files; none: the current folder.
     pub named: Vec<PathBuf>,
-    /// Uses no network.
     pub offline: bool,
 }
 
-/// What was found.
 #[derive(Clone, Debug)]
 pub struct Linted {
     /// The root of the workspace.

@@ -27,7 +27,6 @@ use crate::yaml::{Mistake, Node, SourceText, Span, parse_first};
 /// A workspace as it is written.
 pub(super) struct Survey {
     pub root: PathBuf,
-    /// What was selected.
     pub selection: Selection,
     pub pipelines: Vec<Surveyed>,
     pub definitions: Vec<PathBuf>,
@@ -51,7 +50,6 @@ pub(super) struct Given {
     pub metadata: BTreeMap<String, String>,
 }
 
-/// A pipeline file.
 pub(super) struct Surveyed {
     pub file: PathBuf,
     pub folder: PathBuf,

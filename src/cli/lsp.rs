@@ -45,7 +45,6 @@ const METHOD_NOT_FOUND: i32 = -32601;
 const NOT_INITIALIZED: i32 = -32002;
 const INVALID_REQUEST: i32 = -32600;
 
-/// What was read.
 enum Incoming {
     Message(Message),
     Malformed(String),
@@ -454,7 +453,7 @@ fn diagnostic(finding: &Finding, lines: &[&str]) -> lsp::Diagnostic {
     }
 }
 
-/// A span as the protocol has it: from 0, in UTF-16 code units.
+/// A span in the protocol's form: from 0, in UTF-16 code units.
 fn range(span: Span, lines: &[&str]) -> lsp::Range {
     let line = span.line.saturating_sub(1);
     let own = usize::try_from(line).ok().and_then(|line| lines.get(line));

@@ -23,7 +23,6 @@ pub(super) fn prepare(
     Ok(prepared)
 }
 
-/// Makes the plan.
 pub(super) fn planned(
     options: &BuildOptions,
     questions: Questions,

@@ -125,7 +125,7 @@ impl WhichArgs {
     }
 }
 
-/// The moment as in `2026-12-01 03:00:00+01:00`.
+/// The moment as in `2026-12-01 03:00+01:00`.
 fn local(at: &jiff::Zoned) -> String {
     at.strftime("%F %H:%M%:z").to_string()
 }

@@ -49,7 +49,7 @@ codes! {
     EmptyValue "empty-value" {
         "A key has no value",
         "In files that say whom to trust, a value that is left out must not mean `anyone`.",
-        "rules:\n- package: web\n  keys:",
+        "rules:\n- packages: web\n  signers:",
         "Write the value, or remove the key."
     }
     InvalidValue "invalid-value" {
@@ -105,7 +105,7 @@ codes! {
         "A pattern of `include` matches no file",
         "A pattern that matches nothing is probably misspelled.",
         "include: [packges/*/pipeline.yaml]",
-        "Correct the pattern; it is relative to the file that has it. Remove it if the files are gone."
+        "Correct the pattern; it is relative to the file that contains it. Remove it if the files are gone."
     }
     TooLarge "too-large" {
         "A pipeline is too large to be planned",
@@ -200,7 +200,7 @@ codes! {
     }
     UnsetTemplate "unset-template" {
         "A template has no value",
-        "The build asks for it, and fails where nobody can answer.",
+        "The build asks for it, and fails where no user can answer.",
         "version: '###JACKAL_PKG_TMPL_VERSION###'",
         "Pass --set VERSION=1.2.3 to the build, or set it in the configuration file."
     }
@@ -237,7 +237,7 @@ codes! {
     }
     MissingTool "missing-tool" {
         "A program is not installed",
-        "No folder of PATH has it.",
+        "The program is in no folder of PATH.",
         "sh: 1: protoc: not found",
         "Install it, or use a toolchain that brings it. `jackal dev tools` prints what tools resolve to."
     }
@@ -317,7 +317,7 @@ codes! {
     NoPolicyRule "no-policy-rule" {
         "A policy does not mention a package",
         "A policy trusts only the packages that its rules name.",
-        "rules:\n- packages: [web-*]\n  signers: [{ key: release.pub }]",
+        "rules:\n- packages: web-*\n  signers: [{ key: release.pub }]",
         "Add a rule with the signers of the package."
     }
     UnusableRoot "unusable-root" {
@@ -329,7 +329,7 @@ codes! {
     NoAttestation "no-attestation" {
         "A required attestation is missing",
         "The policy requires a statement, such as provenance, by a trusted signer. None of the statements beside the package is.",
-        "attestations: [{ type: provenance }]",
+        "attestations: [{ predicateType: https://slsa.dev/provenance/v1 }]",
         "Publish the package with its attestations, or correct the policy."
     }
     TooManySignatures "too-many-signatures" {
@@ -348,7 +348,7 @@ codes! {
         "The time of a signature is not known",
         "The policy limits its age, and only a transparency log or a timestamp service can tell the age.",
         "signed with a key, without a timestamp",
-        "Sign with --timestamp-url, or keyless."
+        "Sign with --tsa-server-url, or keyless."
     }
     OtherPackage "other-package" {
         "The package is not the one that was asked for",

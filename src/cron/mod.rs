@@ -93,15 +93,18 @@ impl Cron {
             months: Field::parse(months, &MONTHS)?,
             weekdays: Field::parse(weekdays, &WEEKDAYS)?,
         };
-        // Some schedulers then run on days that match either field, others on days that
-        // match both.
-        let either = !cron.days.is_any() && !cron.weekdays.is_any();
-        if let Some(star) = [days, weekdays]
-            .into_iter()
-            .find(|field| either && field.starts_with('*'))
-        {
+        // With two fields of days, schedulers run on days that match either. Some take any
+        // field that begins with `*` for one that says nothing, others only `*` itself; and
+        // a field that lists every day says nothing here, and matches every day there.
+        let texts = [(days, &cron.days), (weekdays, &cron.weekdays)];
+        let beside = texts.iter().any(|(_, field)| !field.is_any());
+        let odd = texts
+            .iter()
+            .find(|(text, field)| beside && text.starts_with('*') != field.is_any());
+        let both = texts.iter().all(|(text, _)| **text != "*");
+        if let Some((text, _)) = odd.filter(|_| both) {
             return Err(CronError::new(
-                format!("schedulers disagree about `{star}` beside another field of days"),
+                format!("schedulers disagree about `{text}` beside another field of days"),
                 "List the days, or write `*` in one of the two fields.",
             ));
         }
@@ -270,6 +273,8 @@ mod tests {
             ("0 0 30 FEB MON", "no month of this schedule has day 30"),
             ("0 0 */2 * MON", "schedulers disagree about `*/2`"),
             ("0 0 1 * */2", "schedulers disagree about `*/2`"),
+            ("0 0 1-31 * MON", "schedulers disagree about `1-31`"),
+            ("0 0 1 * 0-6", "schedulers disagree about `0-6`"),
         ] {
             assert!(refused(text).contains(part), "{text}: {}", refused(text));
         }

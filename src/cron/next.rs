@@ -18,7 +18,6 @@ const MAX_DAYS: u32 = 8 * 366 + 2;
 /// One run of a schedule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Run {
-    /// When.
     pub at: Zoned,
     /// What a change of the clocks does to it.
     pub shift: Shift,
@@ -27,7 +26,6 @@ pub struct Run {
 /// What a change of the clocks does to a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shift {
-    /// Nothing.
     None,
     /// The time is skipped on this day, and the run is later.
     Skipped,

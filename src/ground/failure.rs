@@ -104,7 +104,6 @@ impl CauseKind {
         "service",
     ];
 
-    /// Its page.
     #[must_use]
     pub fn code(self) -> Code {
         match self {

@@ -104,12 +104,10 @@ struct Patterns {
 }
 
 impl Reads {
-    /// Nothing.
     pub(crate) fn nothing() -> Self {
         Self::default()
     }
 
-    /// Any file.
     pub(crate) fn anything(why: &'static str) -> Self {
         Self {
             anything: Some(why),

@@ -17,7 +17,6 @@ pub enum Dialect {
 /// Purpose of a package.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Kind {
-    /// An ordinary package.
     #[default]
     Package,
     /// A package that initializes a cluster.

@@ -53,13 +53,10 @@ pub struct Pipeline {
 /// When a scheduler elsewhere should run what. jackal itself starts nothing by it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Schedule {
-    /// The times.
     pub cron: Cron,
     /// The IANA name of the time zone of these times.
     pub timezone: String,
-    /// What runs.
     pub runs: Scheduled,
-    /// Values of parameters.
     pub params: BTreeMap<String, String>,
     /// A description for readers of the file.
     pub description: Option<String>,

@@ -36,7 +36,6 @@ pub struct Options {
     pub backoff: Duration,
     /// Minimum delay between writing an index and reading it back.
     pub settle: Duration,
-    /// Reports retries.
     pub on_retry: fn(&str),
 }
 

@@ -13,7 +13,6 @@ pub struct Connection {
     pub logins: Vec<LoginText>,
     /// Folders to look for credential helpers in.
     pub helper_folders: Vec<PathBuf>,
-    /// Reports retries.
     pub on_retry: fn(&str),
 }
 

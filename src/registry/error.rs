@@ -64,7 +64,6 @@ pub enum RegistryError {
     #[error("{reference}: registry sent {found}, expected {expected}")]
     Content {
         reference: String,
-        /// What was received.
         found: String,
         expected: String,
     },
@@ -123,11 +122,7 @@ pub enum RegistryError {
     },
     /// Other clients kept changing the same index.
     #[error("{reference}: changed by other clients {rounds} times during the update; try again")]
-    Contended {
-        reference: String,
-        /// Number of attempts.
-        rounds: u32,
-    },
+    Contended { reference: String, rounds: u32 },
     /// The registry names a token server on another host, which must not get the
     /// credentials.
     #[error(

@@ -305,7 +305,6 @@ fn fallback(repository: &Reference, subject: Digest) -> Result<Reference, Regist
         .map_err(|error: crate::oci::ReferenceError| RegistryError::Setup(with_causes(&error)))
 }
 
-/// Lists of referrers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ListedIn {
     /// That of the referrers API.

@@ -35,9 +35,9 @@ pub(super) async fn store(
     let Place::Registry(at) = &item.place else {
         return Ok(());
     };
-    let told = |error: String| format!("no heartbeat was stored with {at}: {error}");
+    let message = |error: String| format!("no heartbeat was stored with {at}: {error}");
     let replaced = replace(registry, at, &item.artifact, &beat.signer, heartbeat);
-    replaced.await.map_err(told)
+    replaced.await.map_err(message)
 }
 
 async fn replace(

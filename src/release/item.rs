@@ -46,10 +46,8 @@ impl Item {
     }
 }
 
-/// A wanted heartbeat.
 #[derive(Clone)]
 pub struct Beat {
-    /// Signs it.
     pub signer: Arc<Signer>,
     /// The time of the release.
     pub now: jiff::Timestamp,

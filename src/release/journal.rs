@@ -84,7 +84,6 @@ pub struct Known {
     pub manifest: Digest,
 }
 
-/// A completed step.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Step {

@@ -6,8 +6,8 @@
 //! same manifests about it, by their digests, since what a digest names cannot change. It
 //! can be deleted behind a list, though, so a proof has an age.
 //!
-//! A registry can only make a proof useless. Whoever writes to the cache can forge one, and
-//! a release then takes an unsigned package for a published one; readers verify
+//! A registry can only make a proof useless. A process that can write to the cache can forge
+//! one, and a release then takes an unsigned package for a published one; readers verify
 //! signatures themselves.
 //!
 //! See adr/0069, "A quiet night asks".

@@ -70,7 +70,6 @@ pub struct Results {
     pub outputs: BTreeMap<ActionKey, Vec<Output>>,
     /// All actions that led to it, with lists of the files that they made.
     pub actions: BTreeMap<ActionKey, Vec<Output>>,
-    /// Yields the outputs.
     pub source: BlobSource,
 }
 

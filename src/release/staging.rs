@@ -16,7 +16,6 @@ use crate::layout::{ImageLayout, LayoutError};
 use crate::oci::{Descriptor, Digest, Reference};
 use crate::registry::{Hints, Registry, RegistryError, Sent};
 
-/// Stages artifacts.
 pub(super) struct Stage {
     registry: Arc<Registry>,
     permits: Arc<Semaphore>,

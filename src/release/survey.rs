@@ -131,7 +131,7 @@ impl Survey {
         Ok(true)
     }
 
-    /// The digest of what a registry lists beside an artifact, asked for once for all tags.
+    /// The digest of what a registry lists beside an artifact, requested once for all tags.
     async fn candidates(
         &mut self,
         vouched: &Vouched<'_>,

@@ -295,11 +295,11 @@ async fn results(work: &Work, item: &Item) -> Result<Option<bytes::Bytes>, Strin
     let artifact = &item.artifact;
     let held = artifact.blobs.iter().map(|blob| blob.digest).collect();
     let pushed = push_results(&work.registry, to, &artifact.manifest, &held, results).await;
-    let told = |error| {
+    let message = |error| {
         let why = with_causes(&error);
         format!("build results were not stored with {to}: {why}")
     };
-    pushed.map(Some).map_err(told)
+    pushed.map(Some).map_err(message)
 }
 
 /// Attaches the item's bundles and `others`, reads the bundles back and verifies the

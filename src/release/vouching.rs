@@ -29,7 +29,6 @@ use crate::verify::{self, Attached, Check, Policy, Query, Rule};
 /// that provides it.
 #[derive(Clone)]
 pub struct Vouching {
-    /// The required signature.
     pub policy: Policy,
     /// The signer; `None`: the packages' own bundles must satisfy the policy.
     pub signer: Option<Arc<Signer>>,
@@ -320,7 +319,6 @@ fn unreadable(place: &Place, error: RemoteError) -> ReleaseError {
     }
 }
 
-/// An empty store.
 fn nothing() -> BlobSource {
     struct Nothing;
     impl crate::content::Fetch for Nothing {

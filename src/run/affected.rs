@@ -19,11 +19,9 @@ use crate::ground::threads::blocking;
 use crate::kinds::{Done, Prepared, Results, Work};
 use crate::plan::{Plan, Step};
 
-/// An earlier state.
 pub(crate) enum Baseline {
     /// The last good run.
     Run(Good),
-    /// What was published.
     Published(Earlier),
 }
 

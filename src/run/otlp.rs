@@ -15,7 +15,6 @@ const BATCH: usize = 512;
 /// What a trace belongs to.
 #[derive(Debug)]
 pub struct Trace {
-    /// Its id.
     pub id: [u8; 16],
     /// The span, made by another program, that the run is a part of.
     pub parent: Option<[u8; 8]>,

@@ -14,7 +14,6 @@ use crate::plan::{Plan, Step};
 pub struct Known {
     /// The present, in seconds since the Unix epoch.
     pub now: u64,
-    /// The last run.
     pub last: Option<PastRun>,
     /// The run that made the cached result; `None`: it was made elsewhere, or too long ago.
     pub made: Option<PastRun>,

@@ -69,7 +69,6 @@ pub struct Tag {
 pub enum Stands {
     /// The hash of an object.
     Object(String),
-    /// Another reference.
     Reference(String),
 }
 

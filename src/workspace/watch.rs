@@ -51,7 +51,6 @@ pub enum WatchError {
         path.display()
     )]
     Watches {
-        /// The folder.
         path: PathBuf,
         /// How many folders have one.
         count: usize,
@@ -59,14 +58,8 @@ pub enum WatchError {
     /// The user has no inotify instance left.
     #[error("cannot watch files: the limit `fs.inotify.max_user_instances` is reached")]
     Instances,
-    /// The system refused.
     #[error("cannot watch `{}`", path.display())]
-    Io {
-        /// The folder.
-        path: PathBuf,
-        /// What happened.
-        source: io::Error,
-    },
+    Io { path: PathBuf, source: io::Error },
 }
 
 fn unreadable(source: io::Error) -> WatchError {
@@ -128,7 +121,6 @@ struct Root {
     top: PathBuf,
 }
 
-/// Watched folders.
 pub struct Watcher {
     /// Not a pipe, but as a pipe it is read.
     inotify: Receiver,

@@ -364,4 +364,59 @@ fn kubernetes_needs_an_image_and_a_repository_without_a_login() {
         login.contains("contains a login") && !login.contains("secret"),
         "{login}"
     );
+    let query = "https://git.example/x?private_token=secret";
+    let query = export(&["--image", "x", "--git", query]);
+    assert!(
+        query.contains("or a query") && !query.contains("secret"),
+        "{query}"
+    );
+}
+
+#[test]
+fn names_that_other_readers_of_yaml_take_for_something_else_are_quoted() {
+    let sandbox = Sandbox::new();
+    sandbox.write("jackal-workspace.yaml", "");
+    sandbox.write(
+        "jackal.pipeline.yaml",
+        format!(
+            "{HEAD}name: \u{9805}\ntasks:\n  a: {{ run: ['true'], inputs: [], secrets: {{ T: {{ env: ON }} }} }}\n\
+             schedules: {{ '123': {{ cron: '@daily' }} }}\n"
+        ),
+    );
+    let files = exported(&sandbox, "kubernetes");
+    let text = &files[0].1;
+    for expected in [
+        "\n  name: \"123\"\n",
+        "- name: \"ON\"\n",
+        "{ name: \"123\", key: \"ON\", optional: true }",
+    ] {
+        assert!(text.contains(expected), "{expected}: {text}");
+    }
+}
+
+#[test]
+fn a_unit_updates_the_checkout_of_the_machine_that_it_is_for() {
+    let sandbox = workspace();
+    let exported = |checkout: &str| {
+        let args = [
+            "schedule",
+            "export",
+            "--to",
+            "systemd",
+            "--checkout",
+            checkout,
+        ];
+        let said = sandbox.run(&[&args[..], &["web"]].concat());
+        assert_eq!(said.code, Some(0), "{}", said.stderr);
+        said.stdout
+    };
+    let unit = exported("/srv/elsewhere");
+    assert!(!unit.contains("git pull"), "{unit}");
+    fs::create_dir(sandbox.src().join(".git")).unwrap();
+    let unit = exported("/srv/elsewhere");
+    assert!(
+        unit.contains("ExecStartPre=/usr/bin/env git pull"),
+        "{unit}"
+    );
+    assert!(unit.contains("WorkingDirectory=/srv/elsewhere\n"), "{unit}");
 }

@@ -35,7 +35,6 @@ pub struct Editor {
     schemas: Schemas,
 }
 
-/// Something to insert.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Offer {
     pub text: String,

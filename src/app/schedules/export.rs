@@ -22,7 +22,6 @@ pub enum Scheduler {
 /// What the files should say.
 #[derive(Clone, Debug)]
 pub struct ExportOptions {
-    /// For which scheduler.
     pub to: Scheduler,
     /// The container image in which jackal runs.
     pub image: Option<String>,
@@ -50,9 +49,7 @@ pub enum ExportError {
     /// A flag is missing.
     #[error("{to} needs {flag}: {why}")]
     Missing {
-        /// The scheduler.
         to: &'static str,
-        /// The flag.
         flag: &'static str,
         /// What it is for.
         why: &'static str,
@@ -66,7 +63,9 @@ pub enum ExportError {
     )]
     Folder(String),
     /// The address holds a login.
-    #[error("the address in --git contains a login, which the file would show: remove it")]
+    #[error(
+        "the address in --git contains a login or a query, which the file would show: remove it"
+    )]
     Login,
 }
 

@@ -16,7 +16,8 @@ pub(super) fn export(all: &[Named<'_>], options: &ExportOptions) -> Result<Expor
     let image = image.ok_or_else(|| missing("--image", "a container image with jackal and git"))?;
     let git = options.git.as_deref();
     let git = git.ok_or_else(|| missing("--git", "the repository that a job clones"))?;
-    if without_logins(git) != git {
+    // Tokens also travel in queries.
+    if without_logins(git) != git || git.contains(['?', '#']) {
         return Err(ExportError::Login);
     }
     let mut exported = Exported::default();
@@ -42,6 +43,8 @@ fn list(words: &[String], indent: usize) -> String {
 
 fn cron_job(one: &Named<'_>, image: &str, git: &str) -> String {
     let (id, needs) = (&one.id, one.needs());
+    // Some names are numbers, truth values or nothing to YAML, unless they are quoted.
+    let quoted = yaml(id);
     let schedule = &one.of.schedule;
     let clone = [
         "git",
@@ -58,9 +61,10 @@ fn cron_job(one: &Named<'_>, image: &str, git: &str) -> String {
     let secrets: String = secrets
         .iter()
         .map(|name| {
+            let name = yaml(name);
             format!(
                 "                - name: {name}\n                  valueFrom:\n                    \
-                 secretKeyRef: {{ name: {id}, key: {name}, optional: true }}\n"
+                 secretKeyRef: {{ name: {quoted}, key: {name}, optional: true }}\n"
             )
         })
         .collect();
@@ -69,8 +73,8 @@ fn cron_job(one: &Named<'_>, image: &str, git: &str) -> String {
          # It reads the secret `{id}` for variables, the secret `{id}-login` of type\n\
          # kubernetes.io/dockerconfigjson for registries, and keeps its cache in the claim\n\
          # `{id}-cache`; without the secrets it runs without logins.\n\
-         apiVersion: batch/v1\nkind: CronJob\nmetadata:\n  name: {id}\n  labels:\n    \
-         app.kubernetes.io/name: jackal\n    app.kubernetes.io/instance: {id}\n\
+         apiVersion: batch/v1\nkind: CronJob\nmetadata:\n  name: {quoted}\n  labels:\n    \
+         app.kubernetes.io/name: jackal\n    app.kubernetes.io/instance: {quoted}\n\
          spec:\n  schedule: {cron}\n  timeZone: {zone}\n  concurrencyPolicy: Forbid\n  \
          startingDeadlineSeconds: 3600\n  successfulJobsHistoryLimit: 3\n  failedJobsHistoryLimit: 3\n  \
          jobTemplate:\n    spec:\n      backoffLimit: 0\n      template:\n        spec:\n          \

@@ -77,9 +77,7 @@ impl FoundSchedule {
 /// One run of a schedule.
 #[derive(Clone, Debug)]
 pub struct NextRun<'s> {
-    /// The schedule.
     pub of: &'s FoundSchedule,
-    /// The moment.
     pub at: jiff::Zoned,
     /// What a change of the clocks does to it.
     pub note: Option<&'static str>,
@@ -195,12 +193,22 @@ pub fn export(found: &[FoundSchedule], options: &ExportOptions) -> Result<Export
         }
         all.push(Named { id, of });
     }
-    match options.to {
-        Scheduler::GithubActions => Ok(github::export(&all, options)),
-        Scheduler::Gitlab => Ok(gitlab::export(&all, options)),
-        Scheduler::Kubernetes => kubernetes::export(&all, options),
-        Scheduler::Systemd => systemd::export(&all, options),
-    }
+    let mut exported = match options.to {
+        Scheduler::GithubActions => github::export(&all, options),
+        Scheduler::Gitlab => gitlab::export(&all, options),
+        Scheduler::Kubernetes => kubernetes::export(&all, options)?,
+        Scheduler::Systemd => systemd::export(&all, options)?,
+    };
+    let elsewhere = found
+        .iter()
+        .filter(|one| matches!(one.schedule.runs, Scheduled::Targets(_)));
+    exported.warnings.extend(elsewhere.map(|one| {
+        format!(
+            "`{}` runs targets: logins and secrets of tasks in other files are not in it",
+            one.name
+        )
+    }));
+    Ok(exported)
 }
 
 /// Longest part of a name that comes from a pipeline: with a schedule's, a cron job's name

@@ -89,7 +89,7 @@ pub(super) fn systemd(text: &str) -> String {
     quoted
 }
 
-/// `text` in a comment, or in a value that nobody splits: on one line, which no
+/// `text` in a comment, or in a value that is not split: on one line, which no
 /// backslash continues.
 pub(super) fn remark(text: &str) -> String {
     crate::text::one_line(text).replace('\\', "/")

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::export::{ExportError, ExportOptions, Exported, Named};
 use super::quote::systemd;
+use crate::workspace;
 
 pub(super) fn export(all: &[Named<'_>], options: &ExportOptions) -> Result<Exported, ExportError> {
     let mut exported = Exported::default();
@@ -34,17 +35,19 @@ fn path(folder: &Path) -> Result<String, ExportError> {
 
 fn service(one: &Named<'_>, name: &str, folder: &Path) -> Result<String, ExportError> {
     let words: Vec<String> = one.of.command().iter().map(|word| systemd(word)).collect();
-    let pull = match folder.join(".git").exists() {
-        true => {
+    // Whether this workspace is of Git, as the one on the machine with the timer is then.
+    let pull = match workspace::checkout(&one.of.root) {
+        Some(_) => {
             "# A checkout that is not updated would publish the same again and again.\n\
                  ExecStartPre=/usr/bin/env git pull --quiet --ff-only\n"
         }
-        false => "",
+        None => "",
     };
     Ok(format!(
         "# {origin}\n\
          # Put both files into /etc/systemd/system, then: systemctl enable --now {name}.timer\n\
          # Variables and secrets are read from /etc/jackal/{name}.env, if it exists.\n\
+         # It runs as root. Add User= to [Service] for another user, who must own the folder.\n\
          [Unit]\nDescription={title}\nWants=network-online.target\nAfter=network-online.target\n\n\
          [Service]\nType=oneshot\nWorkingDirectory={folder}\n\
          EnvironmentFile=-/etc/jackal/{name}.env\nEnvironment=JACKAL_CACHE=/var/cache/{name}\n\

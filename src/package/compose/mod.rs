@@ -68,7 +68,6 @@ pub struct Warning {
     /// `file:line:column`.
     pub place: String,
     pub message: String,
-    /// The next step.
     pub help: String,
 }
 

@@ -60,7 +60,6 @@ pub struct Hosts {
     pub certificates: Vec<PathBuf>,
     /// Token servers on other hosts that may get a registry's credentials.
     pub token_servers: BTreeMap<String, String>,
-    /// Accept any certificate.
     pub insecure_skip_tls_verify: bool,
     /// Profiles of hosts whose names do not show the kind of registry.
     pub profiles: BTreeMap<String, Profile>,

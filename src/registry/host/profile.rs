@@ -150,7 +150,6 @@ impl Profile {
     }
 }
 
-/// An unknown profile.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("unknown kind of registry `{0}`: expected one of {names}", names = Profile::names())]
 pub struct ProfileError(String);
