@@ -118,6 +118,9 @@ pub struct ContentOptions {
     pub facts: BuildFacts,
 }
 
+/// The folder for archives, unless the user or the workspace names another.
+pub const ARCHIVES: &str = "dist";
+
 /// Where packages go, and who signs them.
 #[derive(Clone, Debug, Default)]
 pub struct OutputOptions {

@@ -6,6 +6,7 @@ mod build;
 mod build_error;
 mod build_options;
 mod cache;
+mod clean;
 mod compose;
 mod definitions;
 mod dev_tools;
@@ -52,7 +53,9 @@ mod watch_reads;
 pub use action::carry_out;
 pub use affected::{Affected, AffectedTask, OWN_PLACES, Since};
 pub use build::{Built, CACHE_GIB, Prepared, ShellPlace, prepare};
-pub use build_options::{BuildOptions, ContentOptions, OutputOptions, SignOptions, Target};
+pub use build_options::{
+    ARCHIVES, BuildOptions, ContentOptions, OutputOptions, SignOptions, Target,
+};
 pub use cache::{cache_prune, cache_usage, cache_verify};
 pub use compose::Ask;
 pub use dev_tools::{ResolvedTool, dev_tools};
@@ -100,7 +103,7 @@ pub use crate::content::activity::Activity;
 pub use crate::disk::stays_within;
 pub use crate::ground::launch::{finish as finish_commands, launcher};
 pub use crate::ground::site::history::ago;
-pub use crate::ground::{Failure, Stop};
+pub use crate::ground::{Failure, Stop, Withdrawal};
 pub use crate::kinds::package::BuildFacts;
 pub use crate::kinds::run::{Used, UsedName, Wanted};
 pub use crate::oci::{Reference, host_architecture, place};

@@ -4,9 +4,14 @@
 //! Other users read a cache of root and never write to it. A cache of another user is
 //! read if the user allows that.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::disk::{self, Owner, OwnerError};
+
+/// The folder of the store. A version of jackal that cannot share a store with this one
+/// has another folder, so that both can use one cache.
+const FORMAT: &str = "v1";
 
 /// A cache, as the user names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,8 +58,22 @@ pub(super) enum Access {
 impl CacheFolder {
     /// The folder of this version's store.
     pub(super) fn versioned(&self) -> PathBuf {
-        let root = self.path.join("v1");
+        let root = self.path.join(FORMAT);
         std::path::absolute(&root).unwrap_or(root)
+    }
+
+    /// The stores of other versions. Nothing reads, changes or removes them.
+    #[must_use]
+    pub fn of_other_versions(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir(&self.path).into_iter().flatten().flatten();
+        let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+        let is_version = |name: &String| {
+            let number = name.strip_prefix('v');
+            name != FORMAT && number.is_some_and(|number| number.parse::<u32>().is_ok())
+        };
+        let mut found: Vec<_> = names.filter(is_version).collect();
+        found.sort_unstable();
+        found.iter().map(|name| self.path.join(name)).collect()
     }
 
     /// The folder of this version's store, if this user alone has made it and may change
@@ -84,7 +103,7 @@ impl CacheFolder {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::{self, Permissions};
+    use std::fs::Permissions;
     use std::io::Write as _;
     use std::os::unix::fs::PermissionsExt as _;
 
@@ -106,6 +125,30 @@ mod tests {
         cas.put_result(&KEY, b"result", &[(digest, size)], Flush::Now)
             .unwrap();
         digest
+    }
+
+    #[test]
+    fn the_store_of_another_version_stays_as_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = CacheFolder::from(dir.path().join("cache"));
+        filled(&folder.path);
+        assert!(folder.of_other_versions().is_empty());
+        for name in ["v2", "v0", "vendor"] {
+            fs::create_dir(folder.path.join(name)).unwrap();
+            fs::write(folder.path.join(name).join("f"), name).unwrap();
+        }
+        let cas = Cas::open(&folder).unwrap();
+        cas.prune(crate::cas::Limits {
+            max_bytes: Some(0),
+            max_age: Some(0),
+        })
+        .unwrap();
+        assert!(cas.check().unwrap().damaged.is_empty());
+        let others = folder.of_other_versions();
+        assert_eq!(others, ["v0", "v2"].map(|name| folder.path.join(name)));
+        for other in others {
+            assert!(other.join("f").exists(), "{}", other.display());
+        }
     }
 
     #[test]

@@ -17,7 +17,7 @@ use super::options::{
 use super::output::{note, print};
 use super::prepare::{Questions, planned, remarks};
 use super::{shell, watch, why};
-use crate::app::{self, BuildOptions, RunOptions, Verdict};
+use crate::app::{self, ARCHIVES, BuildOptions, RunOptions, Verdict};
 
 /// Arguments of `jackal build`.
 #[derive(Args)]
@@ -94,7 +94,7 @@ pub(super) fn build(args: BuildArgs) -> Result<(), CommandError> {
             Some(task) => vec![task.clone()],
             None => args.tasks.tasks,
         },
-        output: args.split.output_to(args.output, PathBuf::from("dist"))?,
+        output: args.split.output_to(args.output, ARCHIVES.into())?,
         cache_size: args.cache.max_size()?,
         cache_from: args.cache.cache_from,
         run: RunOptions {

@@ -5,7 +5,7 @@ use clap::{Args, Subcommand};
 use super::command_error::CommandError;
 use super::exit::Exit;
 use super::options::OwnCacheArgs;
-use super::output::print;
+use super::output::{note, print};
 use super::values::size;
 use crate::app::{self, Limits};
 
@@ -44,6 +44,13 @@ pub(super) fn run(args: CacheArgs) -> Result<(), CommandError> {
     match args.command {
         CacheCommand::Du => {
             let held = app::cache_usage(&folder)?;
+            for other in app::CacheFolder::from(&folder).of_other_versions() {
+                note(&format!(
+                    "note: not counted: `{}`, which another version of jackal made; remove it if \
+                     that version is not used any more",
+                    other.display()
+                ));
+            }
             print(&format!("{}\n", shown(&held)))
         }
         CacheCommand::Prune { max_size, max_age } => {

@@ -10,6 +10,7 @@ mod cache;
 mod carry_out;
 mod ci;
 mod ci_matrix;
+mod clean;
 mod command_error;
 mod config;
 mod connection;
@@ -131,6 +132,11 @@ enum Command {
     Graph(graph::GraphArgs),
     /// List the tasks that targets select
     List(list::ListArgs),
+    /// Remove the outputs and archives that builds wrote
+    ///
+    /// Only what is as jackal wrote it: other files stay. The cache still has the results, so
+    /// that the next build puts them back.
+    Clean(Box<clean::CleanArgs>),
     /// Print jobs for CI services
     #[command(subcommand)]
     Ci(ci_matrix::CiCommand),
@@ -290,6 +296,7 @@ fn run_command(args: Program) -> Result<(), CommandError> {
         Command::Explain(args) => explain::run(&args),
         Command::Graph(args) => graph::graph(args),
         Command::List(args) => list::list(args),
+        Command::Clean(args) => clean::clean(*args),
         Command::Ci(command) => ci_matrix::run(command),
         Command::Update(args) => update::update(args),
         Command::Schedule(command) => schedule::run(command),

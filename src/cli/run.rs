@@ -10,7 +10,7 @@ use super::command_error::CommandError;
 use super::options::{PlanArgs, RunArgs, UploadPlaceArgs, params_of};
 use super::prepare::{Questions, prepare};
 use super::shell;
-use crate::app::{BuildOptions, OutputOptions, RunOptions, Target, Wanted};
+use crate::app::{ARCHIVES, BuildOptions, OutputOptions, RunOptions, Target, Wanted};
 
 /// Arguments of `jackal run`.
 #[derive(Args)]
@@ -49,7 +49,7 @@ pub(super) fn run(args: RunTaskArgs) -> Result<(), CommandError> {
     let options = BuildOptions {
         tasks,
         output: OutputOptions {
-            folder: PathBuf::from("dist"),
+            folder: ARCHIVES.into(),
             ..OutputOptions::default()
         },
         run: RunOptions {

@@ -296,7 +296,7 @@ failures! {
     };
     LockfileError: |error| match error {
         LockfileError::Io { .. } | LockfileError::Write { .. } => Class::Environment,
-        LockfileError::Malformed { .. } => Class::Configuration,
+        LockfileError::Malformed { .. } | LockfileError::Newer { .. } => Class::Configuration,
     };
     WalkError: of_walk;
     TreeError: of_tree;

@@ -126,6 +126,11 @@ pub enum LockfileError {
         "cannot write `{path}` (run `jackal update` where it can be written, and keep the file, or name everything by digest)"
     )]
     Write { path: PathBuf, source: io::Error },
+    #[error(
+        "`{path}` has version {version}, which a newer jackal wrote; this one reads version {VERSION}: \
+         use the newer one"
+    )]
+    Newer { path: PathBuf, version: u32 },
     /// It is not a valid lock file.
     #[error(
         "{path}:{line}:{column}: this is not a lock file of version {VERSION}: {message}; \
@@ -355,6 +360,19 @@ fn parse(path: &Path, text: &str) -> Result<Pins, LockfileError> {
         column,
         message,
     };
+    /// The only key that every version has.
+    #[derive(Deserialize)]
+    struct Head {
+        version: u32,
+    }
+    if let Ok(Head { version }) = serde_json::from_str(text)
+        && version > VERSION
+    {
+        return Err(LockfileError::Newer {
+            path: path.to_owned(),
+            version,
+        });
+    }
     let pins: Pins = serde_json::from_str(text).map_err(|error| {
         let whole = error.to_string();
         let message = whole.split(" at line ").next().unwrap_or(&whole);
@@ -417,13 +435,25 @@ mod tests {
     }
 
     #[test]
+    fn a_file_of_a_newer_version_is_refused_and_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(LOCK_FILE);
+        let text = "{\"version\": 2, \"signedPins\": {}}";
+        fs::write(&path, text).unwrap();
+        let error = Lockfile::load(dir.path()).unwrap_err().to_string();
+        assert!(error.contains("a newer jackal wrote"), "{error}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), text);
+    }
+
+    #[test]
     fn a_damaged_file_is_an_error_with_its_place_and_not_an_empty_one() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(LOCK_FILE);
         fs::write(&path, "{\n  \"version\": 1,\n  \"imges\": {}\n}\n").unwrap();
         let error = Lockfile::load(dir.path()).unwrap_err().to_string();
         assert!(error.contains("jackal.lock:3:9: "), "{error}");
-        fs::write(&path, "{\"version\": 2}").unwrap();
-        assert!(Lockfile::load(dir.path()).is_err());
+        fs::write(&path, "{\"version\": 0}").unwrap();
+        let error = Lockfile::load(dir.path()).unwrap_err();
+        assert!(matches!(error, LockfileError::Malformed { .. }), "{error}");
     }
 }

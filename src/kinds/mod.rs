@@ -38,7 +38,7 @@ use crate::ground::reads::Reads;
 use crate::ground::sandbox::Level;
 use crate::ground::site::{Made, Performed, Remembered, Site};
 use crate::ground::source::OwnFiles;
-use crate::ground::{Class, Failure, Readers};
+use crate::ground::{Class, Failure, Readers, Withdrawal};
 use crate::oci::{Descriptor, Platform};
 use crate::pipeline::{Instance, Verb};
 use crate::yaml::SourceText;
@@ -259,6 +259,13 @@ pub(crate) trait Kind {
         Ok(Vec::new())
     }
 
+    /// Takes back what results of this step put into the user's folders, as far as it is
+    /// as they put it there.
+    fn withdraw(&self, site: &Site, withdrawal: &mut Withdrawal) -> Result<(), Failure> {
+        let _ = (site, withdrawal);
+        Ok(())
+    }
+
     /// Who may read the outputs, given who may read every source of them.
     fn readers(&self, sources: Readers) -> Readers {
         sources
@@ -418,6 +425,10 @@ impl Kind for Work {
         readers: Readers,
     ) -> Result<Vec<String>, Failure> {
         each!(self, work => work.deliver(site, outputs, trees, readers))
+    }
+
+    fn withdraw(&self, site: &Site, withdrawal: &mut Withdrawal) -> Result<(), Failure> {
+        each!(self, work => work.withdraw(site, withdrawal))
     }
 
     fn readers(&self, sources: Readers) -> Readers {

@@ -10,6 +10,7 @@ mod bad_input;
 mod build;
 mod caches;
 mod charts;
+mod clean;
 mod codes;
 mod commands;
 mod compose;

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use crate::action::Output;
 use crate::cas::Cas;
-use crate::disk::{self, look};
+use crate::disk::{self, DiskError, look};
+use crate::ground::Withdrawal;
 use crate::workspace::Stat;
 
 /// What an archive is besides its content.
@@ -70,6 +71,26 @@ impl<'c> Exports<'c> {
             text.push_str(&format!("{stamp} {name}\n"));
         }
         drop(disk::write_hint(&self.note(archive), text.as_bytes()));
+    }
+
+    /// Removes the files that were written for `archive` and are unchanged.
+    pub(crate) fn withdraw(
+        &self,
+        archive: &Path,
+        withdrawal: &mut Withdrawal,
+    ) -> Result<(), DiskError> {
+        let note = self.note(archive);
+        let text = fs::read_to_string(&note).unwrap_or_default();
+        for line in text.lines().skip(1) {
+            match (unchanged(line), line.split_once(' ')) {
+                (Some(file), _) => withdrawal.file(&file)?,
+                (None, Some((_, file))) if Path::new(file).symlink_metadata().is_ok() => {
+                    withdrawal.leave(Path::new(file));
+                }
+                (None, _) => {}
+            }
+        }
+        withdrawal.record(&note)
     }
 }
 

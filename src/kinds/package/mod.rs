@@ -24,7 +24,7 @@ use crate::ground::reads::Reads;
 use crate::ground::site::{Made, Site};
 use crate::ground::source::OwnFiles;
 use crate::ground::threads::{blocking, computing};
-use crate::ground::{Class, Failure, Readers};
+use crate::ground::{Class, Failure, Readers, Withdrawal};
 use crate::kinds::material::Material;
 use crate::kinds::pins::Pin;
 use crate::kinds::{Bench, Context, Kind, Prepared, of};
@@ -180,6 +180,13 @@ impl Kind for PackageWork {
         }
     }
 
+    fn withdraw(&self, site: &Site, withdrawal: &mut Withdrawal) -> Result<(), Failure> {
+        match self.to_write() {
+            Some(archive) => withdraw(site, &archive, withdrawal),
+            None => Ok(()),
+        }
+    }
+
     fn materials(&self, _: &Action) -> Vec<Material> {
         let build = &self.definition.build;
         let base = build.differential.then(|| Material::Package {
@@ -262,6 +269,25 @@ pub(crate) fn export(
         .iter()
         .map(|file| file.to_string_lossy().into_owned())
         .collect())
+}
+
+/// Removes the archive and the bundles beside it, if they are as they were written.
+pub(crate) fn withdraw(
+    site: &Site,
+    archive: &Archive,
+    withdrawal: &mut Withdrawal,
+) -> Result<(), Failure> {
+    let exports = Exports::of(&site.cas);
+    let bundles = layout::bundles_beside(&archive.path);
+    let files = [archive.path.as_path(), bundles.as_path()];
+    let before = withdrawal.removed.len();
+    let mut files = files.into_iter();
+    let withdrawn = files.try_for_each(|file| exports.withdraw(file, withdrawal));
+    let withdrawn = withdrawn.and_then(|()| match archive.path.parent() {
+        Some(folder) if withdrawal.removed.len() > before => withdrawal.folder(folder).map(drop),
+        _ => Ok(()),
+    });
+    withdrawn.map_err(|error| Failure::caused_by(Class::Environment, &error))
 }
 
 /// Outputs of a package step that are compressed frames of a member, not members.

@@ -12,9 +12,9 @@ use super::command::{Placing, Wanted};
 use crate::action::Output;
 use crate::cas::tree::{Tree, TreeEntry, TreeKind};
 use crate::disk::{self, look};
-use crate::ground::Failure;
 use crate::ground::folders::lexical;
 use crate::ground::site::Site;
+use crate::ground::{Class, Failure, Withdrawal};
 use crate::workspace::{self, Entry, Stat};
 
 /// Makes the workspace hold the declared outputs as recorded, no more and no less.
@@ -34,26 +34,7 @@ pub(super) fn deliver(
         }
     });
     let wanted: Vec<Wanted<'_>> = wanted.collect();
-    let tracked = OnceCell::new();
-    let tracked = |path: &str| {
-        let list = || -> BTreeSet<String> {
-            let all = workspace::tracked(&work.folder);
-            all.unwrap_or_default().into_iter().collect()
-        };
-        tracked.get_or_init(list).contains(path)
-    };
-    let placing = Placing {
-        cas: &site.cas,
-        root: &work.folder,
-        same: &|path, there, entry| same(site, path, there, entry),
-        placed: &|path| {
-            let bytes = fs::read(note(site, &work.folder, path)).ok()?;
-            Tree::decode(&bytes).ok()
-        },
-        tracked: &tracked,
-        clean: site.options.clean_outputs,
-    };
-    let repaired = placing.all(&wanted)?;
+    let repaired = placing(site, &work.folder, |placing| placing.all(&wanted))?;
     for Wanted { path, tree } in wanted {
         let note = note(site, &work.folder, path);
         // Without this record, the file is never removed again.
@@ -64,12 +45,63 @@ pub(super) fn deliver(
             None if note.exists() => drop(fs::remove_file(&note)),
             _ => {}
         }
-        let listed = listing(site, &work.folder).join(hashed(&work.folder, path));
+        let listed = listed(site, &work.folder, path);
         if tree.is_some() && !listed.exists() {
             drop(disk::write_hint(&listed, path.as_bytes()));
         }
     }
     Ok(())
+}
+
+/// Takes back what results put at the declared outputs, and at paths that no task declares
+/// any more.
+pub(super) fn withdraw(
+    site: &Site,
+    work: &RunWork,
+    withdrawal: &mut Withdrawal,
+) -> Result<(), Failure> {
+    let folder = &work.folder;
+    let declared = work.outputs.iter().map(|output| output.path.clone());
+    let paths: BTreeSet<String> = declared
+        .chain(undeclared(site, folder, &work.generated.paths))
+        .collect();
+    for path in paths {
+        let left = withdrawal.kept.len();
+        placing(site, folder, |placing| placing.withdraw(&path, withdrawal))?;
+        if withdrawal.kept.len() == left {
+            let records = [note(site, folder, &path), listed(site, folder, &path)];
+            for record in records {
+                let forgotten = withdrawal.record(&record);
+                forgotten.map_err(|error| Failure::caused_by(Class::Environment, &error))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// How outputs are put into `folder`, and taken from it.
+fn placing<R>(site: &Site, folder: &Path, with: impl FnOnce(&Placing<'_>) -> R) -> R {
+    let tracked = OnceCell::new();
+    let tracked = |path: &str| {
+        let list = || -> BTreeSet<String> {
+            let all = workspace::tracked(folder);
+            all.unwrap_or_default().into_iter().collect()
+        };
+        tracked.get_or_init(list).contains(path)
+    };
+    with(&Placing {
+        cas: &site.cas,
+        root: folder,
+        same: &|path, there, entry| same(site, path, there, entry),
+        placed: &|path| placed(site, folder, path),
+        tracked: &tracked,
+        clean: site.options.clean_outputs,
+    })
+}
+
+/// What was last placed at `path`.
+fn placed(site: &Site, folder: &Path, path: &str) -> Option<Tree> {
+    Tree::decode(&fs::read(note(site, folder, path)).ok()?).ok()
 }
 
 /// The record of what was last placed at `path`.
@@ -80,6 +112,29 @@ fn note(site: &Site, folder: &Path, path: &str) -> PathBuf {
 /// The folder that lists the paths in `folder` at which outputs were placed.
 fn listing(site: &Site, folder: &Path) -> PathBuf {
     site.cas.root().join("placed-in").join(hashed(folder, ""))
+}
+
+/// The entry of `path` in that list.
+fn listed(site: &Site, folder: &Path, path: &str) -> PathBuf {
+    listing(site, folder).join(hashed(folder, path))
+}
+
+/// Paths in `folder` at which outputs were placed that are not `declared` any more.
+fn undeclared(
+    site: &Site,
+    folder: &Path,
+    declared: &BTreeSet<String>,
+) -> impl Iterator<Item = String> + use<> {
+    let names = fs::read_dir(listing(site, folder)).into_iter().flatten();
+    let declared = declared.iter();
+    let declared: BTreeSet<String> = declared.map(|path| hashed(folder, path)).collect();
+    names
+        .flatten()
+        .filter(move |name| {
+            let name = name.file_name();
+            name.to_str().is_none_or(|name| !declared.contains(name))
+        })
+        .filter_map(|name| fs::read_to_string(name.path()).ok())
 }
 
 fn hashed(folder: &Path, path: &str) -> String {
@@ -161,21 +216,9 @@ pub(super) struct Delivered {
 
 impl Delivered {
     fn of(site: &Site, folder: &Path, declared: &BTreeSet<String>) -> Self {
-        let names = fs::read_dir(listing(site, folder)).into_iter().flatten();
-        let declared = declared.iter();
-        let declared: BTreeSet<String> = declared.map(|path| hashed(folder, path)).collect();
-        let old = names
-            .flatten()
-            .filter(|name| {
-                name.file_name()
-                    .to_str()
-                    .is_none_or(|name| !declared.contains(name))
-            })
-            .filter_map(|name| fs::read_to_string(name.path()).ok());
-        let trees: Vec<_> = old
+        let trees: Vec<_> = undeclared(site, folder, declared)
             .filter_map(|path| {
-                let bytes = fs::read(note(site, folder, &path)).ok()?;
-                let entries = Tree::decode(&bytes).ok()?.entries.into_iter();
+                let entries = placed(site, folder, &path)?.entries.into_iter();
                 Some((
                     path,
                     entries.map(|entry| (entry.path.clone(), entry)).collect(),

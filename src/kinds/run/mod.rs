@@ -44,7 +44,7 @@ use crate::ground::site::{Made, Site};
 use crate::ground::source::OwnFiles;
 use crate::ground::threads::blocking;
 use crate::ground::tools::Declared;
-use crate::ground::{Class, Failure, Readers, Reported};
+use crate::ground::{Class, Failure, Readers, Reported, Withdrawal};
 use crate::kinds::pins::Pin;
 use crate::kinds::{Around, Context, Kind, Prepared};
 use crate::oci::Platform;
@@ -440,6 +440,10 @@ impl Kind for RunWork {
     ) -> Result<Vec<String>, Failure> {
         deliver::deliver(site, self, outputs, trees)?;
         Ok(Vec::new())
+    }
+
+    fn withdraw(&self, site: &Site, withdrawal: &mut Withdrawal) -> Result<(), Failure> {
+        deliver::withdraw(site, self, withdrawal)
     }
 
     /// Outputs of commands have the mode that the definition gives them, whatever the

@@ -23,8 +23,8 @@ use crate::ground::reads::Reads;
 use crate::ground::site::{Made, Site};
 use crate::ground::source::OwnFiles;
 use crate::ground::threads::blocking;
-use crate::ground::{Class, Failure, Readers};
-use crate::kinds::package::{self, Archive, export};
+use crate::ground::{Class, Failure, Readers, Withdrawal};
+use crate::kinds::package::{self, Archive, export, withdraw};
 use crate::kinds::pins::Pin;
 use crate::kinds::{Bench, Context, Kind, Prepared, of};
 use crate::package::{Dialect, MAX_DEFINITION_BYTES, time};
@@ -260,6 +260,14 @@ impl Kind for SignWork {
             }
         }
         Ok(files)
+    }
+
+    fn withdraw(&self, site: &Site, withdrawal: &mut Withdrawal) -> Result<(), Failure> {
+        let mut archives = self
+            .packages
+            .iter()
+            .filter_map(|package| package.archive.as_ref());
+        archives.try_for_each(|archive| withdraw(site, archive, withdrawal))
     }
 }
 

@@ -14,6 +14,7 @@ use rayon::prelude::*;
 use crate::cas::Cas;
 use crate::cas::tree::{self, Staging, Tree, TreeEntry, TreeKind, make_parents, place_entry};
 use crate::disk::{at, look};
+use crate::ground::Withdrawal;
 use crate::kinds::run::command::{RunError, named};
 use crate::pipeline::is_of_git;
 
@@ -65,6 +66,51 @@ impl Placing<'_> {
             repaired += self.repair(path.as_str(), *tree)?;
         }
         Ok(repaired)
+    }
+
+    /// Takes back what an earlier result put at `path`. What has changed since, or is
+    /// tracked by Git, stays.
+    ///
+    /// # Errors
+    ///
+    /// A file or folder cannot be read or removed.
+    pub(crate) fn withdraw(&self, path: &str, withdrawal: &mut Withdrawal) -> Result<(), RunError> {
+        let Some(placed) = (self.placed)(path) else {
+            return Ok(());
+        };
+        placed.check()?;
+        let mut folders = vec![path.to_owned()];
+        for entry in &placed.entries {
+            let shown = match entry.path.as_str() {
+                "" => path.to_owned(),
+                below => format!("{path}/{below}"),
+            };
+            // A link in its place, or above it, is the user's.
+            if !matches!(parents_are_folders(self.root, &shown), Ok(true)) {
+                continue;
+            }
+            let full = self.root.join(&shown);
+            let Some(there) = stat(&full)? else { continue };
+            let unchanged = matches(&full, entry, &there, self.same);
+            if !unchanged || (self.tracked)(&shown) {
+                withdrawal.leave(&full);
+            } else if entry.kind == TreeKind::Directory {
+                folders.push(shown);
+            } else {
+                withdrawal.file(&full)?;
+            }
+        }
+        for folder in folders.iter().rev() {
+            withdrawal.folder(&self.root.join(folder))?;
+        }
+        // The folders above it were made for it.
+        let above = Path::new(path).ancestors().skip(1);
+        for folder in above.take_while(|folder| !folder.as_os_str().is_empty()) {
+            if !withdrawal.folder(&self.root.join(folder))? {
+                break;
+            }
+        }
+        Ok(())
     }
 
     fn repair(&self, path: &str, tree: Option<&Tree>) -> Result<usize, RunError> {
