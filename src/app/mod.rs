@@ -90,7 +90,7 @@ pub use sha256sum::sha256sum;
 pub use stage::Existing;
 pub use telemetry::export_trace;
 pub use trust::{FoundRoot, RootFrom, TrustOptions, policy, trusted_root};
-pub use unchanged::{Unchanged, Watched, unchanged};
+pub use unchanged::{OutcomePlace, Unchanged, Watched};
 pub use watch::{Cause, Watch};
 
 // Types of lower rooms in the signatures of operations.

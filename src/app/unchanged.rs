@@ -108,22 +108,27 @@ impl Unchanged {
 
 /// What is looked at by a build whose outcome may be kept.
 pub struct Watched {
-    place: Place,
+    place: OutcomePlace,
     recording: Recording,
     /// Nanoseconds since the Unix epoch.
     began: i64,
 }
 
-/// Where an outcome is kept, and under which conditions.
-struct Place {
+/// Where the outcome of a build is kept, and under which conditions it holds.
+///
+/// One is made for each build, because the conditions cover the whole environment: it
+/// answers whether an outcome [holds](Self::unchanged), and if none does, it goes on with
+/// the build that is [watched](Self::watch).
+pub struct OutcomePlace {
     cache: PathBuf,
     file: PathBuf,
     conditions: blake3::Hash,
 }
 
-impl Place {
+impl OutcomePlace {
     /// `None`: for these options nothing is kept.
-    fn of(options: &BuildOptions) -> Option<Self> {
+    #[must_use]
+    pub fn of(options: &BuildOptions) -> Option<Self> {
         let run = &options.run;
         let special = run.force
             || run.clean
@@ -146,6 +151,28 @@ impl Place {
             file: cache.join(FOLDER).join(name.as_str()),
             cache,
             conditions: conditions(options),
+        })
+    }
+
+    /// The outcome of the last build with these options, if everything was cached and is
+    /// as it was.
+    #[must_use]
+    pub fn unchanged(&self) -> Option<Unchanged> {
+        let bytes = kept(&self.file)?;
+        let answer = compared(&bytes, &self.conditions, seconds()).ok()??;
+        let mut unchanged: Unchanged = serde_json::from_slice(answer).ok()?;
+        unchanged.record.start_ms = milliseconds();
+        Some(unchanged)
+    }
+
+    /// Notes from now on what the build looks at; `None`: its outcome is not kept.
+    #[must_use]
+    pub fn watch(self) -> Option<Watched> {
+        let began = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
+        Some(Watched {
+            place: self,
+            began: i64::try_from(began.as_nanos()).ok()?,
+            recording: Recording::open(),
         })
     }
 }
@@ -218,18 +245,6 @@ fn kept(file: &Path) -> Option<Vec<u8>> {
     is_file.then(|| disk::read(file, MAX_BYTES).ok()).flatten()
 }
 
-/// The outcome of the last build with these options, if everything was cached and is as
-/// it was.
-#[must_use]
-pub fn unchanged(options: &BuildOptions) -> Option<Unchanged> {
-    let place = Place::of(options)?;
-    let bytes = kept(&place.file)?;
-    let answer = compared(&bytes, &place.conditions, seconds()).ok()??;
-    let mut unchanged: Unchanged = serde_json::from_slice(answer).ok()?;
-    unchanged.record.start_ms = milliseconds();
-    Some(unchanged)
-}
-
 /// The answer in a file, if it still holds.
 fn compared<'a>(
     bytes: &'a [u8],
@@ -269,18 +284,6 @@ fn written(conditions: &blake3::Hash, now: u64, answer: &[u8], footprint: &Footp
 }
 
 impl Watched {
-    /// Notes from now on what the build looks at; `None`: its outcome is not kept.
-    #[must_use]
-    pub fn begin(options: &BuildOptions) -> Option<Self> {
-        let place = Place::of(options)?;
-        let began = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
-        Some(Self {
-            place,
-            began: i64::try_from(began.as_nanos()).ok()?,
-            recording: Recording::open(),
-        })
-    }
-
     /// Keeps the outcome, if every task was cached. If that fails, the next build costs
     /// what this one did.
     pub fn keep(self, order: &[String], remarks: &[String], built: &Built) {

@@ -17,7 +17,7 @@ use super::options::{
 use super::output::{note, print};
 use super::prepare::{Questions, planned, remarks};
 use super::{shell, watch, why};
-use crate::app::{self, ARCHIVES, BuildOptions, RunOptions, Verdict};
+use crate::app::{ARCHIVES, BuildOptions, OutcomePlace, RunOptions, Verdict};
 
 /// Arguments of `jackal build`.
 #[derive(Args)]
@@ -111,13 +111,15 @@ pub(super) fn build(args: BuildArgs) -> Result<(), CommandError> {
     if args.watch {
         return watch::watch(options, &args.report, args.logs);
     }
-    let watched = match since {
-        Some(_) => None,
-        None => match without_plan(&options, args.dry_run, &args.report) {
-            Some(done) => return done,
-            None => app::Watched::begin(&options),
-        },
-    };
+    let mut watched = None;
+    if since.is_none()
+        && let Some(place) = OutcomePlace::of(&options)
+    {
+        if let Some(done) = without_plan(&place, args.dry_run, &args.report) {
+            return done;
+        }
+        watched = place.watch();
+    }
     let mut prepared = planned(&options, Questions::Allowed)?;
     let (order, remarks) = (prepared.order(), remarks(&prepared));
     remarks.iter().for_each(|remark| note(remark));
@@ -158,7 +160,7 @@ pub(super) fn build(args: BuildArgs) -> Result<(), CommandError> {
 
 /// Answers without a plan, if the last build had nothing to do and nothing has changed.
 fn without_plan(
-    options: &BuildOptions,
+    place: &OutcomePlace,
     format: Option<DryRun>,
     reports: &ReportArgs,
 ) -> Option<Result<(), CommandError>> {
@@ -166,7 +168,7 @@ fn without_plan(
     if reports.tell_of_each_task() {
         return None;
     }
-    let unchanged = app::unchanged(options)?;
+    let unchanged = place.unchanged()?;
     let verdicts = unchanged.verdicts()?;
     unchanged.remarks.iter().for_each(|remark| note(remark));
     Some(match format {
