@@ -124,6 +124,18 @@ fn escape(rest: &mut std::str::Chars<'_>) -> String {
     sequence
 }
 
+/// The first of many things, and how many more there are: `a, b and 3 more`.
+#[must_use]
+pub fn first_of<T: ToString>(things: impl IntoIterator<Item = T>, most: usize) -> String {
+    let mut things = things.into_iter();
+    let named = things.by_ref().take(most).map(|thing| thing.to_string());
+    let named = named.collect::<Vec<_>>().join(", ");
+    match things.count() {
+        0 => named,
+        more => format!("{named} and {more} more"),
+    }
+}
+
 /// The first `longest` characters of an untrusted message, as part of a line.
 #[must_use]
 pub fn excerpt(text: &str, longest: usize) -> String {

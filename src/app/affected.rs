@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use super::build::Prepared;
 use super::build_error::BuildError;
-use crate::ground::commit::version;
+use crate::ground::commit::{path_in, version};
 use crate::ground::lockfile::{LOCK_FILE, lock_folder};
 use crate::ground::published::Earlier;
 use crate::ground::reads::Changed;
@@ -273,8 +273,7 @@ impl Prepared {
         revision: &str,
     ) -> Result<(Compared, BTreeMap<String, Cause>), BuildError> {
         let (root, revision) = (self.workspace.clone(), revision.to_owned());
-        let path = self.site.options.environment.get("PATH").cloned();
-        let path = path.unwrap_or_else(|| "/usr/bin:/bin".to_owned());
+        let path = path_in(&self.site.options.environment).to_owned();
         let listed = tokio::task::spawn_blocking(move || {
             let Some(checkout) = checkout(&root) else {
                 return Err(RevisionError::NoCheckout(root, revision));

@@ -325,14 +325,12 @@ impl Prepared {
         let (ran, notes) = self.carry_out(&self.plan, &how).await?;
         self.prune_after(&ran.record);
         let (site, results) = (self.site, ran.results);
-        let steps = self.plan.steps.into_iter();
-        let after = steps.map(|(id, step)| (id, step.after)).collect();
         let shell = self.shell.filter(|_| ran.failures.is_empty());
         Ok(Built {
             record: ran.record,
             failures: ran.failures,
             notes,
-            after,
+            after: self.plan.waits(),
             cas: Arc::clone(&site.cas),
             shell: shell.map(|step| ShellPlace {
                 site,
@@ -534,7 +532,7 @@ fn executed_before(record: &mut RunRecord, earlier: Vec<TaskRecord>) {
 
 /// Stores the record in the cache if anything ran. An I/O error loses only the record.
 fn keep_record(cas: &Cas, record: &RunRecord) {
-    if record.count(Status::Executed) + record.count(Status::Failed) == 0 {
+    if !record.tasks.iter().any(|task| task.status.ran()) {
         return;
     }
     let Ok(text) = serde_json::to_vec(record) else {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::build_error::BuildError;
 use super::build_options::{BuildOptions, SignOptions, Target};
-use crate::ground::commit::commit_facts;
+use crate::ground::commit::{commit_facts, path_in};
 use crate::kinds::sign::provenance::{BUILDER, BuildRequest};
 use crate::kinds::sign::signer::{SignerFrom, SignerNamed};
 use crate::kinds::sign::{Attest, SignWork};
@@ -79,8 +79,7 @@ pub(super) fn git_facts(
     if let Some(sha) = facts.get("sha").filter(|_| named)
         && let Some(checkout) = workspace::checkout(folder)
     {
-        let path = options.place.environment.get("PATH");
-        let path = path.map_or("/usr/bin:/bin", String::as_str);
+        let path = path_in(&options.place.environment);
         facts.extend(commit_facts(&checkout, sha, path)?);
     }
     Ok(facts)

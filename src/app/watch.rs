@@ -22,7 +22,7 @@ use crate::kinds::Work;
 use crate::oci::Digest;
 use crate::plan::{Plan, Step};
 use crate::run::event::Event;
-use crate::run::record::{RunRecord, Status};
+use crate::run::record::RunRecord;
 use crate::run::{How, Watched};
 use crate::workspace::{Changes, Watcher};
 
@@ -224,10 +224,8 @@ impl Watch {
         if part.is_none() {
             prepared.prune_after(&ran.record);
         }
-        let after = plan.steps.iter();
-        let after = after.map(|(id, step)| (id.clone(), step.after.clone()));
         let built = Built {
-            after: after.collect(),
+            after: plan.waits(),
             record: ran.record,
             failures: ran.failures,
             notes,
@@ -361,9 +359,9 @@ impl Watch {
 impl Session {
     fn note(&mut self, record: &RunRecord) {
         for task in &record.tasks {
-            match task.status {
-                Status::Executed | Status::Cached => self.done.insert(task.task.clone()),
-                Status::Skipped | Status::Failed => self.done.remove(&task.task),
+            match task.status.has_result() {
+                true => self.done.insert(task.task.clone()),
+                false => self.done.remove(&task.task),
             };
         }
     }

@@ -13,6 +13,7 @@ use super::output::{note, one_line};
 use super::prepare::{limit_threads, remarks};
 use super::signal::{self, Signals};
 use crate::app::{BuildOptions, Cause, Stop, Watch};
+use crate::text::first_of;
 
 /// Number of changed files that a round names.
 const NAMED: usize = 3;
@@ -96,19 +97,13 @@ fn line(here: &Path, cause: &Cause) -> String {
         let path = path.strip_prefix(here).unwrap_or(path);
         format!("`{}`", one_line(&path.to_string_lossy()))
     };
-    let paths = cause.paths.iter().take(NAMED);
-    let paths: Vec<String> = paths.map(|path| shown(path)).collect();
-    let more = match cause.paths.len().saturating_sub(NAMED) {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
-    match (paths.is_empty(), cause.loops) {
+    let paths = first_of(cause.paths.iter().map(|path| shown(path)), NAMED);
+    match (cause.paths.is_empty(), cause.loops) {
         (true, _) => "too many changes at once: looking at everything again".to_owned(),
-        (false, false) => format!("changed: {}{more}", paths.join(", ")),
+        (false, false) => format!("changed: {paths}"),
         (false, true) => format!(
-            "warning: {}{more} changed in several builds in a row while the tasks that read it \
-             were running; does a task write its own inputs?",
-            paths.join(", ")
+            "warning: {paths} changed in several builds in a row while the tasks that read it \
+             were running; does a task write its own inputs?"
         ),
     }
 }

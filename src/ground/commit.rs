@@ -30,6 +30,13 @@ pub enum CommitError {
     },
 }
 
+/// Where Git is looked for: the user's `PATH`, or where systems have it.
+pub(crate) fn path_in(environment: &BTreeMap<String, String>) -> &str {
+    environment
+        .get("PATH")
+        .map_or("/usr/bin:/bin", String::as_str)
+}
+
 /// `tag` (empty if the commit has none), `commitTime` in seconds since 1970, and `dirty`
 /// of the commit `sha` of a checkout. `path` is the user's `PATH`, for the program.
 ///

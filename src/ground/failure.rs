@@ -142,7 +142,12 @@ pub struct Failure {
     pub changed: Option<Box<PathBuf>>,
     /// What the tests of the command reported.
     pub reported: Option<Box<Reported>>,
+    /// Whether the task was ended because its inputs changed: it runs again.
+    pub recalled: bool,
 }
+
+/// Why a task is ended, or not started, whose inputs changed.
+pub(crate) const RECALLED: &str = "its inputs changed";
 
 /// Reports of tests that a command left.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -168,6 +173,15 @@ impl Failure {
             log: String::new(),
             changed: None,
             reported: None,
+            recalled: false,
+        }
+    }
+
+    /// The inputs of the task changed while it ran.
+    pub(crate) fn recalled() -> Self {
+        Self {
+            recalled: true,
+            ..Self::new(Class::Cancelled, RECALLED)
         }
     }
 

@@ -35,7 +35,9 @@ pub(crate) mod tools;
 mod withdrawal;
 
 pub use failure::{Again, Cause, CauseKind, Class, Failure, Reported};
-pub(crate) use failure::{failures, is_of_disk, of_cas, of_io, of_tree, shown, system_cause};
+pub(crate) use failure::{
+    RECALLED, failures, is_of_disk, of_cas, of_io, of_tree, shown, system_cause,
+};
 pub(crate) use readers::Readers;
 pub use stop::Stop;
 pub use withdrawal::Withdrawal;

@@ -28,7 +28,7 @@ use crate::ground::tools::{Memory, Tool};
 use crate::ground::{Class, Failure, Stop};
 use crate::junit::Report;
 use crate::oci::{Descriptor, Digest, Reference};
-use crate::package::is_archive;
+use crate::package::is_archive_name;
 use crate::registry::{Registry, RegistryError};
 use crate::workspace::{Entry, Snapshot, StatCache, Walked};
 
@@ -291,10 +291,10 @@ impl Site {
             let names: Vec<String> = names
                 .map(|entry| entry.file_name().to_string_lossy().into_owned())
                 .collect();
-            return !names.is_empty() && names.iter().all(|name| is_archive(name));
+            return !names.is_empty() && names.iter().all(|name| is_archive_name(name));
         }
         let name = path.file_name().and_then(|name| name.to_str());
-        path.parent() == Some(&self.options.output) && name.is_some_and(is_archive)
+        path.parent() == Some(&self.options.output) && name.is_some_and(is_archive_name)
     }
 
     /// Keeps a note to show when the run has ended.

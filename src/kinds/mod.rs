@@ -231,6 +231,12 @@ pub(crate) trait Kind {
         true
     }
 
+    /// Whether it changes something elsewhere: then it is not ended halfway, unless the
+    /// run is stopped.
+    fn has_effects(&self) -> bool {
+        false
+    }
+
     /// Whether the work stops by itself in an orderly way when the run is stopped.
     fn stops_itself(&self) -> bool {
         false
@@ -403,6 +409,10 @@ impl Kind for Work {
 
     fn travels(&self) -> bool {
         each!(self, work => work.travels())
+    }
+
+    fn has_effects(&self) -> bool {
+        each!(self, work => work.has_effects())
     }
 
     fn stops_itself(&self) -> bool {

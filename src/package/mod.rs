@@ -25,7 +25,7 @@ pub const MAX_DEFINITION_BYTES: u64 = 16 << 20;
 
 pub use artifact::{
     ArchiveName, ArchiveNameError, Checksums, ChecksumsError, MAX_FILES, MarkError, SKELETON,
-    is_archive, is_archive_name, layers, manifest, mark_signed,
+    is_archive_name, layers, manifest, mark_signed,
 };
 pub use chart_version::{ChartConstraint, chart_version};
 pub use compose::{

@@ -84,6 +84,11 @@ impl Step {
     pub fn verb(&self) -> &'static str {
         self.work.verb()
     }
+
+    /// The steps whose results it reads.
+    pub(crate) fn reads(&self) -> impl Iterator<Item = &String> {
+        self.after.iter().filter(|on| !self.order.contains(on))
+    }
 }
 
 /// Every step of a run.
@@ -140,17 +145,30 @@ impl Plan {
 
     /// These steps and those whose results are in theirs.
     fn made_from(&self, steps: &[String]) -> BTreeSet<String> {
+        self.before(steps, |step| step.reads().cloned().collect())
+    }
+
+    /// These steps and all before them: `next` gives those that are directly before one.
+    fn before(&self, steps: &[String], next: impl Fn(&Step) -> Vec<String>) -> BTreeSet<String> {
         let mut found = BTreeSet::new();
         let mut open = steps.to_vec();
         while let Some(id) = open.pop() {
             if let Some(step) = self.steps.get(&id)
                 && found.insert(id)
             {
-                let reads = step.after.iter().filter(|on| !step.order.contains(on));
-                open.extend(reads.cloned());
+                open.extend(next(step));
             }
         }
         found
+    }
+
+    /// What each step waits for.
+    #[must_use]
+    pub fn waits(&self) -> BTreeMap<String, Vec<String>> {
+        let steps = self.steps.iter();
+        steps
+            .map(|(id, step)| (id.clone(), step.after.clone()))
+            .collect()
     }
 
     /// Those of `after` whose results are not in `steps`.
@@ -162,16 +180,7 @@ impl Plan {
     }
 
     fn ancestors(&self, steps: &[String]) -> BTreeSet<String> {
-        let mut found: BTreeSet<String> = BTreeSet::new();
-        let mut open = steps.to_vec();
-        while let Some(id) = open.pop() {
-            if let Some(step) = self.steps.get(&id)
-                && found.insert(id)
-            {
-                open.extend(step.after.iter().cloned());
-            }
-        }
-        found
+        self.before(steps, |step| step.after.clone())
     }
 
     /// The archive that `step`, which makes a package, would write.

@@ -89,8 +89,7 @@ pub(crate) async fn differing(
 
 /// The steps whose results `step` reads and that `is` is true for.
 pub(crate) fn upstream(step: &Step, is: impl Fn(&str) -> bool) -> Vec<String> {
-    let read = step.after.iter().filter(|on| !step.order.contains(on));
-    let named: BTreeSet<&String> = read.filter(|on| is(on)).collect();
+    let named: BTreeSet<&String> = step.reads().filter(|on| is(on)).collect();
     named.into_iter().cloned().collect()
 }
 

@@ -21,7 +21,7 @@ use crate::plan::{Plan, Step};
 use crate::run::damage::{is_damage, may_be_damage};
 use crate::run::event::Event;
 use crate::run::record::{OutputRecord, Status, TaskRecord};
-use crate::run::watched::{RECALLED, Watched};
+use crate::run::watched::Watched;
 
 pub(super) struct Ended {
     pub(super) task: String,
@@ -263,7 +263,7 @@ async fn executed(
     let began = Instant::now();
     let made = tokio::select! {
         made = make(task, step, prepared, record) => made,
-        () = recalled(step, watched) => Err(Failure::new(Class::Cancelled, RECALLED)),
+        () = recalled(step, watched) => Err(Failure::recalled()),
     };
     let took_ms = millis(began.elapsed());
     let (shared, own, action) = (Arc::clone(site), Arc::clone(step), prepared.action.clone());
@@ -302,8 +302,7 @@ async fn executed(
 /// Completes when the step is called back, unless it changes something elsewhere: that
 /// comes to its end.
 async fn recalled(step: &Step, watched: Option<&Watched>) {
-    let has_effects = matches!(step.verb(), "sign" | "publish" | "actions");
-    match watched.filter(|_| !has_effects) {
+    match watched.filter(|_| !step.work.has_effects()) {
         Some(watched) => watched.recalled(&step.id).await,
         None => std::future::pending().await,
     }

@@ -10,14 +10,14 @@ use tokio::task::{JoinError, JoinSet};
 use crate::graph::GraphError;
 use crate::ground::site::Site;
 use crate::ground::threads::blocking;
-use crate::ground::{Class, Failure, Stop};
+use crate::ground::{Class, Failure, RECALLED, Stop};
 use crate::kinds::{Kind as _, Results};
 use crate::plan::{Plan, Step};
 use crate::run::attempt::{Ended, millis, one, skipped};
 use crate::run::event::Event;
 use crate::run::record::{RECORD_VERSION, RunRecord, Status, TaskRecord};
 use crate::run::schedule::{Limits, Needs, OnFailure, Outcome, Schedule};
-use crate::run::watched::{RECALLED, Watched};
+use crate::run::watched::Watched;
 use crate::text::with_causes;
 
 /// The settings of a run.
@@ -240,7 +240,7 @@ impl<'r> Drive<'r> {
                 self.results.insert(ended.task.clone(), Arc::new(done));
                 Outcome::Done
             }
-            Err(failure) if failure.class == Class::Cancelled && failure.message == RECALLED => {
+            Err(failure) if failure.recalled => {
                 self.hold();
                 self.report(skipped(self.plan, &ended.task, RECALLED, self.start));
                 self.finish(&ended.task, Outcome::Skipped, RECALLED);

@@ -233,6 +233,17 @@ impl Status {
             Self::Failed => "failed",
         }
     }
+
+    /// Whether its work was done in this run, and not in an earlier one.
+    #[must_use]
+    pub fn ran(self) -> bool {
+        matches!(self, Self::Executed | Self::Failed)
+    }
+
+    #[must_use]
+    pub fn has_result(self) -> bool {
+        matches!(self, Self::Executed | Self::Cached)
+    }
 }
 
 impl TaskRecord {

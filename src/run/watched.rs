@@ -8,9 +8,6 @@ use tokio::sync::watch;
 
 use crate::ground::inputs::Inputs;
 
-/// The reason for ending a task whose inputs changed.
-pub(super) const RECALLED: &str = "its inputs changed";
-
 /// What a run and the watcher of its files know of each other.
 pub(crate) struct Watched {
     inputs: Mutex<HashMap<String, Inputs>>,

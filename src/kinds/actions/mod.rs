@@ -61,6 +61,10 @@ impl Kind for ActionsWork {
         "actions"
     }
 
+    fn has_effects(&self) -> bool {
+        true
+    }
+
     /// Outputs of commands have the mode that the definition gives them, whatever the
     /// commands may read.
     fn readers(&self, _: Readers) -> Readers {

@@ -172,6 +172,10 @@ impl Kind for PublishWork {
         "publish"
     }
 
+    fn has_effects(&self) -> bool {
+        true
+    }
+
     fn reads(&self, _: &OwnFiles) -> Reads {
         Reads::nothing()
     }

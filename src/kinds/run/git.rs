@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::RunWork;
 use crate::cas::tree::{Tree, TreeEntry, TreeKind};
+use crate::ground::commit::path_in;
 use crate::ground::inputs::Inputs;
 use crate::ground::repository::{RepositoryError, repository};
 use crate::ground::site::Site;
@@ -45,8 +46,7 @@ pub(super) fn add(site: &Site, work: &RunWork, inputs: &mut Inputs) -> Result<()
     let checkout = workspace::checkout(&work.folder).ok_or_else(absent)?;
     let facts = workspace::git_facts(&work.folder);
     let sha = facts.get("sha").ok_or_else(absent)?;
-    let path = site.options.environment.get("PATH");
-    let path = path.map_or("/usr/bin:/bin", String::as_str);
+    let path = path_in(&site.options.environment);
     let branch = facts.get("branch").map(String::as_str);
     let files = repository(&checkout, sha, branch, path).map_err(|error| match error {
         RepositoryError::Shallow => refuse(format!("{place}{error}")),

@@ -15,6 +15,7 @@ use crate::ground::site::Site;
 use crate::ground::source::{LocalSourceError, bound};
 use crate::ground::{Class, Failure};
 use crate::kinds::{Results, of};
+use crate::text::first_of;
 use crate::workspace::{self, Climbing, Entry, Globs, Kind, Snapshot, taken_apart};
 
 /// The inputs of `work`. If a file of the workspace and an output have the same path,
@@ -299,13 +300,13 @@ impl Selection<'_> {
         let Some(first) = left.first() else {
             return;
         };
-        let more = match left.len() - 1 {
-            0 => String::new(),
-            count => format!(" and {count} more"),
-        };
         let first = shown(self.work, level, first);
+        let all = left
+            .iter()
+            .map(|path| format!("`{}`", shown(self.work, level, path)));
+        let all = first_of(all, 1);
         self.site.note(format!(
-            "{}`{}` in `inputs` leaves out `{first}`{more}, which .gitignore names: name them \
+            "{}`{}` in `inputs` leaves out {all}, which .gitignore names: name them \
              literally to include them, or exclude them with `!{first}`",
             self.work.place.of("inputs"),
             pattern.text,
@@ -325,16 +326,12 @@ impl Selection<'_> {
                 below.is_some_and(|below| level.snapshot.tracked_ignored.contains(below))
             })
         };
-        let mut tracked = found.iter().filter(tracked);
-        if let Some(first) = tracked.next() {
-            let more = match tracked.count() {
-                0 => String::new(),
-                count => format!(" and {count} more"),
-            };
+        let tracked = found.iter().filter(tracked);
+        let tracked = first_of(tracked.map(|entry| format!("`{}`", entry.path)), 1);
+        if !tracked.is_empty() {
             self.site.note(format!(
-                "`{}`{more} is an input because Git tracks it, although .gitignore names it: \
-                 sources without Git would give another result",
-                first.path
+                "{tracked} is an input because Git tracks it, although .gitignore names it: \
+                 sources without Git would give another result"
             ));
         }
         found

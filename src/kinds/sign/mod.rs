@@ -110,6 +110,10 @@ impl Kind for SignWork {
         "sign"
     }
 
+    fn has_effects(&self) -> bool {
+        true
+    }
+
     fn reads(&self, _: &OwnFiles) -> Reads {
         Reads::nothing()
     }

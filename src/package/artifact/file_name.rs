@@ -42,16 +42,6 @@ pub enum ArchiveNameError {
     Empty(&'static str),
 }
 
-/// Whether a file has the name of an archive, of a part of one, or of a file beside one.
-#[must_use]
-pub fn is_archive(name: &str) -> bool {
-    let named = |dialect: &Dialect| {
-        let rest = name.strip_prefix(dialect.word());
-        rest.is_some_and(|rest| rest.starts_with("-package-") || rest.starts_with("-init-"))
-    };
-    Dialect::ALL.iter().any(named) && name.contains(".tar")
-}
-
 impl ArchiveName<'_> {
     /// The file name.
     ///

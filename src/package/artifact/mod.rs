@@ -11,5 +11,5 @@ pub mod manifest;
 mod mark_signed;
 
 pub use checksums::{Checksums, ChecksumsError, MAX_FILES};
-pub use file_name::{ArchiveName, ArchiveNameError, SKELETON, is_archive, is_archive_name};
+pub use file_name::{ArchiveName, ArchiveNameError, SKELETON, is_archive_name};
 pub use mark_signed::{MarkError, mark_signed};
