@@ -4,6 +4,7 @@
 //! A run is known by what changed since the one before, so that many runs take little
 //! space; together they say for each run what was as in another one.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
@@ -51,7 +52,8 @@ impl PastRun {
         self
     }
 
-    fn has_succeeded(&self) -> bool {
+    #[must_use]
+    pub fn has_succeeded(&self) -> bool {
         self.failure.is_empty()
     }
 }
@@ -66,6 +68,28 @@ pub struct Past {
 type State<'p> = BTreeMap<Place<'p>, Option<&'p str>>;
 
 type Place<'p> = (Subject, &'p str);
+
+/// The states of a series of runs. All of them have the same places.
+#[derive(Default)]
+struct States<'p>(Vec<State<'p>>);
+
+impl<'p> States<'p> {
+    /// Adds the state that these changes made of the last one.
+    fn add(&mut self, changes: &'p [FieldChange]) {
+        let mut now = self.0.last().cloned().unwrap_or_default();
+        for change in changes {
+            let place = (change.subject, change.name.as_str());
+            if !now.contains_key(&place) {
+                // Before it changed first, it was what it was then.
+                for state in &mut self.0 {
+                    state.insert(place, change.before.as_deref());
+                }
+            }
+            now.insert(place, change.after.as_deref());
+        }
+        self.0.push(now);
+    }
+}
 
 /// What would have made misses hits.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,15 +112,28 @@ pub enum Without {
 }
 
 impl Without {
-    fn takes(&self, (subject, name): Place<'_>) -> bool {
-        match (self, subject) {
-            (Self::File(own), Subject::File) | (Self::Env(own), Subject::Env) => own == name,
-            (Self::Folder(folder), Subject::File) => {
-                let below = name.strip_prefix(folder.as_str());
-                below.is_some_and(|below| below.starts_with('/'))
-            }
-            _ => false,
+    /// Everything that makes two runs equal if it is left out, given all places in which
+    /// they differ: at most one for each level of folders, and the place itself.
+    fn all_of(differing: &[Place<'_>]) -> BTreeSet<Self> {
+        let mut found = BTreeSet::new();
+        match differing {
+            [(Subject::File, name)] => drop(found.insert(Self::File((*name).to_owned()))),
+            [(Subject::Env, name)] => drop(found.insert(Self::Env((*name).to_owned()))),
+            _ => {}
         }
+        let (Some((_, first)), true) = (
+            differing.first(),
+            differing
+                .iter()
+                .all(|(subject, _)| *subject == Subject::File),
+        ) else {
+            return found;
+        };
+        let folders = first.match_indices('/').map(|(at, _)| &first[..=at]);
+        let shared =
+            folders.filter(|folder| differing.iter().all(|(_, name)| name.starts_with(folder)));
+        found.extend(shared.map(|folder| Self::Folder(folder[..folder.len() - 1].to_owned())));
+        found
     }
 }
 
@@ -130,55 +167,39 @@ impl Past {
     }
 
     /// What was what in each of the comparable runs.
-    fn states(&self) -> Vec<State<'_>> {
-        let runs = self.comparable();
-        let mut states: Vec<State<'_>> = Vec::with_capacity(runs.len());
-        let mut now = State::new();
-        for (at, run) in runs.iter().enumerate() {
-            for change in run.changes.iter().flatten().filter(|_| at > 0) {
-                let place = (change.subject, change.name.as_str());
-                if !now.contains_key(&place) {
-                    // Before it changed first, it was what it was then.
-                    for state in &mut states {
-                        state.insert(place, change.before.as_deref());
-                    }
-                }
-                now.insert(place, change.after.as_deref());
-            }
-            states.push(now.clone());
+    fn states(&self) -> States<'_> {
+        let mut states = States::default();
+        for (at, run) in self.comparable().iter().enumerate() {
+            let changes = run.changes.as_deref().filter(|_| at > 0);
+            states.add(changes.unwrap_or_default());
         }
         states
     }
 
     /// How many of the runs found no result, and how many of these would have found one
-    /// `without` something in the key. The first run is a beginning, and runs that had a
-    /// result and ran all the same, as with `--force`, are no misses.
-    fn replay(&self, without: Option<&Without>) -> (usize, usize) {
-        let (runs, states) = (self.comparable(), self.states());
-        let mut made: BTreeSet<&State<'_>> = BTreeSet::new();
-        let filtered: Vec<State<'_>> = match without {
-            None => Vec::new(),
-            Some(without) => states
-                .iter()
-                .map(|state| {
-                    let kept = state.iter().filter(|(place, _)| !without.takes(**place));
-                    kept.map(|(place, value)| (*place, *value)).collect()
-                })
-                .collect(),
-        };
-        let mut made_without: BTreeSet<&State<'_>> = BTreeSet::new();
-        let (mut misses, mut gone) = (0, 0);
-        for (at, run) in runs.iter().enumerate() {
-            if at > 0 && !made.contains(&states[at]) {
-                misses += 1;
-                let hit = filtered
-                    .get(at)
-                    .is_some_and(|state| made_without.contains(state));
-                gone += usize::from(hit);
+    /// without something in the key, by what that is. The first run is a beginning, and
+    /// runs that had a result and ran all the same, as with `--force`, are no misses.
+    fn replay(&self) -> (usize, BTreeMap<Without, usize>) {
+        let (runs, states) = (self.comparable(), self.states().0);
+        let (mut misses, mut gone) = (0, BTreeMap::new());
+        for (at, now) in states.iter().enumerate().skip(1) {
+            let made = runs[..at].iter().zip(&states);
+            let made = made.filter(|(run, _)| run.has_succeeded());
+            let differing = made.map(|(_, then)| -> Vec<Place<'_>> {
+                let places = now.iter().zip(then.values());
+                let places = places.filter(|((_, value), then)| value != then);
+                places.map(|((place, _), _)| *place).collect()
+            });
+            let differing: Vec<_> = differing.collect();
+            if differing.iter().any(Vec::is_empty) {
+                continue;
             }
-            if run.has_succeeded() {
-                made.insert(&states[at]);
-                made_without.extend(filtered.get(at));
+            misses += 1;
+            let hits: BTreeSet<Without> = (differing.iter())
+                .flat_map(|places| Without::all_of(places))
+                .collect();
+            for without in hits {
+                *gone.entry(without).or_default() += 1;
             }
         }
         (misses, gone)
@@ -188,33 +209,15 @@ impl Past {
     /// ones, a file counts before a variable, and that before a folder.
     #[must_use]
     pub fn advice(&self) -> Option<Advice> {
-        let runs = self.comparable().iter().skip(1);
-        let changes = runs.filter_map(|run| run.changes.as_ref()).flatten();
-        let mut candidates = BTreeSet::new();
-        for change in changes {
-            match change.subject {
-                Subject::File => {
-                    candidates.insert(Without::File(change.name.clone()));
-                    let above = change.name.match_indices('/');
-                    let folders = above.map(|(at, _)| change.name[..at].to_owned());
-                    candidates.extend(folders.map(Without::Folder));
-                }
-                Subject::Env => drop(candidates.insert(Without::Env(change.name.clone()))),
-                _ => {}
-            }
-        }
-        let mut best: Option<Advice> = None;
-        for without in candidates {
-            let (misses, gone) = self.replay(Some(&without));
-            if gone > best.as_ref().map_or(1, |best| best.gone) {
-                best = Some(Advice {
-                    without,
-                    gone,
-                    misses,
-                });
-            }
-        }
-        best
+        let (misses, gone) = self.replay();
+        let worthy = gone.into_iter().filter(|(_, gone)| *gone > 1);
+        // The first of equal ones.
+        let (without, gone) = worthy.min_by_key(|(_, gone)| Reverse(*gone))?;
+        Some(Advice {
+            without,
+            gone,
+            misses,
+        })
     }
 
     /// The successful run that differs least from an action, of those that `is` is true
@@ -226,16 +229,8 @@ impl Past {
         is: impl Fn(&PastRun) -> bool,
     ) -> Option<Nearest<'_>> {
         let (runs, mut states) = (self.comparable(), self.states());
-        let mut now = states.last()?.clone();
-        for change in changes {
-            let place = (change.subject, change.name.as_str());
-            if !now.contains_key(&place) {
-                for state in &mut states {
-                    state.insert(place, change.before.as_deref());
-                }
-            }
-            now.insert(place, change.after.as_deref());
-        }
+        states.add(changes);
+        let now = states.0.pop()?;
         let differing = |state: &State<'_>| -> Vec<DirtyReason> {
             let all = now.iter().filter_map(|(place, value)| {
                 let then = state.get(place).copied().flatten();
@@ -243,7 +238,7 @@ impl Past {
             });
             all.collect()
         };
-        let found = runs.iter().zip(&states).rev();
+        let found = runs.iter().zip(&states.0).rev();
         let found = found.filter(|(run, _)| run.has_succeeded() && is(run));
         let found = found.map(|(run, state)| Nearest {
             run,
@@ -272,11 +267,23 @@ mod tests {
 
     const FILES: [&str; 4] = ["README.md", "docs/a", "docs/b", "src/c"];
 
+    /// Whether `without` leaves out what is at a place.
+    fn takes(without: &Without, (subject, name): Place<'_>) -> bool {
+        match (without, subject) {
+            (Without::File(own), Subject::File) | (Without::Env(own), Subject::Env) => own == name,
+            (Without::Folder(folder), Subject::File) => {
+                let below = name.strip_prefix(folder.as_str());
+                below.is_some_and(|below| below.starts_with('/'))
+            }
+            _ => false,
+        }
+    }
+
     /// An action that reads these contents, without what is left out.
     fn action(contents: [u8; 4], variable: u8, without: Option<&Without>) -> Action {
         let mut tree = InputTree::default();
         for (name, content) in FILES.iter().zip(contents) {
-            let is_left_out = without.is_some_and(|without| without.takes((Subject::File, name)));
+            let is_left_out = without.is_some_and(|without| takes(without, (Subject::File, name)));
             // An absent file is one more content.
             if content > 0 && !is_left_out {
                 let file = InputFile::plain(Digest::of(&[content]), 1);
@@ -286,7 +293,7 @@ mod tests {
         let mut action = Action::new("run", 1);
         action.argv = vec!["cc".into()];
         action.inputs = tree.into();
-        if without.is_none_or(|without| !without.takes((Subject::Env, "N"))) {
+        if without.is_none_or(|without| !takes(without, (Subject::Env, "N"))) {
             action.env.insert("N".into(), variable.to_string());
         }
         action
@@ -359,9 +366,10 @@ mod tests {
             let past = history(&builds);
             let all = FILES.iter().map(|name| Without::File((*name).to_owned()));
             let all = all.chain([Without::Folder("docs".into()), Without::Env("N".into())]);
+            let (misses, gone) = past.replay();
             let mut most = 0;
             for without in all {
-                let predicted = past.replay(Some(&without));
+                let predicted = (misses, gone.get(&without).copied().unwrap_or(0));
                 prop_assert_eq!(predicted, simulated(&past, &builds, &without), "{:?}", without);
                 most = most.max(predicted.1);
             }
@@ -408,7 +416,7 @@ mod tests {
         let mut runs = past.runs().to_vec();
         runs[30].changes = None;
         let past = Past::new(runs);
-        assert_eq!(past.replay(None).0, 1);
+        assert_eq!(past.replay().0, 1);
         assert_eq!(past.advice(), None);
         assert_eq!(Past::default().advice(), None);
         assert_eq!(Past::default().nearest(&[], |_| true), None);

@@ -36,7 +36,7 @@ use crate::plan::{Plan, Step};
 use crate::release::{Destination, PublishedResults};
 use crate::run::event::Event;
 use crate::run::record::{RunRecord, Status, TaskRecord};
-use crate::run::{self, How, Known, Ran, Verdict};
+use crate::run::{self, Assessed, How, Ran, Verdict};
 use crate::text::{shown_address, with_causes};
 
 /// Maximum number of times that a run is restarted because of damaged blobs.
@@ -453,22 +453,23 @@ impl Prepared {
         notes
     }
 
-    /// What is known of earlier runs of a task, which has this verdict.
-    ///
-    /// # Errors
-    ///
-    /// [`Failure`]
-    pub async fn known(&self, task: &str, verdict: &Verdict) -> Result<Known, Failure> {
-        run::known(&self.site, &self.plan, task, verdict).await
-    }
-
     /// What [`build`](Self::build) would do with each task.
     ///
     /// # Errors
     ///
     /// [`BuildError::Graph`]
     pub async fn assess(&self) -> Result<Vec<(String, Verdict)>, BuildError> {
-        Ok(run::assess(&self.site, &self.plan).await?)
+        let judged = self.explain(|_| false).await?.into_iter();
+        Ok(judged.map(|one| (one.task, one.verdict)).collect())
+    }
+
+    /// The same, with what is known of earlier runs of the tasks that `asks` is true for.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError::Graph`]
+    pub async fn explain(&self, asks: impl Fn(&str) -> bool) -> Result<Vec<Assessed>, BuildError> {
+        Ok(run::assess(&self.site, &self.plan, asks).await?)
     }
 }
 

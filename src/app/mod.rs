@@ -102,7 +102,7 @@ pub use crate::codes::Code;
 pub use crate::content::activity::Activity;
 pub use crate::disk::stays_within;
 pub use crate::ground::launch::{finish as finish_commands, launcher};
-pub use crate::ground::site::history::ago;
+pub use crate::ground::site::history::{ago, shown_failure, shown_reasons};
 pub use crate::ground::{Failure, Stop, Withdrawal};
 pub use crate::kinds::package::BuildFacts;
 pub use crate::kinds::run::{Used, UsedName, Wanted};
@@ -120,7 +120,7 @@ pub use crate::release::{CONCURRENCY, Destination, Released};
 pub use crate::run::event::Event;
 pub(crate) use crate::run::record::TaskRecord;
 pub use crate::run::record::{RunRecord, Status, TestsRecord};
-pub use crate::run::{Known, Planned, Verdict, chrome_trace, junit, plan_page, run_page};
+pub use crate::run::{Assessed, Known, Planned, Verdict, chrome_trace, junit, plan_page, run_page};
 pub use crate::signers::{
     KeySources, KeylessOptions, Seal, Signer, key_signer, keyless_signer, password_in,
 };

@@ -9,13 +9,9 @@ use super::environment::runtime;
 use super::options::PlannedArgs;
 use super::output::print;
 use super::prepare::{Questions, prepare};
-use crate::app::{Advice, Known, PastRun, Verdict, Without, ago, rfc3339};
-
-/// Maximum number of things that a result would need to be as they were.
-const MAX_NAMED: usize = 5;
-
-/// Longest text of a failure, in characters.
-const MAX_FAILURE: usize = 200;
+use crate::app::{
+    Advice, Assessed, Known, PastRun, Verdict, Without, ago, rfc3339, shown_failure, shown_reasons,
+};
 
 /// Arguments of `jackal why`.
 #[derive(Args)]
@@ -29,14 +25,18 @@ pub(super) struct WhyArgs {
 pub(super) fn why(args: WhyArgs) -> Result<(), CommandError> {
     let options = args.planned.options(&args.task)?;
     let prepared = prepare(&options, Questions::Allowed)?;
-    let runtime = runtime()?;
-    let verdicts = runtime.block_on(prepared.assess())?;
+    let suffix = format!(":{}", args.task);
+    let named = |task: &str| task == args.task || task.ends_with(&suffix);
+    let judged = runtime()?.block_on(prepared.explain(named))?;
     let mut text = String::new();
-    for (task, verdict) in &verdicts {
-        let named = *task == args.task || task.ends_with(&format!(":{}", args.task));
-        let cached = matches!(verdict, Verdict::Cached(_));
+    for Assessed {
+        task,
+        verdict,
+        known,
+    } in &judged
+    {
         // A dependency is shown only if it is the reason.
-        if !named && cached {
+        if !named(task) && matches!(verdict, Verdict::Cached(_)) {
             continue;
         }
         text.push_str(&line(task, verdict));
@@ -46,17 +46,10 @@ pub(super) fn why(args: WhyArgs) -> Result<(), CommandError> {
             ));
         }
         text.push('\n');
-        if named {
-            // What was is not worth a failure.
-            let known = runtime.block_on(prepared.known(task, verdict));
-            let verb = prepared
-                .plan()
-                .steps
-                .get(task)
-                .map_or("", |step| step.verb());
-            for line in known.map_or_else(|_| Vec::new(), |known| details(verdict, &known, verb)) {
-                text.push_str(&format!("         {line}\n"));
-            }
+        let step = prepared.plan().steps.get(task);
+        let verb = step.map_or("", |step| step.verb());
+        for line in known.iter().flat_map(|known| details(verdict, known, verb)) {
+            text.push_str(&format!("         {line}\n"));
         }
     }
     print(&text)
@@ -91,19 +84,10 @@ fn details(verdict: &Verdict, known: &Known, verb: &str) -> Vec<String> {
         (None, None) => {}
     }
     if let Some((run, reasons)) = &known.nearest {
-        let named: Vec<String> = reasons
-            .iter()
-            .take(MAX_NAMED)
-            .map(ToString::to_string)
-            .collect();
-        let more = match reasons.len().saturating_sub(MAX_NAMED) {
-            0 => String::new(),
-            count => format!(" and {count} more"),
-        };
         lines.push(format!(
-            "the nearest cached result is of {}; since then: {}{more}",
+            "the nearest cached result is of {}; since then: {}",
             when(known.now, run.at),
-            named.join(", ")
+            shown_reasons(reasons)
         ));
     }
     lines.extend(known.advice.as_ref().map(|advice| shown(advice, verb)));
@@ -112,10 +96,10 @@ fn details(verdict: &Verdict, known: &Known, verb: &str) -> Vec<String> {
 
 fn last_run(now: u64, last: &PastRun) -> String {
     let (when, took) = (when(now, last.at), seconds(last.took_ms));
-    match last.failure.lines().next() {
-        None => format!("last run {when}: succeeded after {took}"),
-        Some(failure) => {
-            let failure: String = failure.chars().take(MAX_FAILURE).collect();
+    match last.has_succeeded() {
+        true => format!("last run {when}: succeeded after {took}"),
+        false => {
+            let failure = shown_failure(&last.failure);
             format!("last run {when}: failed after {took}: {failure}")
         }
     }

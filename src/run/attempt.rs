@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
-use crate::action::{FieldChange, Output};
+use crate::action::Output;
 use crate::cas::tree::{Tree, TreeKind};
 use crate::content::activity::Activity;
 use crate::ground::marks::{Mark, Marks};
-use crate::ground::site::{Performed, Site, history};
+use crate::ground::site::history::{self, LookedBack};
+use crate::ground::site::{Performed, Site};
 use crate::ground::threads::blocking;
 use crate::ground::{Again, Class, Failure, Readers, shown};
 use crate::junit::Report;
@@ -211,16 +212,7 @@ async fn attempt(
             record.reason.clone_from(&back.reason);
             started(&record.reason);
             let placing = (readers, marks);
-            executed(
-                &task,
-                step,
-                &prepared,
-                record,
-                watched,
-                back.changes,
-                placing,
-            )
-            .await?
+            executed(&task, step, &prepared, record, watched, back, placing).await?
         }
     };
     enter(record, placed, &performed);
@@ -256,7 +248,7 @@ async fn executed(
     prepared: &Prepared,
     record: &mut TaskRecord,
     watched: Option<&Watched>,
-    changes: Option<Vec<FieldChange>>,
+    back: LookedBack,
     (readers, marks): (Readers, Marks),
 ) -> Result<(Performed, Placed), Failure> {
     let site = task.cx.site;
@@ -266,10 +258,10 @@ async fn executed(
         () = recalled(step, watched) => Err(Failure::recalled()),
     };
     let took_ms = millis(began.elapsed());
-    let (shared, own, action) = (Arc::clone(site), Arc::clone(step), prepared.action.clone());
-    let noted = move |changes, failure: &str| {
+    let (shared, own, key) = (Arc::clone(site), Arc::clone(step), prepared.action.key());
+    let noted = move |failure: &str| {
         let ended = history::Ended { failure, took_ms };
-        shared.record_action(&own.home, &own.name, &action, changes, &ended);
+        shared.record_action(&own.home, &own.name, &key, back, &ended);
     };
     let performed = match made {
         Ok(performed) => performed,
@@ -278,7 +270,7 @@ async fn executed(
             if !matches!(failure.class, Class::Cancelled | Class::Verification) {
                 let message = failure.message.clone();
                 blocking(move || {
-                    noted(changes, &message);
+                    noted(&message);
                     Ok(())
                 })
                 .await?;
@@ -292,7 +284,7 @@ async fn executed(
         let trees = shared.trees(form, &outputs)?;
         let placed = place(&shared, &own, &outputs, &trees, readers, marks)?;
         if !cached {
-            noted(changes, "");
+            noted("");
         }
         Ok(placed)
     });

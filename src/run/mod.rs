@@ -21,8 +21,8 @@ mod why;
 
 pub use affected::Cause;
 pub(crate) use affected::{Baseline, differing, upstream};
-pub use assess::{Verdict, assess};
-pub(crate) use assess::{prepare, ready};
+pub use assess::{Assessed, Verdict};
+pub(crate) use assess::{assess, prepare, ready};
 pub use drive::{How, Ran, run};
 pub use junit::junit;
 pub use list::list_files;
@@ -32,4 +32,3 @@ pub use trace::chrome_trace;
 pub(crate) use update::update;
 pub(crate) use watched::Watched;
 pub use why::Known;
-pub(crate) use why::known;

@@ -1,13 +1,9 @@
 //! What the past of a step says about its next run.
 
-use std::sync::Arc;
-
-use super::assess::{Verdict, ready};
-use crate::action::{ActionKey, Advice, DirtyReason, PastRun};
-use crate::ground::Failure;
+use crate::action::{ActionKey, Advice, DirtyReason, FieldChange, PastRun};
+use crate::ground::form::OutputForm;
 use crate::ground::site::Site;
-use crate::ground::threads::blocking;
-use crate::plan::{Plan, Step};
+use crate::plan::Step;
 
 /// What is known of earlier runs of a step in this workspace.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,52 +19,42 @@ pub struct Known {
     pub advice: Option<Advice>,
 }
 
-/// What is known of the step `id`, which has this verdict.
-///
-/// # Errors
-///
-/// [`Failure`]: its action cannot be determined.
-pub(crate) async fn known(
-    site: &Arc<Site>,
-    plan: &Plan,
-    id: &str,
-    verdict: &Verdict,
-) -> Result<Known, Failure> {
-    let Some(step) = plan.steps.get(id) else {
-        return Ok(Known::default());
-    };
-    let (shared, home, name) = (Arc::clone(site), step.home.clone(), step.name.clone());
-    let past = blocking(move || Ok(shared.past(&home, &name))).await?;
-    let mut known = Known {
-        now: site.now(),
-        last: past.runs().last().cloned(),
-        advice: past.advice(),
-        ..Known::default()
-    };
-    match verdict {
-        Verdict::Cached(key) => known.made = past.made(key).cloned(),
-        Verdict::Runs { .. } => {
-            let prepared = ready(site, plan, id).await?;
-            let (site, step): (_, Step) = (Arc::clone(site), step.clone());
-            known.nearest = blocking(move || {
-                let back = site.look_back(&step.home, &step.name, None, &prepared.action);
-                let changes = back.changes.filter(|changes| !changes.is_empty());
+/// What the cache has for a step.
+pub(super) enum Found<'c> {
+    /// The result of this action.
+    Hit(ActionKey),
+    /// None; these things changed since the last run, and results have this form.
+    Miss(&'c [FieldChange], OutputForm),
+    /// Its action is not known.
+    Nothing,
+}
+
+impl Known {
+    /// What is known of `step`.
+    pub(super) fn of(site: &Site, step: &Step, found: &Found<'_>) -> Self {
+        let past = site.past(&step.home, &step.name);
+        let (mut made, mut nearest) = (None, None);
+        match found {
+            Found::Hit(key) => made = past.made(key).cloned(),
+            Found::Miss(changes, form) if !changes.is_empty() => {
                 let is_cached = |run: &PastRun| {
                     let key = run.key.parse::<ActionKey>();
                     key.is_ok_and(|key| {
-                        let found = site.remembered(&key, prepared.form);
+                        let found = site.remembered(&key, *form);
                         found.is_ok_and(|found| found.is_some())
                     })
                 };
-                let nearest = changes.and_then(|changes| {
-                    let nearest = past.nearest(&changes, is_cached)?;
-                    Some((nearest.run.clone(), nearest.reasons))
-                });
-                Ok(nearest)
-            })
-            .await?;
+                let found = past.nearest(changes, is_cached);
+                nearest = found.map(|nearest| (nearest.run.clone(), nearest.reasons));
+            }
+            Found::Miss(..) | Found::Nothing => {}
         }
-        _ => {}
+        Self {
+            now: site.now(),
+            last: past.runs().last().cloned(),
+            made,
+            nearest,
+            advice: past.advice(),
+        }
     }
-    Ok(known)
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::Site;
 use crate::action::{Action, ActionKey, ActionResult, FieldChange, Past, PastRun, changes};
 use crate::cas::{Evicted, Key};
+use crate::text::first_of;
 
 /// Bytes of the runs of one task, after which the older ones are dropped: 128 KiB.
 const MAX_HISTORY: u64 = 128 << 10;
@@ -27,6 +28,8 @@ pub(crate) struct LookedBack {
     pub(crate) reason: String,
     /// What changed; `None`: there was no run, or what it read is not known any more.
     pub(crate) changes: Option<Vec<FieldChange>>,
+    /// The action as text, which the next run is compared with.
+    explained: Vec<u8>,
 }
 
 impl Site {
@@ -49,14 +52,16 @@ impl Site {
         action: &Action,
     ) -> LookedBack {
         let file = self.action_file(home, step);
-        let bytes = fs::read(&file).ok();
-        let changed = bytes.and_then(|old| changes(&old, &action.explain()));
+        let explained = action.explain();
+        let before = fs::read(&file).ok();
+        let changes = before.and_then(|before| changes(&before, &explained));
         LookedBack {
             reason: match self.options.force {
                 true => "--force".to_owned(),
-                false => self.reason(&file, unchanged, action, changed.as_deref()),
+                false => self.reason(&file, unchanged, action, changes.as_deref()),
             },
-            changes: changed,
+            changes,
+            explained,
         }
     }
 
@@ -76,7 +81,7 @@ impl Site {
             return match (failure, unchanged) {
                 ("", Some(unchanged)) => unchanged.to_owned(),
                 ("", None) => self.evicted(&action.key()),
-                (failure, _) => format!("it failed last time: {}", first_line(failure)),
+                (failure, _) => format!("it failed last time: {}", shown_failure(failure)),
             };
         }
         let failed = match failure {
@@ -87,7 +92,7 @@ impl Site {
             let by = last.map_or_else(String::new, |last| format!(", by jackal {}", last.jackal));
             return format!("its last result was made with another key format{by}{failed}");
         }
-        format!("{}{failed}", listed(changed))
+        format!("{}{failed}", shown_reasons(changed))
     }
 
     /// How many milliseconds a task took when it last ran here, and succeeded or failed.
@@ -129,25 +134,25 @@ impl Site {
         found.max_by_key(|evicted| evicted.at)
     }
 
-    /// Records a run of `action`, for the next [`look_back`](Self::look_back). Losing it
-    /// costs only an explanation, so I/O errors are ignored.
+    /// Records a run of the action `key`, for the next [`look_back`](Self::look_back).
+    /// Losing it costs only an explanation, so I/O errors are ignored.
     pub(crate) fn record_action(
         &self,
         home: &Path,
         task: &str,
-        action: &Action,
-        changes: Option<Vec<FieldChange>>,
+        key: &ActionKey,
+        back: LookedBack,
         ended: &Ended<'_>,
     ) {
         let path = self.action_file(home, task);
-        drop(self.cas.write_hint(&path, &action.explain()));
+        drop(self.cas.write_hint(&path, &back.explained));
         let run = PastRun {
             at: (self.clock)(),
-            key: action.key().to_string(),
+            key: key.to_string(),
             took_ms: ended.took_ms,
             jackal: env!("CARGO_PKG_VERSION").to_owned(),
             failure: ended.failure.chars().take(MAX_FAILURE).collect(),
-            changes,
+            changes: back.changes,
         };
         let Ok(mut line) = serde_json::to_vec(&run.bounded()) else {
             return;
@@ -180,7 +185,7 @@ impl Site {
         let nearest = back.changes.as_deref();
         let nearest = nearest.and_then(|changes| past.nearest(changes, |run| run.key == then));
         match nearest {
-            Some(nearest) if !nearest.reasons.is_empty() => listed(&nearest.reasons),
+            Some(nearest) if !nearest.reasons.is_empty() => shown_reasons(&nearest.reasons),
             _ => back.reason,
         }
     }
@@ -199,25 +204,19 @@ impl Site {
 /// Longest text of a failure that is kept, in characters.
 const MAX_FAILURE: usize = 1000;
 
-/// Longest text of a failure in a reason, in characters.
+/// Longest text of a failure in a line, in characters.
 const MAX_SHOWN: usize = 200;
 
 /// Maximum number of reasons that are named.
 const MAX_REASONS: usize = 5;
 
-fn listed(reasons: &[impl ToString]) -> String {
-    let named: Vec<String> = reasons
-        .iter()
-        .take(MAX_REASONS)
-        .map(ToString::to_string)
-        .collect();
-    match reasons.len().saturating_sub(MAX_REASONS) {
-        0 => named.join(", "),
-        count => format!("{} and {count} more", named.join(", ")),
-    }
+/// The first of these reasons.
+pub fn shown_reasons(reasons: &[impl ToString]) -> String {
+    first_of(reasons.iter().map(ToString::to_string), MAX_REASONS)
 }
 
-fn first_line(failure: &str) -> String {
+/// What a line has room for of why a task failed.
+pub fn shown_failure(failure: &str) -> String {
     let line = failure.lines().next().unwrap_or_default();
     line.chars().take(MAX_SHOWN).collect()
 }
@@ -300,7 +299,8 @@ mod tests {
             failure: "",
             took_ms: 1,
         };
-        site.record_action(home, "t", &action, None, &ended);
+        let back = site.look_back(home, "t", None, &action);
+        site.record_action(home, "t", &action.key(), back, &ended);
         action.format += 1;
         action.argv.push("x".into());
         let reason = site.look_back(home, "t", None, &action).reason;
@@ -331,10 +331,16 @@ mod tests {
             failure: &failure,
             took_ms: 7,
         };
-        site.record_action(home, "t", &many("1"), None, &ended);
-        let changes = site.look_back(home, "t", None, &many("2")).changes;
+        let run = |value: &str| {
+            let action = many(value);
+            let back = site.look_back(home, "t", None, &action);
+            let changes = back.changes.clone();
+            site.record_action(home, "t", &action.key(), back, &ended);
+            changes
+        };
+        run("1");
+        let changes = run("2");
         assert_eq!(changes.as_ref().map(Vec::len), Some(150));
-        site.record_action(home, "t", &many("2"), changes.clone(), &ended);
         let path = site.action_file(home, "t");
         let text = fs::read_to_string(runs_beside(&path)).unwrap();
         assert!(text.lines().all(|line| (line.len() as u64) < LAST));
@@ -359,16 +365,16 @@ mod tests {
         let long = "x".repeat(5000);
         for number in 0..400 {
             let action = action(number);
-            let LookedBack { changes, reason } = site.look_back(home, "t", None, &action);
+            let back = site.look_back(home, "t", None, &action);
             match number {
-                0 => assert_eq!(reason, "never run here"),
-                _ => assert_eq!(reason, "env `N` changed; it failed last time"),
+                0 => assert_eq!(back.reason, "never run here"),
+                _ => assert_eq!(back.reason, "env `N` changed; it failed last time"),
             }
             let ended = Ended {
                 failure: &long,
                 took_ms: 7,
             };
-            site.record_action(home, "t", &action, changes, &ended);
+            site.record_action(home, "t", &action.key(), back, &ended);
         }
         let path = runs_beside(&site.action_file(home, "t"));
         assert!(fs::metadata(&path).unwrap().len() < MAX_HISTORY + 8192);
