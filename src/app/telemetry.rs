@@ -9,12 +9,12 @@ use std::time::Duration;
 use aws_lc_rs::rand;
 use percent_encoding::percent_decode_str;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
-use reqwest::redirect::Policy;
 
-use crate::registry::{install_tls, is_temporary, runtime};
+use crate::registry::runtime::apart;
+use crate::registry::{is_temporary, service_client};
 use crate::run::record::RunRecord;
 use crate::run::{Trace, otlp};
-use crate::text::without_logins;
+use crate::text::{with_causes, without_logins};
 
 /// Default time limit of a request, of the specification.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -43,14 +43,7 @@ pub fn export_trace(
         return Ok(());
     };
     let bodies = otlp(record, after, &export.trace);
-    // A thread of its own: callers may be inside of asynchronous code.
-    let sent = std::thread::scope(|scope| {
-        let sending = scope.spawn(|| {
-            let runtime = runtime::this_thread().map_err(|error| error.to_string())?;
-            runtime.block_on(export.send(bodies))
-        });
-        sending.join().map_err(|_| "it panicked".to_owned())?
-    });
+    let sent = apart(export.send(bodies)).unwrap_or_else(|error| Err(error.to_string()));
     let shown = without_logins(&export.url);
     sent.map_err(|error| format!("the trace of this run was not sent to {shown}: {error}"))
 }
@@ -103,7 +96,7 @@ impl Export {
             None => {
                 let mut id = [0; 16];
                 rand::fill(&mut id).map_err(|_| "no random numbers".to_owned())?;
-                (id, None)
+                (u128::from_be_bytes(id), None)
             }
         };
         Ok(Some(Self {
@@ -119,13 +112,9 @@ impl Export {
     }
 
     async fn send(&self, bodies: Vec<String>) -> Result<(), String> {
-        install_tls();
-        // Requests carry tokens, and collectors have no redirects.
-        let client = reqwest::Client::builder()
+        let client = service_client()
             .timeout(self.timeout)
-            .redirect(Policy::none())
             .default_headers(self.headers.clone())
-            .user_agent(concat!("jackal/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|error| error.without_url().to_string())?;
         for body in bodies {
@@ -134,7 +123,7 @@ impl Export {
                 let sent = client.post(&self.url).body(body.clone()).send().await;
                 let status = sent.map_err(|error| {
                     let error = error.without_url();
-                    crate::text::with_causes(&error)
+                    with_causes(&error)
                 })?;
                 let status = status.status();
                 if status.is_success() {
@@ -163,7 +152,7 @@ fn pairs(text: &str) -> BTreeMap<String, String> {
 }
 
 /// The trace and the span of `TRACEPARENT`; `None`: it is malformed, and does not count.
-fn parent(text: &str) -> Option<([u8; 16], [u8; 8])> {
+fn parent(text: &str) -> Option<(u128, u64)> {
     let mut parts = text.split('-');
     let version = parts.next()?;
     let (id, span) = (parts.next()?, parts.next()?);
@@ -177,7 +166,7 @@ fn parent(text: &str) -> Option<([u8; 16], [u8; 8])> {
     }
     let id = u128::from_str_radix(id, 16).ok().filter(|id| *id != 0)?;
     let span = u64::from_str_radix(span, 16).ok().filter(|id| *id != 0)?;
-    Some((id.to_be_bytes(), span.to_be_bytes()))
+    Some((id, span))
 }
 
 #[cfg(test)]
@@ -215,8 +204,8 @@ mod tests {
         assert_eq!(made.timeout, Duration::from_millis(500));
         assert_eq!(made.trace.resource["service.name"], "s");
         assert_eq!(made.trace.resource["team"], "t");
-        assert_eq!(made.trace.id[..2], [0x0a, 0xf7]);
-        assert_eq!(made.trace.parent.unwrap()[7], 0x31);
+        assert_eq!(made.trace.id >> 112, 0x0af7);
+        assert_eq!(made.trace.parent, Some(0xb7ad_6b71_6920_3331));
         let own = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://t/x");
         let made = export(&[endpoint, own, ("TRACEPARENT", "00-zz")])
             .unwrap()

@@ -26,7 +26,7 @@ pub use client::{Options, Registry};
 pub use connection::{Connection, ConnectionError};
 pub use error::{Payload, RegistryError, ServerMessage, UsedLogin};
 pub use host::profile::{Chunks, PROFILES, Profile, ProfileError, Referrers};
-pub use host::{Hosts, PerHost, PlainHttp, install_tls};
+pub use host::{Hosts, PerHost, PlainHttp, install_tls, service_client};
 pub use index::{IndexUpdate, Merge, read_index};
 pub use probe::Probe;
 pub use referrers::{Attaching, ListedIn};

@@ -27,6 +27,21 @@ pub fn this_thread() -> io::Result<Runtime> {
     Builder::new_current_thread().enable_all().build()
 }
 
+/// Runs `work` on a thread of its own, and waits for it. Callers may be inside or outside
+/// of asynchronous code.
+///
+/// # Errors
+///
+/// Its event queue cannot be created, or `work` panicked.
+pub fn apart<T: Send>(work: impl Future<Output = T> + Send) -> io::Result<T> {
+    // The runtime is created and dropped on that thread, as runtimes must not be nested.
+    std::thread::scope(|scope| {
+        let running = scope.spawn(|| this_thread().map(|runtime| runtime.block_on(work)));
+        let done = running.join();
+        done.unwrap_or_else(|_| Err(io::Error::other("it panicked")))
+    })
+}
+
 /// The runtime for code that blocks while it waits for a registry, started at
 /// first use. Blocking on it inside asynchronous code panics.
 ///

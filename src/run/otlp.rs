@@ -3,7 +3,7 @@
 //!
 //! Source: OpenTelemetry protocol 1.x, `ExportTraceServiceRequest` in its JSON form.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
@@ -15,9 +15,9 @@ const BATCH: usize = 512;
 /// What a trace belongs to.
 #[derive(Debug)]
 pub struct Trace {
-    pub id: [u8; 16],
+    pub id: u128,
     /// The span, made by another program, that the run is a part of.
-    pub parent: Option<[u8; 8]>,
+    pub parent: Option<u64>,
     /// Attributes of what made the trace, such as `service.name`.
     pub resource: BTreeMap<String, String>,
 }
@@ -30,18 +30,25 @@ pub fn otlp(
     after: &BTreeMap<String, Vec<String>>,
     trace: &Trace,
 ) -> Vec<String> {
-    let ran = |task: &&TaskRecord| matches!(task.status, Status::Executed | Status::Failed);
-    let ids: BTreeSet<&str> = (record.tasks.iter().filter(ran))
-        .map(|task| task.task.as_str())
+    let ids: BTreeMap<&str, u64> = (record.tasks.iter())
+        .filter(|task| task.status.ran())
+        .map(|task| (task.task.as_str(), span_id(trace, &task.task)))
         .collect();
-    let mut spans = vec![root(record, trace)];
-    spans.extend(record.tasks.iter().filter(ran).map(|task| {
+    // No task has an empty name.
+    let run = span_id(trace, "");
+    let mut spans = vec![root(record, trace, run)];
+    spans.extend(record.tasks.iter().filter_map(|task| {
+        let id = *ids.get(task.task.as_str())?;
         let before = after.get(&task.task).into_iter().flatten();
         let links: Vec<Value> = before
-            .filter(|name| ids.contains(name.as_str()))
-            .map(|name| json!({"traceId": hex(&trace.id), "spanId": span_id(trace, name)}))
+            .filter_map(|name| ids.get(name.as_str()))
+            .map(|&id| json!({"traceId": trace_id(trace), "spanId": shown(id)}))
             .collect();
-        of_task(record, task, links, trace)
+        let mut span = of_task(record, task, links);
+        span["traceId"] = json!(trace_id(trace));
+        span["spanId"] = json!(shown(id));
+        span["parentSpanId"] = json!(shown(run));
+        Some(span)
     }));
     let resource: Vec<Value> = (trace.resource.iter())
         .map(|(name, value)| attribute(name, json!({"stringValue": value})))
@@ -59,7 +66,7 @@ pub fn otlp(
         .collect()
 }
 
-fn root(record: &RunRecord, trace: &Trace) -> Value {
+fn root(record: &RunRecord, trace: &Trace, id: u64) -> Value {
     let failed = record.count(Status::Failed) > 0;
     let counts = [
         Status::Executed,
@@ -77,9 +84,8 @@ fn root(record: &RunRecord, trace: &Trace) -> Value {
         })
         .collect();
     let mut span = json!({
-        "traceId": hex(&trace.id),
-        // No task has an empty name.
-        "spanId": span_id(trace, ""),
+        "traceId": trace_id(trace),
+        "spanId": shown(id),
         "name": "jackal build",
         "kind": 1,
         "startTimeUnixNano": nanos(record.start_ms),
@@ -87,13 +93,14 @@ fn root(record: &RunRecord, trace: &Trace) -> Value {
         "attributes": attributes,
         "status": {"code": if failed { 2 } else { 1 }},
     });
-    if let Some(parent) = &trace.parent {
-        span["parentSpanId"] = json!(hex(parent));
+    if let Some(parent) = trace.parent {
+        span["parentSpanId"] = json!(shown(parent));
     }
     span
 }
 
-fn of_task(record: &RunRecord, task: &TaskRecord, links: Vec<Value>, trace: &Trace) -> Value {
+/// The span of a task, without ids.
+fn of_task(record: &RunRecord, task: &TaskRecord, links: Vec<Value>) -> Value {
     let start = record.start_ms + task.start_ms;
     let text = |name: &str, value: &str| attribute(name, json!({"stringValue": value}));
     let mut attributes = vec![
@@ -113,9 +120,6 @@ fn of_task(record: &RunRecord, task: &TaskRecord, links: Vec<Value>, trace: &Tra
         _ => json!({"code": 1}),
     };
     json!({
-        "traceId": hex(&trace.id),
-        "spanId": span_id(trace, &task.task),
-        "parentSpanId": span_id(trace, ""),
         "name": task.task,
         "kind": 1,
         "startTimeUnixNano": nanos(start),
@@ -140,15 +144,22 @@ fn nanos(ms: u64) -> String {
 }
 
 /// The id of a task's span in the trace.
-fn span_id(trace: &Trace, task: &str) -> String {
+fn span_id(trace: &Trace, task: &str) -> u64 {
     let mut hasher = blake3::Hasher::new();
-    hasher.update(&trace.id);
+    hasher.update(&trace.id.to_be_bytes());
     hasher.update(task.as_bytes());
-    hex(&hasher.finalize().as_bytes()[..8])
+    let mut id = [0; 8];
+    hasher.finalize_xof().fill(&mut id);
+    u64::from_be_bytes(id)
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+fn trace_id(trace: &Trace) -> String {
+    format!("{:032x}", trace.id)
+}
+
+/// The id of a span, as the JSON form has it.
+fn shown(id: u64) -> String {
+    format!("{id:016x}")
 }
 
 #[cfg(test)]
@@ -173,8 +184,8 @@ mod tests {
             tasks,
         };
         let trace = Trace {
-            id: [0xab; 16],
-            parent: Some([1; 8]),
+            id: u128::from_be_bytes([0xab; 16]),
+            parent: Some(0x0101_0101_0101_0101),
             resource: [("service.name".to_owned(), "ci".to_owned())].into(),
         };
         let bodies = otlp(&record, after, &trace);

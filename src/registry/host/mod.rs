@@ -126,6 +126,18 @@ pub(in crate::registry) struct Http {
     pub logins: reqwest::Client,
 }
 
+/// What each request names as its sender.
+const USER_AGENT: &str = concat!("jackal/", env!("CARGO_PKG_VERSION"));
+
+/// A client for services that are no registries, which may be changed further. It follows
+/// no redirects: such services have none, and requests carry tokens.
+pub fn service_client() -> reqwest::ClientBuilder {
+    install_tls();
+    reqwest::Client::builder()
+        .redirect(Policy::none())
+        .user_agent(USER_AGENT)
+}
+
 /// Selects the TLS provider of this process. May be called repeatedly.
 pub fn install_tls() {
     // Fails only if a provider is installed already.
@@ -228,7 +240,7 @@ fn http(
 ) -> Result<Http, RegistryError> {
     let build = |reads: bool, redirects: Policy| {
         let mut builder = reqwest::Client::builder()
-            .user_agent(concat!("jackal/", env!("CARGO_PKG_VERSION")))
+            .user_agent(USER_AGENT)
             .connect_timeout(CONNECT_TIMEOUT)
             .dns_resolver(Shared(Arc::clone(names)))
             // URLs may contain secrets.
