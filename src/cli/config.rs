@@ -55,6 +55,8 @@ enum Origin {
 enum Reach {
     /// Every command that has the flag.
     All,
+    /// The program, whatever its command: how its messages look.
+    Program,
     /// `jackal package create`.
     Create,
     /// `jackal package publish`.
@@ -106,6 +108,8 @@ const fn own(name: &'static str, kind: Kind, reach: Reach, arg: &'static str) ->
 const KEYS: &[Key] = &[
     key("architecture", Kind::Text, Reach::All, "architecture"),
     own("jackal_cache", Kind::Text, Reach::All, "cache_dir"),
+    key("no_color", Kind::Flag, Reach::Program, "no_color"),
+    key("no_progress", Kind::Flag, Reach::Program, "no_progress"),
     place(OLDER_NAME, Reach::Create, "output"),
     place("package.create.output", Reach::Create, "output"),
     key("package.create.differential", Kind::Text, Reach::Create, "differential"),
@@ -135,9 +139,7 @@ const IGNORED: &[&str] = &[
     "init",
     "insecure",
     "log_level",
-    "no_color",
     "no_log_file",
-    "no_progress",
     "package.create.sbom",
     "package.deploy",
     "package.oci_concurrency",
@@ -182,7 +184,8 @@ pub(super) fn example(command: &Command, extension: &str) -> Option<String> {
                 }),
             }
         }
-        let arg = create.get_arguments().find(|arg| arg.get_id() == key.arg);
+        let mut args = create.get_arguments().chain(command.get_arguments());
+        let arg = args.find(|arg| arg.get_id() == key.arg);
         let help = arg.and_then(|arg| arg.get_help()).map(ToString::to_string);
         if let Some(help) = help.as_deref().and_then(|help| help.lines().next()) {
             text.push_str(&format!("# {indent}# {help}\n"));
@@ -222,16 +225,23 @@ pub(super) struct Settings {
 }
 
 impl Settings {
-    /// Reads the file and the environment, if they can set a flag of the command.
-    /// Notes on stderr which file is read.
+    /// Reads the file and the environment. Notes on stderr which file is read, if it can
+    /// set a flag of the command. If it cannot, only how messages look is read, and a
+    /// mistake in it is none of this command.
     ///
     /// # Errors
     ///
     /// Every mistake in the file, or the first malformed variable.
     pub(super) fn read(command: &Command, matches: &ArgMatches) -> Result<Self, CommandError> {
-        if !concerned(command, matches, "") {
-            return Ok(Self::default());
+        if concerned(command, matches, "") {
+            return Self::read_all(matches, note);
         }
+        let mut settings = Self::read_all(matches, |_| ()).unwrap_or_default();
+        settings.values.retain(|name, _| is_of_program(name));
+        Ok(settings)
+    }
+
+    fn read_all(matches: &ArgMatches, note: impl Fn(&str)) -> Result<Self, CommandError> {
         let mut values = Values::new();
         let mut of_checkout = BTreeMap::new();
         for file in find()? {
@@ -244,8 +254,11 @@ impl Settings {
             }
             let read: Values = match file.first {
                 true => read,
-                // The file before it counts, which may not have these keys.
-                false => read.into_iter().filter(|(name, _)| is_own(name)).collect(),
+                // The file before it counts, but for what it may not set, and for what the
+                // user likes to see.
+                false => (read.into_iter())
+                    .filter(|(name, _)| is_own(name) || is_of_program(name))
+                    .collect(),
             };
             if file.first || !read.is_empty() {
                 note(&format!("reading settings from {}", file.path.display()));
@@ -262,7 +275,7 @@ impl Settings {
             let known = leaf.try_contains_id(flag).is_ok();
             if known && leaf.value_source(flag) == Some(ValueSource::CommandLine) {
                 values.remove(name);
-                if let Some(key) = KEYS.iter().find(|key| key.name == name) {
+                if let Some(key) = named(name) {
                     of_checkout.remove(key.arg);
                 }
             }
@@ -320,6 +333,7 @@ impl Key {
     fn reaches(&self, command: &Command, path: &str) -> bool {
         let here = match self.reach {
             Reach::All => true,
+            Reach::Program => path.is_empty(),
             Reach::Create => path == " package create",
             Reach::Publish => path == " package publish",
         };
@@ -341,7 +355,8 @@ fn innermost(matches: &ArgMatches) -> &ArgMatches {
 
 /// Whether a key can set a flag of the command.
 fn concerned(command: &Command, matches: &ArgMatches, path: &str) -> bool {
-    KEYS.iter().any(|key| key.reaches(command, path))
+    let mut keys = KEYS.iter().filter(|key| key.reach != Reach::Program);
+    keys.any(|key| key.reaches(command, path))
         || matches.subcommand().is_some_and(|(name, matches)| {
             command
                 .find_subcommand(name)
@@ -401,10 +416,17 @@ fn find() -> Result<Vec<Found>, CommandError> {
     Ok(found)
 }
 
+fn named(name: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.name == name)
+}
+
 /// Whether only the user's own file may set `name`.
 fn is_own(name: &str) -> bool {
-    let key = KEYS.iter().find(|key| key.name == name);
-    key.is_some_and(|key| key.source == Origin::Own)
+    named(name).is_some_and(|key| key.source == Origin::Own)
+}
+
+fn is_of_program(name: &str) -> bool {
+    named(name).is_some_and(|key| key.reach == Reach::Program)
 }
 
 fn read_file(path: &Path, from: Origin) -> Result<Values, CommandError> {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::builder::Resettable;
 use clap::{Command, Id};
@@ -138,8 +139,19 @@ fn below(variable_name: &str, path: &str) -> Option<PathBuf> {
     variable(variable_name).map(|folder| PathBuf::from(folder).join(path))
 }
 
+/// Whether the user turned the live view off, by a flag or a setting.
+static DRAWS_NOTHING: AtomicBool = AtomicBool::new(false);
+
+/// Draws no progress from now on.
+pub(super) fn draw_nothing() {
+    DRAWS_NOTHING.store(true, Ordering::Relaxed);
+}
+
 /// Whether progress can be drawn on stderr.
 pub(super) fn draws() -> bool {
+    if DRAWS_NOTHING.load(Ordering::Relaxed) {
+        return false;
+    }
     let dumb = variable("TERM").is_some_and(|term| term == "dumb");
     std::io::stderr().is_terminal() && !dumb && variable("CI").is_none()
 }

@@ -86,17 +86,38 @@ struct Program {
     #[command(subcommand)]
     command: Option<Command>,
     #[command(flatten)]
+    look: LookArgs,
+    #[command(flatten)]
     older: OlderArgs,
+}
+
+/// How messages look. The flags are those of Jackal's and Zarf's commands.
+#[derive(Args)]
+struct LookArgs {
+    /// Print messages and logs without colours
+    #[arg(long, global = true, hide = true)]
+    no_color: bool,
+    /// Print a line or block for each finished task, even on a terminal
+    #[arg(long, global = true, hide = true)]
+    no_progress: bool,
+}
+
+impl LookArgs {
+    /// Turns off what these flags turn off, from now on.
+    fn take_effect(&self) {
+        if self.no_color {
+            paint::turn_off();
+        }
+        if self.no_progress {
+            environment::draw_nothing();
+        }
+    }
 }
 
 /// Flags of Jackal's and Zarf's commands that have no effect here: scripts that pass
 /// them keep working.
 #[derive(Args)]
 struct OlderArgs {
-    #[arg(long, global = true, hide = true)]
-    no_progress: bool,
-    #[arg(long, global = true, hide = true)]
-    no_color: bool,
     #[arg(long, global = true, hide = true)]
     no_log_file: bool,
     #[arg(long, short = 'l', global = true, hide = true)]
@@ -236,6 +257,10 @@ pub fn run() -> ExitCode {
         Ok(args) => args,
         Err(Unread::Arguments(error)) => {
             if error.use_stderr() {
+                // The flag counts wherever the mistake is.
+                if std::env::args_os().any(|arg| arg == "--no-color") {
+                    paint::turn_off();
+                }
                 // It repeats what the user wrote, which may hold a login.
                 output::note(error.render().to_string().trim_end());
                 return Exit::Usage.into();
@@ -267,6 +292,9 @@ fn arguments() -> Result<Program, Unread> {
         .clone()
         .try_get_matches()
         .map_err(Unread::Arguments)?;
+    let look = LookArgs::from_arg_matches(&given).map_err(Unread::Arguments)?;
+    // What is wrong in a file is reported in that way too.
+    look.take_effect();
     let settings = config::Settings::read(&command, &given).map_err(Unread::Settings)?;
     let matches = if settings.is_empty() {
         given
@@ -275,6 +303,7 @@ fn arguments() -> Result<Program, Unread> {
         command.try_get_matches().map_err(Unread::Arguments)?
     };
     let mut args = Program::from_arg_matches(&matches).map_err(Unread::Arguments)?;
+    args.look.take_effect();
     if let Some(Command::Package(package::PackageCommand::Create(create))) = &mut args.command {
         let of_checkout = create::OfCheckout {
             output: settings.of_checkout("output"),

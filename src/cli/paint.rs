@@ -1,6 +1,7 @@
 //! Colours by meaning. What a colour says, words say too.
 
 use std::io::IsTerminal as _;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anstyle::{AnsiColor, Style};
 
@@ -29,6 +30,14 @@ impl Meaning {
     }
 }
 
+/// Whether the user turned colours off, by a flag or a setting.
+static OFF: AtomicBool = AtomicBool::new(false);
+
+/// Uses no colours from now on.
+pub(super) fn turn_off() {
+    OFF.store(true, Ordering::Relaxed);
+}
+
 /// Whether texts are coloured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Paint(pub(super) bool);
@@ -42,7 +51,8 @@ impl Paint {
         let is = |name, text| variable(name).is_some_and(|value| value == text);
         let terminal = std::io::stderr().is_terminal() && !is("TERM", "dumb");
         Self(
-            !set("NO_COLOR")
+            !OFF.load(Ordering::Relaxed)
+                && !set("NO_COLOR")
                 && (forced(variable("CLICOLOR_FORCE")) || terminal && !is("CLICOLOR", "0")),
         )
     }

@@ -104,6 +104,70 @@ fn the_live_view_shows_what_runs_and_leaves_one_line_for_each_task() {
     assert!(live.contains(" left"), "{live}");
 }
 
+/// Whether colours and the live view are on a terminal.
+fn looks(command: &mut Command) -> (bool, bool) {
+    let (printed, code) = on_terminal(command, &[]);
+    assert_eq!(code, Some(1), "{printed}");
+    assert!(printed.contains("error:"), "{printed}");
+    let colours = printed.contains("error:\u{1b}[0m");
+    (colours, printed.contains("\u{1b}[?2026h"))
+}
+
+#[test]
+fn colours_and_the_live_view_are_turned_off_by_flag_variable_and_file() {
+    let sandbox = pipeline("  bad: { run: [sh, -c, 'exit 3'], inputs: [], tools: [sh] }\n");
+    let build = |args: &[&str], variables: &[(&str, &str)]| {
+        let mut command = sandbox.command(&[&["build"], args].concat());
+        looks(command.envs(variables.iter().copied()))
+    };
+    assert_eq!(build(&[], &[]), (true, true));
+    assert_eq!(build(&["--no-color"], &[]), (false, true));
+    assert_eq!(build(&["--no-progress"], &[]), (true, false));
+    assert_eq!(build(&["--no-color", "--no-progress"], &[]), (false, false));
+    assert_eq!(build(&[], &[("JACKAL_NO_COLOR", "true")]), (false, true));
+    assert_eq!(build(&[], &[("JACKAL_NO_PROGRESS", "1")]), (true, false));
+    let force = ("CLICOLOR_FORCE", "1");
+    assert_eq!(build(&["--no-color"], &[force]), (false, true));
+    // Before the command, too.
+    let mut command = sandbox.command(&["--no-color", "--no-progress", "build"]);
+    assert_eq!(looks(&mut command), (false, false));
+
+    sandbox.write(
+        "jackal-config.toml",
+        "no_color = true\nno_progress = true\n",
+    );
+    assert_eq!(build(&[], &[]), (false, false));
+    assert_eq!(build(&[], &[("JACKAL_NO_COLOR", "false")]), (true, false));
+    sandbox.write("jackal-config.toml", "no_progress = false\n");
+    assert_eq!(build(&[], &[]), (true, true));
+    // What the user likes counts beside the file of a checkout.
+    sandbox.write("home/.jackal/jackal-config.yaml", "no_color: true\n");
+    let mut command = sandbox.command(&["build"]);
+    command.env("HOME", sandbox.src().join("home"));
+    assert_eq!(looks(&mut command), (false, true));
+}
+
+#[test]
+fn colours_are_turned_off_where_no_other_setting_counts() {
+    let sandbox = Sandbox::new();
+    let red = |args: &[&str]| {
+        let mut command = sandbox.command(args);
+        let said = said(command.env("CLICOLOR_FORCE", "1"));
+        assert!(said.stderr.contains("error:"), "{}", said.stderr);
+        assert!(!said.stderr.contains("reading"), "{}", said.stderr);
+        said.stderr.contains('\u{1b}')
+    };
+    let unknown = ["explain", "no-such-code"];
+    assert!(red(&unknown));
+    assert!(red(&["explain", "--bad"]));
+    assert!(!red(&["explain", "--bad", "--no-color"]));
+    sandbox.write("jackal-config.toml", "no_color = true\n");
+    assert!(!red(&unknown));
+    // A mistake in the file is reported by commands that it concerns.
+    sandbox.write("jackal-config.toml", "no_color = true\nbad = 1\n");
+    assert!(red(&unknown));
+}
+
 #[test]
 fn each_form_of_progress_is_for_its_reader() {
     let sandbox = pipeline(
