@@ -382,21 +382,9 @@ impl Prepared {
         Ok((ran, notes))
     }
 
-    /// What is needed to say how long the plan will take.
-    #[must_use]
-    pub fn forecast(&self) -> Forecast {
-        let steps = self.plan.steps.values().filter(|step| !step.skipped);
-        let known = steps.clone();
-        Forecast {
-            after: steps
-                .map(|step| (step.id.clone(), step.after.clone()))
-                .collect(),
-            jobs: self.site.options.jobs,
-            site: Arc::clone(&self.site),
-            names: known
-                .map(|step| (step.id.clone(), step.home.clone(), step.name.clone()))
-                .collect(),
-        }
+    /// What reads how long the tasks of the plan took before.
+    pub fn forecast(&self) -> impl FnOnce() -> Forecast + use<> {
+        Forecast::reading(&self.site, &self.plan)
     }
 
     /// Brings the cache below its limits, if anything was added to it.

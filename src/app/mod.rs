@@ -63,7 +63,7 @@ pub use doctor::doctor;
 pub use editor::{Editor, FileKind, Offer, OfferKind};
 pub use find::is_pipeline;
 pub use find_images::{FindOptions, Found, ImageSearch};
-pub use forecast::Forecast;
+pub use forecast::{Forecast, Outlook};
 pub use generate::{GenerateOptions, Generated, generate};
 pub use key_files::{KeyFileOptions, KeyPair, generate_key, import_key};
 pub use lint::{LintOptions, Linted, lint};

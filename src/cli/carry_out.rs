@@ -13,14 +13,13 @@ use super::ci;
 use super::command_error::CommandError;
 use super::environment::{draws, page_title, runtime, variables};
 use super::exit::{Exit, ToExit as _};
-use super::live::Forecast;
 use super::output::{note, print};
 use super::paint::Paint;
 use super::prepare::{Questions, prepare};
 use super::progress::{Detail, Form, Manner, Progress, block, failed_tests};
 use super::signal::{self, Signals};
 use crate::app::{
-    BuildOptions, Built, Event, Failure, Prepared, RunRecord, Status, Stop, TestsRecord,
+    BuildOptions, Built, Event, Failure, Forecast, Prepared, RunRecord, Status, Stop, TestsRecord,
     chrome_trace, export_trace, junit, run_page,
 };
 
@@ -169,12 +168,7 @@ pub(super) fn run(
 
 /// Reads how long the tasks of a plan took before.
 pub(super) fn foresee(prepared: &Prepared) -> JoinHandle<Forecast> {
-    let forecast = prepared.forecast();
-    tokio::task::spawn_blocking(move || Forecast {
-        millis: forecast.millis(),
-        after: forecast.after,
-        jobs: forecast.jobs,
-    })
+    tokio::task::spawn_blocking(prepared.forecast())
 }
 
 /// Shows the events of a run to their end.

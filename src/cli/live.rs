@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::output::{one_line, without_logins};
 use super::paint::Meaning;
 use super::screen::{Line, Size, cut};
-use crate::app::{Activity, Status};
+use crate::app::{Activity, Forecast, Outlook, Status};
 use crate::text::{Escapes, printed_line};
 
 /// Most tasks that are shown.
@@ -41,23 +41,6 @@ struct Running {
     sampled: (Instant, u64),
     /// Bytes in a second.
     rate: u64,
-}
-
-/// What each task waits for, and how long tasks took before.
-pub(super) struct Forecast {
-    pub(super) after: BTreeMap<String, Vec<String>>,
-    pub(super) millis: BTreeMap<String, u64>,
-    /// How many tasks run at once.
-    pub(super) jobs: usize,
-}
-
-/// What is left of a run.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Outlook {
-    /// `None`: too little is known.
-    left: Option<Duration>,
-    /// The tasks that take longest one after the other.
-    path: Vec<String>,
 }
 
 impl Live {
@@ -283,75 +266,6 @@ impl Running {
     }
 }
 
-impl Forecast {
-    /// What is left, if each task takes as long as before. Nothing is said while less than
-    /// half of the open tasks have run before; the others count as the mean.
-    fn outlook(&self, ended: &HashSet<String>, running: &HashMap<&str, Duration>) -> Outlook {
-        let open: Vec<&String> = self
-            .after
-            .keys()
-            .filter(|task| !ended.contains(*task))
-            .collect();
-        let known: Vec<u64> = open
-            .iter()
-            .filter_map(|task| self.millis.get(*task).copied())
-            .collect();
-        if open.is_empty() || known.len() * 2 < open.len() {
-            return Outlook::default();
-        }
-        let mean = known.iter().sum::<u64>() / known.len().max(1) as u64;
-        let left = |task: &String| {
-            let took = self.millis.get(task).copied().unwrap_or(mean);
-            let since = running.get(task.as_str()).map_or(0, |time| {
-                u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
-            });
-            took.saturating_sub(since)
-        };
-        // The longest way to the end of each task, with the task before it.
-        let mut ways: HashMap<&String, (u64, Option<&String>)> = HashMap::new();
-        let mut stack = open.clone();
-        while let Some(task) = stack.pop() {
-            if ways.contains_key(task) {
-                continue;
-            }
-            let before = self.after[task].iter();
-            let before: Vec<&String> = before
-                .filter(|on| !ended.contains(*on) && self.after.contains_key(*on))
-                .collect();
-            let open: Vec<&String> = before
-                .iter()
-                .copied()
-                .filter(|on| !ways.contains_key(on))
-                .collect();
-            if !open.is_empty() {
-                stack.push(task);
-                stack.extend(open);
-                continue;
-            }
-            let slowest = before
-                .into_iter()
-                .max_by_key(|on| (ways[*on].0, std::cmp::Reverse(*on)));
-            let until = slowest.map_or(0, |on| ways[on].0);
-            ways.insert(task, (until + left(task), slowest));
-        }
-        let longest = ways
-            .iter()
-            .max_by_key(|(task, (time, _))| (*time, std::cmp::Reverse(*task)));
-        let Some((last, (time, _))) = longest else {
-            return Outlook::default();
-        };
-        let path = std::iter::successors(Some(*last), |task| ways[task].1);
-        let mut path: Vec<String> = path.cloned().collect();
-        path.reverse();
-        let all: u64 = open.iter().map(|task| left(task)).sum();
-        let left = (*time).max(all / self.jobs.max(1) as u64);
-        Outlook {
-            left: Some(Duration::from_millis(left)),
-            path,
-        }
-    }
-}
-
 /// A time in whole seconds.
 pub(super) fn clock(time: Duration) -> String {
     let seconds = time.as_secs();
@@ -394,7 +308,7 @@ mod tests {
             .collect()
     }
 
-    fn forecast() -> Forecast {
+    fn forecast(millis: &[(&str, u64)]) -> Forecast {
         let after = [
             ("a", vec![]),
             ("b", vec!["a"]),
@@ -402,13 +316,14 @@ mod tests {
             ("d", vec![]),
         ];
         let named = |names: Vec<&str>| names.into_iter().map(str::to_owned).collect();
-        Forecast {
-            after: after.map(|(task, on)| (task.to_owned(), named(on))).into(),
-            millis: [("a", 10_000), ("b", 20_000), ("c", 5_000), ("d", 30_000)]
-                .map(|(task, time)| (task.to_owned(), time))
-                .into(),
-            jobs: 2,
-        }
+        Forecast::new(
+            after.map(|(task, on)| (task.to_owned(), named(on))).into(),
+            millis
+                .iter()
+                .map(|(task, time)| ((*task).to_owned(), *time))
+                .collect(),
+            2,
+        )
     }
 
     #[test]
@@ -454,7 +369,8 @@ mod tests {
     fn the_rest_is_as_long_as_its_slowest_path_or_its_work() {
         let now = Instant::now();
         let mut live = Live::new(now);
-        live.set_forecast(forecast());
+        let known = [("a", 10_000), ("b", 20_000), ("c", 5_000), ("d", 30_000)];
+        live.set_forecast(forecast(&known));
         let early = texts(&mut live, now, SIZE);
         assert_eq!(early, ["preparing, 0s"]);
         live.planned(4, now);
@@ -475,10 +391,8 @@ mod tests {
         let at = now + Duration::from_secs(6);
         let last = texts(&mut live, at, SIZE).pop().unwrap();
         assert_eq!(last, "[2/4] 1 running 2 cached 6s about 24s left");
-        let mut unknown = forecast();
-        unknown.millis = [("a".to_owned(), 1)].into();
         assert_eq!(
-            unknown.outlook(&HashSet::new(), &HashMap::new()),
+            forecast(&[("a", 1)]).outlook(&HashSet::new(), &HashMap::new()),
             Outlook::default()
         );
     }

@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 
 use super::ci::Service;
 use super::command_error::CommandError;
-use super::live::{Forecast, Live};
+use super::live::Live;
 use super::output::{inert, one_line, without_logins};
 use super::paint::{Meaning, Paint};
 use super::screen::{Screen, Size};
-use crate::app::{Event, Status, TaskRecord, TestsRecord};
-use crate::text::{Escapes, printed_line};
+use crate::app::{Event, Forecast, Status, TaskRecord, TestsRecord};
+use crate::text::{Escapes, first_of, printed_line};
 
 /// Shortest time between two repaints of a terminal.
 const PACE: Duration = Duration::from_millis(50);
@@ -282,14 +282,8 @@ fn still_running(mut tasks: Vec<(&str, Duration)>) -> String {
     tasks.sort_by_key(|(task, time)| (std::cmp::Reverse(*time), *task));
     let named = tasks
         .iter()
-        .take(NAMED)
         .map(|(task, time)| format!("{} ({} s)", one_line(task), time.as_secs()));
-    let named: Vec<String> = named.collect();
-    let more = match tasks.len().saturating_sub(NAMED) {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
-    format!("running  {}{more}\n", named.join(", "))
+    format!("running  {}\n", first_of(named, NAMED))
 }
 
 fn seconds_now() -> u64 {

@@ -123,14 +123,44 @@ impl<N: Ord + Clone + Display> Graph<N> {
     /// `cost` is a task's expected time in any one unit; sums stop at [`u64::MAX`].
     #[must_use]
     pub fn critical_path(&self, cost: impl Fn(&N) -> u64) -> BTreeMap<N, u64> {
-        let mut weights = vec![0u64; self.len()];
-        for place in self.order.iter().rev() {
-            let after = self.dag.neighbors(*place).map(|next| weights[next.index()]);
-            let after = after.max().unwrap_or(0);
-            weights[place.index()] = after.saturating_add(cost(&self.dag[*place]));
-        }
+        let weights = self.weights(cost);
         let weight = |(task, place): (&N, &NodeIndex)| (task.clone(), weights[place.index()]);
         self.places.iter().map(weight).collect()
+    }
+
+    /// The tasks that cost the most one after the other, and what they cost together.
+    /// Those at the end that cost nothing are left out.
+    #[must_use]
+    pub fn longest_path(&self, cost: impl Fn(&N) -> u64) -> (u64, Vec<&N>) {
+        let weights = self.weights(cost);
+        let whole = weights.iter().copied().max().unwrap_or(0);
+        let (mut path, mut rest) = (Vec::new(), whole);
+        let mut last: Option<NodeIndex> = None;
+        // Of equal paths this takes the one that begins first.
+        for place in self.order.iter().copied() {
+            let follows = last.is_none_or(|last| self.dag.contains_edge(last, place));
+            if rest > 0 && weights[place.index()] == rest && follows {
+                path.push(&self.dag[place]);
+                rest = self.heaviest_after(place, &weights);
+                last = Some(place);
+            }
+        }
+        (whole, path)
+    }
+
+    /// For each place, the cost of the longest path from its start to the end.
+    fn weights(&self, cost: impl Fn(&N) -> u64) -> Vec<u64> {
+        let mut weights = vec![0u64; self.len()];
+        for place in self.order.iter().copied().rev() {
+            let after = self.heaviest_after(place, &weights);
+            weights[place.index()] = after.saturating_add(cost(&self.dag[place]));
+        }
+        weights
+    }
+
+    fn heaviest_after(&self, place: NodeIndex, weights: &[u64]) -> u64 {
+        let after = self.dag.neighbors(place).map(|next| weights[next.index()]);
+        after.max().unwrap_or(0)
     }
 }
 
@@ -222,6 +252,23 @@ mod tests {
         let weights = diamond().critical_path(|task| if *task == "c" { 5 } else { 1 });
         let expected = [("a", 7), ("b", 2), ("c", 6), ("d", 1)];
         assert_eq!(weights, BTreeMap::from(expected));
+    }
+
+    #[test]
+    fn the_longest_path_names_its_tasks_in_their_order() {
+        let graph = diamond();
+        let longest = |costs: [u64; 4]| {
+            let at = |task: &str| ["a", "b", "c", "d"].iter().position(|one| *one == task);
+            let (cost, path) = graph.longest_path(|task| at(task).map_or(0, |at| costs[at]));
+            (cost, path.into_iter().copied().collect::<String>())
+        };
+        assert_eq!(longest([1, 1, 5, 1]), (7, "acd".to_owned()));
+        assert_eq!(longest([1, 1, 1, 1]), (3, "abd".to_owned()));
+        // One that costs nothing more, but that others wait for.
+        assert_eq!(longest([0, 0, 2, 1]), (3, "acd".to_owned()));
+        assert_eq!(longest([1, 0, 0, 0]), (1, "a".to_owned()));
+        assert_eq!(longest([0; 4]), (0, String::new()));
+        assert_eq!(longest([1, u64::MAX, 1, 1]), (u64::MAX, "abd".to_owned()));
     }
 
     #[test]

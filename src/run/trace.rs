@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::run::record::{RunRecord, Status, TaskRecord};
+use crate::graph::Graph;
+use crate::run::record::{RunRecord, TaskRecord};
 
 /// The trace of a run, in which each task waited for those in `after`.
 #[must_use]
@@ -53,7 +54,7 @@ pub fn chrome_trace(record: &RunRecord, after: &BTreeMap<String, Vec<String>>) -
 /// Tasks that ran, by their start.
 fn in_order(record: &RunRecord) -> Vec<&TaskRecord> {
     let mut tasks: Vec<&TaskRecord> = (record.tasks.iter())
-        .filter(|task| matches!(task.status, Status::Executed | Status::Failed))
+        .filter(|task| task.status.ran())
         .collect();
     tasks.sort_by_key(|task| (task.start_ms, &task.task));
     tasks
@@ -81,33 +82,27 @@ fn slowest_path<'r>(record: &'r RunRecord, after: &BTreeMap<String, Vec<String>>
     let times: BTreeMap<&str, u64> = (record.tasks.iter())
         .map(|task| (task.task.as_str(), task.wall_ms))
         .collect();
-    // Tasks are recorded in the order in which they ended, so those before are known.
-    let mut paths: BTreeMap<&str, (u64, Option<&str>)> = BTreeMap::new();
-    for task in &record.tasks {
-        let before = after.get(&task.task).into_iter().flatten();
-        let known = before.filter_map(|name| paths.get_key_value(name.as_str()));
-        let longest = known.max_by_key(|(_, (time, _))| *time);
-        let (time, last) = longest.map_or((0, None), |(name, (time, _))| (*time, Some(*name)));
-        let own = times.get(task.task.as_str()).copied().unwrap_or(0);
-        paths.insert(&task.task, (time + own, last));
-    }
-    let mut path = Vec::new();
-    let mut next = (paths.iter())
-        .max_by_key(|(_, (time, _))| *time)
-        .filter(|(_, (time, _))| *time > 0)
-        .map(|(name, _)| *name);
-    while let Some(name) = next {
-        path.push(name);
-        next = paths.get(name).and_then(|(_, last)| *last);
-    }
-    path.retain(|name| times.get(name).is_some_and(|time| *time > 0));
-    path.reverse();
-    path
+    let edges = times.keys().flat_map(|task| {
+        let before = after.get(*task).into_iter().flatten();
+        let before = before.filter_map(|on| times.get_key_value(on.as_str()));
+        before.map(|(on, _)| (*task, *on))
+    });
+    let time = |task: &&str| times.get(*task).copied().unwrap_or(0);
+    // What ran has no cycles.
+    let Ok(graph) = Graph::build(times.keys().copied(), edges) else {
+        return Vec::new();
+    };
+    let (_, path) = graph.longest_path(time);
+    path.into_iter()
+        .copied()
+        .filter(|task| time(task) > 0)
+        .collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::run::record::Status;
 
     fn task(name: &str, start_ms: u64, wall_ms: u64) -> TaskRecord {
         TaskRecord {
