@@ -80,10 +80,10 @@ pub enum Compared {
     },
 }
 
-/// A task that changes affect.
+/// A task that targets select.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct AffectedTask {
+pub struct ChosenTask {
     pub task: String,
     /// What selects it alone on the command line, in the workspace's root.
     pub target: String,
@@ -93,8 +93,16 @@ pub struct AffectedTask {
     /// Its pipeline file or definition, relative to the workspace.
     pub file: String,
     pub tags: Vec<String>,
-    /// The affected tasks that it waits for.
+    /// What it waits for: of affected tasks, the affected ones.
     pub after: Vec<String>,
+}
+
+/// A task that changes affect.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AffectedTask {
+    #[serde(flatten)]
+    pub chosen: ChosenTask,
     /// `changed`, `new`, `upstream`, or `unknown`: it cannot be compared.
     pub cause: &'static str,
     /// The same for people.
@@ -104,23 +112,6 @@ pub struct AffectedTask {
 }
 
 impl Affected {
-    /// All chosen tasks, compared with nothing.
-    ///
-    /// # Errors
-    ///
-    /// [`BuildError::Graph`]
-    pub fn all(prepared: &Prepared) -> Result<Self, BuildError> {
-        let chosen = prepared.plan.chosen.iter();
-        let causes = chosen.map(|id| (id.clone(), Cause::New(String::new())));
-        Ok(Self {
-            version: VERSION,
-            since: Compared::LastGoodRun,
-            tasks: prepared.named(&causes.collect())?,
-            needed: Vec::new(),
-            notes: Vec::new(),
-        })
-    }
-
     #[must_use]
     pub fn to_json(&self) -> String {
         format!("{:#}\n", json!(self))
@@ -199,9 +190,27 @@ impl Prepared {
             }
             Since::Revision(revision) => self.since_revision(revision).await?,
         };
-        let tasks = self.named(&causes)?;
-        let named: BTreeSet<&str> = tasks.iter().map(|task| task.task.as_str()).collect();
-        let all = tasks.iter().map(|task| task.task.clone());
+        let chosen = self.listed(|id| causes.contains_key(id))?.into_iter();
+        let with_causes = chosen.filter_map(|chosen| {
+            let cause = causes.get(&chosen.task)?;
+            let (reason, upstream) = match cause {
+                Cause::Changed(why) | Cause::New(why) | Cause::Unknown(why) => {
+                    (why.clone(), Vec::new())
+                }
+                Cause::Upstream(tasks) => (format!("it reads {}", tasks.join(", ")), tasks.clone()),
+            };
+            Some(AffectedTask {
+                chosen,
+                cause: cause.word(),
+                reason,
+                upstream,
+            })
+        });
+        let tasks: Vec<AffectedTask> = with_causes.collect();
+        let all = tasks.iter().map(|task| task.chosen.task.clone());
+        let named: BTreeSet<&str> = (tasks.iter())
+            .map(|task| task.chosen.task.as_str())
+            .collect();
         let needed = self.plan.with_ancestors(&all.collect::<Vec<_>>());
         let needed = needed.into_iter().filter(|id| !named.contains(id.as_str()));
         Ok(Affected {
@@ -213,8 +222,17 @@ impl Prepared {
         })
     }
 
-    /// The chosen ones among these tasks, in the order of the graph.
-    fn named(&self, causes: &BTreeMap<String, Cause>) -> Result<Vec<AffectedTask>, BuildError> {
+    /// All tasks that targets select, each after those that it needs.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError::Graph`]
+    pub fn chosen(&self) -> Result<Vec<ChosenTask>, BuildError> {
+        self.listed(|id| self.plan.chosen.contains(id))
+    }
+
+    /// The chosen tasks that `is` is true for, in the order of the graph.
+    fn listed(&self, is: impl Fn(&str) -> bool) -> Result<Vec<ChosenTask>, BuildError> {
         let root = &self.workspace;
         let shown = |path: &Path| match path.strip_prefix(root).unwrap_or(path) {
             below if below.as_os_str().is_empty() => ".".to_owned(),
@@ -222,35 +240,24 @@ impl Prepared {
         };
         let graph = self.plan.graph()?;
         let chosen = graph.tasks().filter(|id| self.plan.chosen.contains(*id));
-        let named = chosen.filter_map(|id| {
-            let (step, cause) = (self.plan.steps.get(id)?, causes.get(id)?);
-            let mut after = step.after.clone();
-            after.retain(|on| causes.contains_key(on));
-            let (reason, upstream) = match cause {
-                Cause::Changed(why) | Cause::New(why) | Cause::Unknown(why) => {
-                    (why.clone(), Vec::new())
-                }
-                Cause::Upstream(tasks) => (format!("it reads {}", tasks.join(", ")), tasks.clone()),
-            };
-            Some(AffectedTask {
+        let listed = chosen.filter(|id| is(id)).filter_map(|id| {
+            let step = self.plan.steps.get(id)?;
+            Some(ChosenTask {
                 task: id.clone(),
                 target: format!("{}:{}", shown(&step.home), step.name),
                 verb: step.verb(),
                 folder: shown(&step.home),
                 file: shown(&step.file),
                 tags: step.tags.clone(),
-                after,
-                cause: cause.word(),
-                reason,
-                upstream,
+                after: step.after.iter().filter(|on| is(on)).cloned().collect(),
             })
         });
-        Ok(named.collect())
+        Ok(listed.collect())
     }
 
     /// Leaves only these tasks in the plan, and those that they need.
     pub fn narrow_to(&mut self, affected: &Affected) {
-        let tasks = affected.tasks.iter().map(|task| task.task.clone());
+        let tasks = affected.tasks.iter().map(|task| task.chosen.task.clone());
         self.plan.retain_chosen(tasks.collect());
     }
 
@@ -291,7 +298,7 @@ impl Prepared {
     }
 
     /// Whether jackal or a task of the workspace makes this file.
-    fn is_made(&self, path: &Path) -> bool {
+    pub(super) fn is_made(&self, path: &Path) -> bool {
         let mut commands = self
             .plan
             .steps

@@ -12,7 +12,7 @@ use crate::ground::revision::RevisionError;
 use crate::oci::ReferenceError;
 use crate::package::DifferentialError;
 use crate::package::manifest::ArtifactError;
-use crate::pipeline::{self, ExpandError};
+use crate::pipeline::{self, ExpandError, Place};
 use crate::plan::PlanError;
 use crate::registry::ConnectionError;
 use crate::source::RemoteError;
@@ -33,10 +33,12 @@ pub enum BuildError {
     #[error(transparent)]
     Watch(#[from] WatchError),
     /// A definition cannot be planned.
-    #[error("{at}")]
+    #[error("{at}{}", and(.also.as_ref()))]
     Plan {
-        /// The definition, with line and column if known.
-        at: String,
+        /// In the definition or pipeline file.
+        at: Place,
+        /// The other place that it is about.
+        also: Option<Place>,
         source: Box<PlanError>,
     },
     /// A pipeline parameter has a wrong value.
@@ -45,8 +47,8 @@ pub enum BuildError {
     /// The tasks of a pipeline cannot be expanded.
     #[error("{at}")]
     Expand {
-        /// The pipeline file, with line and column.
-        at: String,
+        /// In the pipeline file.
+        at: Place,
         source: Box<ExpandError>,
     },
     /// `--cache-from` is malformed.
@@ -185,18 +187,23 @@ impl BuildError {
 
 /// A pipeline cannot be planned; locates the key that is wrong.
 pub(super) fn locate_error(text: &SourceText, error: PlanError) -> BuildError {
-    let also = error.also_about().map_or_else(String::new, |about| {
-        format!(" and {}", place(text, Some(about)))
-    });
     BuildError::Plan {
-        at: format!("{}{also}", place(text, error.about())),
+        at: place(text, error.about()),
+        also: (error.also_about()).map(|about| place(text, Some(about))),
         source: Box::new(error),
     }
 }
 
-pub(super) fn place(text: &SourceText, about: Option<(&str, &str)>) -> String {
+fn and(also: Option<&Place>) -> String {
+    also.map_or_else(String::new, |also| format!(" and {also}"))
+}
+
+pub(super) fn place(text: &SourceText, about: Option<(&str, &str)>) -> Place {
     match about {
         Some((instance, key)) => pipeline::place(text, instance, key),
-        None => text.name.clone(),
+        None => Place {
+            file: text.name.clone(),
+            span: None,
+        },
     }
 }

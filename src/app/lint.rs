@@ -150,21 +150,25 @@ fn of_plan(error: &BuildError, place: &Place, root: &Path) -> Option<Finding> {
     if error.class() != Class::Configuration {
         return None;
     }
+    let mut help = String::new();
     let (code, at, message) = match error {
-        BuildError::Plan { at, source } => (source.code(), at.as_str(), with_causes(&**source)),
-        error => (Code::InvalidPlan, "", with_causes(error)),
+        BuildError::Plan { at, also, source } => {
+            help.extend(
+                also.iter()
+                    .map(|also| format!("The other place is {also}.")),
+            );
+            (source.code(), Some(at), with_causes(&**source))
+        }
+        error => (Code::InvalidPlan, None, with_causes(error)),
     };
-    // `FILE:LINE:COLUMN`, or the file alone.
-    let mut parts = at.rsplitn(3, ':');
-    let mut number = || parts.next().and_then(|part| part.parse().ok());
-    let (column, line) = (number(), number());
-    let (file, line, column) = match (parts.next(), line, column) {
-        (Some(file), Some(line), Some(column)) => (file.to_owned(), line, column),
-        _ if at.is_empty() => (shown(&place.here, root).display().to_string(), 1, 1),
-        _ => (at.to_owned(), 1, 1),
-    };
-    let mut found = of_file(&file, code, message, "");
-    (found.line, found.column) = (line, column);
+    let file = at.map_or_else(
+        || shown(&place.here, root).display().to_string(),
+        |at| at.file.clone(),
+    );
+    let mut found = of_file(&file, code, message, &help);
+    if let Some(span) = at.and_then(|at| at.span) {
+        (found.line, found.column, found.length) = (span.line, span.column, span.length);
+    }
     Some(found)
 }
 

@@ -51,7 +51,7 @@ mod watch;
 mod watch_reads;
 
 pub use action::carry_out;
-pub use affected::{Affected, AffectedTask, OWN_PLACES, Since};
+pub use affected::{Affected, ChosenTask, OWN_PLACES, Since};
 pub use build::{Built, CACHE_GIB, Prepared, ShellPlace, prepare};
 pub use build_options::{
     ARCHIVES, BuildOptions, ContentOptions, OutputOptions, SignOptions, Target,

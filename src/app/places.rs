@@ -8,6 +8,7 @@ use super::definitions;
 use super::find::shown;
 use crate::ground::folders::lexical;
 use crate::package::Dialect;
+use crate::pipeline::Place;
 use crate::plan::{PlanError, Step, Unit};
 use crate::yaml::SourceText;
 
@@ -90,7 +91,7 @@ impl Places {
         let mut names = names(task);
         names.find_map(|name| {
             let written = self.0.iter().find(|written| written.ids.contains(name))?;
-            Some(place(written.source.as_ref()?, Some((name, ""))))
+            Some(place(written.source.as_ref()?, Some((name, ""))).to_string())
         })
     }
 
@@ -107,7 +108,11 @@ impl Places {
                 source: Some(text), ..
             }) => locate_error(text, error),
             Some(written) => BuildError::Plan {
-                at: written.shown.clone(),
+                at: Place {
+                    file: written.shown.clone(),
+                    span: None,
+                },
+                also: None,
                 source: Box::new(error),
             },
             None => BuildError::Unpublishable(Box::new(error)),

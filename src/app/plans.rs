@@ -66,16 +66,16 @@ pub(super) fn output_folder(
     folder.components().collect()
 }
 
-/// What the templates and conditions in `text` can use of the commit. Git runs only
-/// for facts that they name.
+/// What templates and conditions can use of the commit. Git runs only if a fact that it
+/// alone knows, such as `git.tag`, `is_named`.
 pub(super) fn git_facts(
     options: &BuildOptions,
     folder: &Path,
-    text: &str,
+    is_named: impl Fn(&str) -> bool,
 ) -> Result<BTreeMap<String, String>, BuildError> {
     const ASKED: [&str; 3] = ["git.tag", "git.commitTime", "git.dirty"];
     let mut facts = workspace::git_facts(folder);
-    let named = ASKED.iter().any(|name| text.contains(name));
+    let named = ASKED.into_iter().any(is_named);
     if let Some(sha) = facts.get("sha").filter(|_| named)
         && let Some(checkout) = workspace::checkout(folder)
     {

@@ -84,7 +84,7 @@ pub(super) fn plan(
     let mut loader = Loader {
         options,
         root,
-        names_git: format!("{settings:?}").contains("git"),
+        git_names: settings.git_names(),
         settings,
         pipelines: Vec::new(),
         alone: None,
@@ -113,8 +113,8 @@ struct Loader<'o> {
     options: &'o BuildOptions,
     root: &'o Path,
     settings: WorkspaceSettings,
-    /// Whether the settings may use something of the commit.
-    names_git: bool,
+    /// What the settings use of the commit, such as `git.sha`.
+    git_names: BTreeSet<String>,
     pipelines: Vec<Read>,
     /// The file that is planned without the rest of the workspace.
     alone: Option<PathBuf>,
@@ -182,8 +182,10 @@ impl<'o> Loader<'o> {
 
     /// What a pipeline can use of the commit; its defaults may be those of the workspace.
     fn git_facts(&self, folder: &Path, text: &str) -> Result<BTreeMap<String, String>, BuildError> {
-        match self.names_git || text.contains("git") {
-            true => git_facts(self.options, folder, text),
+        match !self.git_names.is_empty() || text.contains("git") {
+            true => git_facts(self.options, folder, |name| {
+                text.contains(name) || self.git_names.contains(name)
+            }),
             false => Ok(BTreeMap::new()),
         }
     }
@@ -329,6 +331,7 @@ impl Graph<'_> {
                 };
                 return Err(BuildError::Plan {
                     at: place(&read.text, Some((&instance.id, ""))),
+                    also: None,
                     source: Box::new(error),
                 });
             }

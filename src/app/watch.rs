@@ -3,9 +3,9 @@
 //! A file counts as changed if it is not what the last run has read, so the run's own
 //! writes and saves without a change start nothing.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use tokio::sync::{mpsc, watch};
 
@@ -20,11 +20,11 @@ use crate::ground::folders::lexical;
 use crate::ground::inputs::OnDisk;
 use crate::kinds::Work;
 use crate::oci::Digest;
-use crate::plan::{Plan, Step};
+use crate::plan::Step;
 use crate::run::event::Event;
 use crate::run::record::RunRecord;
 use crate::run::{How, Watched};
-use crate::workspace::{Changes, Watcher};
+use crate::workspace::{Changes, Climbing, Watcher};
 
 /// How often in succession files may change while their tasks run before that counts as
 /// a loop.
@@ -36,15 +36,11 @@ const LONGEST_PAUSE: std::time::Duration = std::time::Duration::from_secs(10);
 /// Builds, waits for changes, and builds again.
 pub struct Watch {
     options: BuildOptions,
-    watcher: Watcher,
-    /// Files that the caller writes.
-    reports: Vec<PathBuf>,
+    files: Files,
     /// `None`: the plan is to be made, or made again.
     session: Option<Session>,
     /// What has changed since it was last judged.
     pending: Changes,
-    /// What plans are made of, as it was when it was last judged.
-    known: HashMap<PathBuf, State>,
     /// Why the last round was ended early. What its tasks read may be up to date by now, but
     /// they have no results.
     recalled: Judged,
@@ -52,13 +48,22 @@ pub struct Watch {
     hasty: u32,
 }
 
+/// The watched files.
+struct Files {
+    watcher: Watcher,
+    /// Files that the caller writes.
+    reports: Vec<PathBuf>,
+    /// What plans are made of, as it was when it was last judged.
+    known: HashMap<PathBuf, State>,
+}
+
 /// A plan, and what is known of its tasks.
 struct Session {
     prepared: Prepared,
     watched: Arc<Watched>,
     reads: Reads,
-    /// Outputs of commands: never looked at.
-    outputs: BTreeSet<PathBuf>,
+    /// The patterns of commands by their steps, compiled when they are first used.
+    patterns: BTreeMap<String, OnceLock<Option<Climbing>>>,
     /// Tasks with a result.
     done: BTreeSet<String>,
     /// The next round; `None`: everything.
@@ -113,14 +118,15 @@ impl Watch {
         let watcher = Watcher::new(roots(&options)).map_err(BuildError::Watch)?;
         let here = &options.place.here;
         let reports = reports.iter().map(|file| lexical(&here.join(file)));
-        let reports = reports.collect();
-        let plan_files = watcher.listed().filter(|path| makes_plans(path));
-        let known = plan_files.map(|path| (path.to_owned(), State::of(path)));
-        Ok(Self {
-            known: known.collect(),
-            options,
-            reports,
+        let mut files = Files {
             watcher,
+            reports: reports.collect(),
+            known: HashMap::new(),
+        };
+        files.relearn();
+        Ok(Self {
+            options,
+            files,
             session: None,
             pending: Changes::default(),
             recalled: Judged::default(),
@@ -131,7 +137,7 @@ impl Watch {
     /// The number of watched folders.
     #[must_use]
     pub fn folders(&self) -> usize {
-        self.watcher.count()
+        self.files.watcher.count()
     }
 
     /// Makes the plan, unless the last one still holds; returns a new one.
@@ -150,14 +156,7 @@ impl Watch {
         // What was to be made anew is made in the first round.
         self.options.run.force = false;
         self.options.run.clean = false;
-        let session = self.session.insert(Session {
-            outputs: outputs(&prepared.plan),
-            prepared,
-            watched: Arc::default(),
-            reads: Reads::default(),
-            done: BTreeSet::new(),
-            next: None,
-        });
+        let session = self.session.insert(Session::of(prepared));
         Ok(Some(&session.prepared))
     }
 
@@ -195,18 +194,10 @@ impl Watch {
             loop {
                 tokio::select! {
                     ran = &mut run => break ran?,
-                    changes = self.watcher.changes() => {
+                    changes = self.files.watcher.changes() => {
                         let changes = changes.map_err(BuildError::Watch)?;
                         session.reads.update(&prepared.plan, session.watched.inputs());
-                        let judging = Judging {
-                            watcher: &self.watcher,
-                            known: &self.known,
-                            reports: &self.reports,
-                            prepared,
-                            reads: &session.reads,
-                            outputs: &session.outputs,
-                        };
-                        let judged = judging.judge(&changes);
+                        let judged = self.files.judge(session, &changes);
                         for path in &judged.changed {
                             prepared.site.refresh(path);
                         }
@@ -237,7 +228,8 @@ impl Watch {
             .reads
             .update(&session.prepared.plan, session.watched.inputs())
         {
-            self.watcher.add(&folder).map_err(BuildError::Watch)?;
+            let added = self.files.watcher.add(&folder);
+            added.map_err(BuildError::Watch)?;
         }
         // The run writes pins itself.
         let locks: Vec<PathBuf> = (self.pending.paths.iter())
@@ -245,7 +237,7 @@ impl Watch {
             .cloned()
             .collect();
         for lock in locks {
-            self.known.insert(lock.clone(), State::of(&lock));
+            self.files.learn(lock);
         }
         Ok(built)
     }
@@ -261,7 +253,7 @@ impl Watch {
             if self.pending.lost {
                 self.pending = Changes::default();
                 self.session = None;
-                self.relearn();
+                self.files.relearn();
                 return Ok(Cause::default());
             }
             let judged = self.judge_pending();
@@ -275,51 +267,25 @@ impl Watch {
                 }
                 return Ok(cause);
             }
-            let changes = self.watcher.changes().await.map_err(BuildError::Watch)?;
+            let changes = self.files.watcher.changes().await;
             at_once = false;
-            add(&mut self.pending, changes);
+            add(&mut self.pending, changes.map_err(BuildError::Watch)?);
         }
     }
 
     fn judge_pending(&mut self) -> Judged {
         let changes = std::mem::take(&mut self.pending);
         let mut judged = match &self.session {
-            Some(session) => Judging {
-                watcher: &self.watcher,
-                known: &self.known,
-                reports: &self.reports,
-                prepared: &session.prepared,
-                reads: &session.reads,
-                outputs: &session.outputs,
-            }
-            .judge(&changes),
-            None => self.judge_without_plan(&changes.paths),
+            Some(session) => self.files.judge(session, &changes),
+            None => self.files.judge_without_plan(&changes.paths),
         };
         judged.add(std::mem::take(&mut self.recalled));
         for path in changes.paths {
             if makes_plans(&path) || self.session.is_none() {
-                let state = State::of(&path);
-                self.known.insert(path, state);
+                self.files.learn(path);
             }
         }
         judged
-    }
-
-    /// Without a plan, anything that changes may mend it.
-    fn judge_without_plan(&self, paths: &BTreeSet<PathBuf>) -> Judged {
-        let changed = paths.iter().filter(|path| {
-            let known = self.known.get(*path);
-            is_source(path)
-                && !self.reports.contains(*path)
-                && (known.is_some() || self.watcher.lists(path))
-                && known != Some(&State::of(path))
-        });
-        let changed: BTreeSet<PathBuf> = changed.cloned().collect();
-        Judged {
-            replan: !changed.is_empty(),
-            changed,
-            steps: BTreeSet::new(),
-        }
     }
 
     fn cause(&mut self, judged: &Judged, at_once: bool) -> Cause {
@@ -347,16 +313,34 @@ impl Watch {
         next.extend(plan.steps.values().filter(open).map(|step| step.id.clone()));
         session.next = Some(next);
     }
-
-    /// Looks at everything again that plans are made of.
-    fn relearn(&mut self) {
-        let plan_files = self.watcher.listed().filter(|path| makes_plans(path));
-        let known = plan_files.map(|path| (path.to_owned(), State::of(path)));
-        self.known = known.collect();
-    }
 }
 
 impl Session {
+    fn of(prepared: Prepared) -> Self {
+        let runs = prepared.plan.steps.iter();
+        let runs = runs.filter(|(_, step)| matches!(step.work, Work::Run(_)));
+        Self {
+            patterns: runs.map(|(id, _)| (id.clone(), OnceLock::new())).collect(),
+            prepared,
+            watched: Arc::default(),
+            reads: Reads::default(),
+            done: BTreeSet::new(),
+            next: None,
+        }
+    }
+
+    /// Whether a path that the step has not read may be one of its inputs.
+    fn may_read(&self, step: &Step, path: &Path) -> bool {
+        match (&step.work, self.patterns.get(&step.id)) {
+            (Work::Run(run), Some(patterns)) => {
+                let patterns = patterns.get_or_init(|| run.patterns());
+                let patterns = patterns.as_ref();
+                patterns.is_none_or(|patterns| patterns.matches(path))
+            }
+            _ => !self.reads.has_looked(&step.id) || self.reads.reads_near(&step.id, path),
+        }
+    }
+
     fn note(&mut self, record: &RunRecord) {
         for task in &record.tasks {
             match task.status.has_result() {
@@ -379,22 +363,45 @@ impl Judged {
     }
 }
 
-/// What is needed to judge changes.
-struct Judging<'w> {
-    watcher: &'w Watcher,
-    known: &'w HashMap<PathBuf, State>,
-    reports: &'w [PathBuf],
-    prepared: &'w Prepared,
-    reads: &'w Reads,
-    outputs: &'w BTreeSet<PathBuf>,
-}
+impl Files {
+    /// Looks at everything again that plans are made of.
+    fn relearn(&mut self) {
+        let plan_files = self.watcher.listed().filter(|path| makes_plans(path));
+        let known = plan_files.map(|path| (path.to_owned(), State::of(path)));
+        self.known = known.collect();
+    }
 
-impl Judging<'_> {
-    fn judge(&self, changes: &Changes) -> Judged {
+    /// Looks at `path` again.
+    fn learn(&mut self, path: PathBuf) {
+        let state = State::of(&path);
+        self.known.insert(path, state);
+    }
+
+    /// Without a plan, anything that changes may mend it.
+    fn judge_without_plan(&self, paths: &BTreeSet<PathBuf>) -> Judged {
+        let changed = paths.iter().filter(|path| {
+            let known = self.known.get(*path);
+            is_source(path)
+                && !self.reports.contains(*path)
+                && (known.is_some() || self.watcher.lists(path))
+                && known != Some(&State::of(path))
+        });
+        let changed: BTreeSet<PathBuf> = changed.cloned().collect();
+        Judged {
+            replan: !changed.is_empty(),
+            changed,
+            steps: BTreeSet::new(),
+        }
+    }
+
+    fn judge(&self, session: &Session, changes: &Changes) -> Judged {
+        let (prepared, reads) = (&session.prepared, &session.reads);
         let mut judged = Judged::default();
         for path in changes.paths.iter().filter(|path| is_source(path)) {
-            let readers = self.reads.of(path);
-            if readers.is_empty() && self.is_own(path) {
+            let readers = reads.of(path);
+            // What this program or a task writes, and no task reads.
+            let is_own = || self.reports.contains(path) || prepared.is_made(path);
+            if readers.is_empty() && is_own() {
                 continue;
             }
             let mut steps: BTreeSet<String> = BTreeSet::new();
@@ -403,11 +410,11 @@ impl Judging<'_> {
                 let differing = readers.iter().filter(|reader| reader.differs(&now));
                 steps.extend(differing.map(|reader| reader.step.clone()));
             } else if self.watcher.lists(path) {
-                let all = self.prepared.plan.steps.values();
+                let all = prepared.plan.steps.values();
                 let may_read = all.filter(|step| {
-                    let looked = self.reads.has_looked(&step.id);
+                    let looked = reads.has_looked(&step.id);
                     let unseen = changes.fresh.contains(path) || !looked;
-                    unseen && !step.skipped && self.may_read(step, path)
+                    unseen && !step.skipped && session.may_read(step, path)
                 });
                 steps.extend(may_read.map(|step| step.id.clone()));
             }
@@ -422,23 +429,6 @@ impl Judging<'_> {
             judged.steps.extend(steps);
         }
         judged
-    }
-
-    /// Whether a path that the step has not read may be one of its inputs.
-    fn may_read(&self, step: &Step, path: &Path) -> bool {
-        match &step.work {
-            Work::Run(run) => run.may_select(path),
-            _ => !self.reads.has_looked(&step.id) || self.reads.reads_near(&step.id, path),
-        }
-    }
-
-    /// Whether this program or a task wrote it, and no task reads it.
-    fn is_own(&self, path: &Path) -> bool {
-        let site = &self.prepared.site;
-        self.reports.iter().any(|report| report == path)
-            || path.starts_with(&site.options.output)
-            || path.starts_with(site.cas.root())
-            || path.ancestors().any(|above| self.outputs.contains(above))
     }
 }
 
@@ -495,17 +485,4 @@ fn roots(options: &BuildOptions) -> Vec<PathBuf> {
         true => vec![root],
         false => folders.into_iter().collect(),
     }
-}
-
-/// The outputs of all commands.
-fn outputs(plan: &Plan) -> BTreeSet<PathBuf> {
-    let runs = plan.steps.values().filter_map(|step| match &step.work {
-        Work::Run(run) => Some(run),
-        _ => None,
-    });
-    let all = runs.flat_map(|run| {
-        let outputs = run.outputs.iter();
-        outputs.map(|output| lexical(&run.folder.join(&output.path)))
-    });
-    all.collect()
 }

@@ -81,6 +81,6 @@ pub(super) fn find(
 pub(super) fn lines(affected: &Affected) -> String {
     let tasks = affected.tasks.iter();
     tasks
-        .map(|task| format!("affected {}: {}\n", task.task, task.reason))
+        .map(|task| format!("affected {}: {}\n", task.chosen.task, task.reason))
         .collect()
 }

@@ -11,7 +11,7 @@ use super::environment::runtime;
 use super::options::{PlaceArgs, PlanArgs, TargetArgs};
 use super::output::print;
 use super::prepare::{Questions, prepare};
-use crate::app::{Affected, AffectedTask};
+use crate::app::ChosenTask;
 
 /// Maximum number of jobs in a matrix of GitHub Actions.
 const MAX_JOBS: usize = 256;
@@ -83,8 +83,12 @@ pub(super) fn run(command: CiCommand) -> Result<(), CommandError> {
     let options = args.plan.options(place, args.target.into_target()?)?;
     let prepared = prepare(&options, Questions::Never)?;
     let tasks = match since {
-        Some(since) => super::affected::find(&prepared, &since, &runtime()?)?.tasks,
-        None => Affected::all(&prepared)?.tasks,
+        Some(since) => {
+            let affected = super::affected::find(&prepared, &since, &runtime()?)?;
+            let tasks = affected.tasks.into_iter();
+            tasks.map(|task| task.chosen).collect()
+        }
+        None => prepared.chosen()?,
     };
     let jobs = joined(jobs(&tasks, args.by), args.max_jobs);
     print(&match args.service {
@@ -102,10 +106,10 @@ struct Job {
     tags: Vec<String>,
 }
 
-fn jobs(tasks: &[AffectedTask], by: By) -> Vec<Job> {
+fn jobs(tasks: &[ChosenTask], by: By) -> Vec<Job> {
     let mut jobs: BTreeMap<&str, Job> = BTreeMap::new();
     // What another task of a job needs is built with that.
-    let within = |task: &'_ AffectedTask| match by {
+    let within = |task: &'_ ChosenTask| match by {
         By::Folder => task.folder.clone(),
         By::Task => String::new(),
     };
@@ -215,12 +219,12 @@ fn for_gitlab(jobs: &[Job], command: &str, extends: Option<&str>) -> String {
 mod tests {
     use super::*;
 
-    fn task(folder: &str, name: &str, after: &[&str]) -> AffectedTask {
+    fn task(folder: &str, name: &str, after: &[&str]) -> ChosenTask {
         let prefix = match folder {
             "." => String::new(),
             folder => format!("{folder}:"),
         };
-        AffectedTask {
+        ChosenTask {
             task: format!("{prefix}{name}"),
             target: format!("{folder}:{name}"),
             verb: "run",
@@ -228,13 +232,10 @@ mod tests {
             file: format!("{folder}/jackal.pipeline.yaml"),
             tags: vec!["linux".to_owned()],
             after: after.iter().map(|&on| on.to_owned()).collect(),
-            cause: "changed",
-            reason: String::new(),
-            upstream: Vec::new(),
         }
     }
 
-    fn tasks() -> Vec<AffectedTask> {
+    fn tasks() -> Vec<ChosenTask> {
         vec![
             task("libs/core", "compile", &[]),
             task("libs/core", "test", &["libs/core:compile"]),

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::folders::{Folders, lexical};
-use crate::workspace::{self, Globs, WalkError, taken_apart};
+use crate::workspace::{Climbing, WalkError};
 
 /// Maximum number of links that are followed to find what is read.
 const MAX_LINKS: usize = 4096;
@@ -83,7 +83,7 @@ fn is_below(path: &str, folder: &str) -> bool {
 /// What some work reads of the checkout.
 #[derive(Debug, Default)]
 pub(crate) struct Reads {
-    patterns: Vec<Patterns>,
+    patterns: Vec<Climbing>,
     /// Files, and folders with everything in them.
     places: BTreeSet<PathBuf>,
     /// Any file may be read: the reason.
@@ -92,15 +92,6 @@ pub(crate) struct Reads {
     commit: bool,
     /// Files of these names, in this folder and in those above it.
     selectors: Option<(PathBuf, Vec<&'static str>)>,
-}
-
-/// Patterns that are relative to one folder.
-#[derive(Debug)]
-struct Patterns {
-    folder: String,
-    globs: Globs,
-    /// What full paths begin with that a pattern may match.
-    beginnings: Vec<String>,
 }
 
 impl Reads {
@@ -158,34 +149,7 @@ impl Reads {
         folder: &Path,
         globs: &[String],
     ) -> Result<(), WalkError> {
-        for up in 0..=globs
-            .iter()
-            .map(|glob| taken_apart(glob).0)
-            .max()
-            .unwrap_or(0)
-        {
-            let Some(folder) = folder.ancestors().nth(up) else {
-                continue;
-            };
-            let folder = folder.to_string_lossy().trim_end_matches('/').to_owned();
-            let (mut own, mut beginnings) = (Vec::new(), Vec::new());
-            for glob in globs.iter().filter(|glob| taken_apart(glob).0 == up) {
-                let (_, rest) = taken_apart(glob);
-                if glob.starts_with('!') {
-                    own.push(format!("!{rest}"));
-                } else {
-                    beginnings.push(format!("{folder}/{}", workspace::fixed_part(rest)));
-                    own.push(rest.to_owned());
-                }
-            }
-            if !own.is_empty() {
-                self.patterns.push(Patterns {
-                    globs: Globs::new(&own)?,
-                    folder,
-                    beginnings,
-                });
-            }
-        }
+        self.patterns.push(Climbing::new(folder, globs)?);
         Ok(())
     }
 
@@ -216,22 +180,10 @@ impl Reads {
     }
 
     fn of_patterns(&self, changed: &Changed) -> Option<String> {
-        let excluded = |path: &str| {
-            let mut all = self.patterns.iter();
-            all.any(|patterns| {
-                let below = path.strip_prefix(&patterns.folder);
-                let below = below.and_then(|path| path.strip_prefix('/'));
-                below.is_some_and(|below| patterns.globs.excludes(below))
-            })
-        };
         for patterns in &self.patterns {
-            for beginning in &patterns.beginnings {
+            for beginning in patterns.beginnings() {
                 let mut all = changed.beginning(beginning.trim_end_matches('/'));
-                let found = all.find(|path| {
-                    let below = path.strip_prefix(&patterns.folder);
-                    let below = below.and_then(|path| path.strip_prefix('/'));
-                    below.is_some_and(|below| patterns.globs.matches(below)) && !excluded(path)
-                });
+                let found = all.find(|path| patterns.matches(Path::new(path)));
                 if let Some(path) = found {
                     return Some(path.to_owned());
                 }

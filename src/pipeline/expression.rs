@@ -167,6 +167,21 @@ impl Template {
         }
     }
 
+    /// What its parts refer to, such as `git.sha`.
+    pub fn names(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        for piece in &self.pieces {
+            if let Piece::Value(node) = piece {
+                node.walk(&mut |node| {
+                    if let Kind::Path(path) = &node.kind {
+                        found.push(path.join("."));
+                    }
+                });
+            }
+        }
+        found
+    }
+
     /// The string with every part replaced by its value.
     pub fn render(&self, context: &Context) -> Result<String, ExpressionError> {
         let mut out = String::new();

@@ -38,7 +38,7 @@ pub use model::{
 };
 pub use needs::Needs;
 pub use params::ParamError;
-pub use place::{place, span_of};
+pub use place::{Place, place, span_of};
 pub use services::{HttpAddress, Probe, Service};
 pub use settings::Settings;
 pub use verb::Verb;

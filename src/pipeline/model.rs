@@ -3,7 +3,7 @@
 //! Only `check` makes these values, so references lead to tasks that exist and
 //! the tasks form no cycle. Templates are parsed, but not yet evaluated.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::expression::{Expression, Template};
 use super::limits::{CacheLimits, Defaults};
@@ -84,6 +84,23 @@ pub struct WorkspaceSettings {
     pub(super) defaults: Defaults,
     /// Toolchains for every pipeline.
     pub(super) toolchains: BTreeMap<String, Toolchain>,
+}
+
+impl WorkspaceSettings {
+    /// What its templates use of the commit, such as `git.sha`.
+    #[must_use]
+    pub fn git_names(&self) -> BTreeSet<String> {
+        // The pattern names all fields, so that one that becomes a template is not forgotten.
+        let Defaults {
+            platform,
+            timeout: _,
+            retries: _,
+            cache: _,
+            shell: _,
+        } = &self.defaults;
+        let names = platform.iter().flat_map(Template::names);
+        names.filter(|name| name.starts_with("git.")).collect()
+    }
 }
 
 /// A toolchain of the pipeline. Paths are relative to the file, or to the user's home

@@ -1,6 +1,8 @@
 //! Where a key of a task is written, for mistakes that show only once templates
 //! have values.
 
+use std::fmt;
+
 use super::verb::NAMES;
 use crate::yaml::{self, Node, SourceText, Span, Value};
 
@@ -9,10 +11,28 @@ use crate::yaml::{self, Node, SourceText, Span, Value};
 ///
 /// A nested key is written `layers.from`.
 #[must_use]
-pub fn place(source: &SourceText, instance: &str, key: &str) -> String {
-    match span_of(source, instance, key) {
-        Some(span) => format!("{}:{}:{}", source.name, span.line, span.column),
-        None => source.name.clone(),
+pub fn place(source: &SourceText, instance: &str, key: &str) -> Place {
+    Place {
+        file: source.name.clone(),
+        span: span_of(source, instance, key),
+    }
+}
+
+/// A file, and where in it. Shown as `FILE:LINE:COLUMN`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub file: String,
+    /// `None`: the file as a whole.
+    pub span: Option<Span>,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.file)?;
+        match self.span {
+            Some(Span { line, column, .. }) => write!(f, ":{line}:{column}"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -79,8 +99,10 @@ mod tests {
             ("other", "to", "p.yaml"),
             ("a/b:p:image", "to", "p.yaml:8:11"),
         ] {
-            assert_eq!(place(&source, instance, key), expected, "{instance} {key}");
+            let found = place(&source, instance, key).to_string();
+            assert_eq!(found, expected, "{instance} {key}");
         }
-        assert_eq!(place(&SourceText::new("x", "["), "p", "to"), "x");
+        let broken = place(&SourceText::new("x", "["), "p", "to");
+        assert_eq!(broken.to_string(), "x");
     }
 }

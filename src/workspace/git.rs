@@ -83,7 +83,16 @@ impl Checkout {
             .filter(|(object, name)| is_object(object) && is_name(name))
             .map(|(object, name)| (name.to_owned(), Stands::Object(object.to_owned())))
             .collect();
-        loose_references(&self.common, "refs", 0, &mut found);
+        each_loose(&self.common, "refs", 0, &mut |name, text| {
+            let stands = match text.strip_prefix("ref: ") {
+                Some(other) if is_name(other) => Stands::Reference(other.to_owned()),
+                None if is_object(text) => Stands::Object(text.to_owned()),
+                _ => return,
+            };
+            if is_name(&name) {
+                found.insert(name, stands);
+            }
+        });
         for name in ["FETCH_HEAD", "ORIG_HEAD", "MERGE_HEAD"] {
             // The first that was fetched counts.
             let text = read_text(&self.git.join(name), MAX_LINE).unwrap_or_default();
@@ -100,7 +109,15 @@ impl Checkout {
     pub fn tags(&self) -> Vec<Tag> {
         let packed = read_text(&self.common.join("packed-refs"), MAX_PACKED);
         let mut tags = packed_tags(&packed.unwrap_or_default());
-        loose_tags(&self.common.join("refs/tags"), "", 0, &mut tags);
+        each_loose(&self.common, "refs/tags", 0, &mut |name, text| {
+            let name = name.strip_prefix("refs/tags/").unwrap_or(&name).to_owned();
+            let tag = Tag {
+                name: name.clone(),
+                object: text.to_owned(),
+                commit: None,
+            };
+            tags.insert(name, tag);
+        });
         tags.into_values().collect()
     }
 }
@@ -145,9 +162,12 @@ fn is_name(name: &str) -> bool {
         && parts.all(|part| !part.is_empty() && !part.starts_with('.'))
 }
 
-/// Adds the references below the folder `name` that have a file each; they override
-/// packed ones.
-fn loose_references(common: &Path, name: &str, depth: usize, found: &mut BTreeMap<String, Stands>) {
+/// Maximum number of folders in a reference's name.
+const MAX_DEPTH: usize = 32;
+
+/// Calls `add` with each reference below the folder `name` that has a file of its own, and
+/// the text of that. They override packed ones.
+fn each_loose(common: &Path, name: &str, depth: usize, add: &mut impl FnMut(String, &str)) {
     let folder = look::read_dir(&common.join(name));
     for entry in folder.into_iter().flatten().flatten() {
         let Ok(last) = entry.file_name().into_string() else {
@@ -155,45 +175,11 @@ fn loose_references(common: &Path, name: &str, depth: usize, found: &mut BTreeMa
         };
         let name = format!("{name}/{last}");
         if entry.file_type().is_ok_and(|found| found.is_dir()) {
-            if depth < MAX_TAG_DEPTH {
-                loose_references(common, &name, depth + 1, found);
+            if depth < MAX_DEPTH {
+                each_loose(common, &name, depth + 1, add);
             }
-            continue;
-        }
-        let text = read_text(&entry.path(), MAX_LINE).unwrap_or_default();
-        let text = text.trim();
-        let stands = match text.strip_prefix("ref: ") {
-            Some(other) if is_name(other) => Stands::Reference(other.to_owned()),
-            None if is_object(text) => Stands::Object(text.to_owned()),
-            _ => continue,
-        };
-        if is_name(&name) {
-            found.insert(name, stands);
-        }
-    }
-}
-
-/// Maximum number of folders in a reference's name.
-const MAX_TAG_DEPTH: usize = 32;
-
-/// Adds the tags that have a file each; they override packed ones.
-fn loose_tags(folder: &Path, prefix: &str, depth: usize, tags: &mut BTreeMap<String, Tag>) {
-    for entry in look::read_dir(folder).into_iter().flatten().flatten() {
-        let Ok(name) = entry.file_name().into_string() else {
-            continue;
-        };
-        let name = format!("{prefix}{name}");
-        if entry.file_type().is_ok_and(|found| found.is_dir()) {
-            if depth < MAX_TAG_DEPTH {
-                loose_tags(&entry.path(), &format!("{name}/"), depth + 1, tags);
-            }
-        } else if let Ok(object) = read_text(&entry.path(), MAX_LINE) {
-            let tag = Tag {
-                name: name.clone(),
-                object: object.trim().to_owned(),
-                commit: None,
-            };
-            tags.insert(name, tag);
+        } else if let Ok(text) = read_text(&entry.path(), MAX_LINE) {
+            add(name, text.trim());
         }
     }
 }

@@ -370,7 +370,12 @@ impl Globs {
 }
 
 /// Patterns relative to a folder, which may climb out of it.
-pub struct Climbing(Vec<(PathBuf, Globs)>);
+#[derive(Debug)]
+pub struct Climbing {
+    /// By the folder that they climb to.
+    levels: Vec<(PathBuf, Globs)>,
+    beginnings: Vec<String>,
+}
 
 impl Climbing {
     /// Compiles `patterns`, which are relative to `folder`.
@@ -380,6 +385,7 @@ impl Climbing {
     /// [`WalkError::Escapes`] and [`WalkError::Glob`].
     pub fn new<S: AsRef<str>>(folder: &Path, patterns: &[S]) -> Result<Self, WalkError> {
         let mut by_climb: BTreeMap<usize, Vec<String>> = BTreeMap::new();
+        let mut beginnings = Vec::new();
         for pattern in patterns {
             let pattern = pattern.as_ref();
             let (sign, bare) = match pattern.strip_prefix('!') {
@@ -389,6 +395,14 @@ impl Climbing {
             let (up, rest) = climbed(bare);
             let level = by_climb.entry(up).or_default();
             level.push(format!("{sign}{rest}"));
+            if let (Some(level), "") = (folder.ancestors().nth(up), sign) {
+                let level = level.to_string_lossy();
+                beginnings.push(format!(
+                    "{}/{}",
+                    level.trim_end_matches('/'),
+                    fixed_part(rest)
+                ));
+            }
         }
         let mut levels = Vec::new();
         for (up, globs) in by_climb {
@@ -396,14 +410,20 @@ impl Climbing {
                 levels.push((level.to_owned(), Globs::new(&globs)?));
             }
         }
-        Ok(Self(levels))
+        Ok(Self { levels, beginnings })
+    }
+
+    /// What full paths begin with that a pattern may match, one for each pattern.
+    pub fn beginnings(&self) -> impl Iterator<Item = &str> {
+        self.beginnings.iter().map(String::as_str)
     }
 
     /// Whether a pattern includes `full`, and none excludes it.
     #[must_use]
     pub fn matches(&self, full: &Path) -> bool {
         let below = |level: &Path| full.strip_prefix(level).ok().and_then(Path::to_str);
-        let mut named = (self.0.iter()).filter_map(|(level, globs)| Some((below(level)?, globs)));
+        let mut named =
+            (self.levels.iter()).filter_map(|(level, globs)| Some((below(level)?, globs)));
         !named.clone().any(|(path, globs)| globs.excludes(path))
             && named.any(|(path, globs)| globs.matches(path))
     }

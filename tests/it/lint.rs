@@ -245,3 +245,25 @@ fn tasks_that_do_not_fit_together_are_found_once_each_file_is_right() {
     );
     assert!(said.stdout.contains("[invalid-plan]"), "{}", said.stdout);
 }
+
+#[test]
+fn a_mistake_with_two_places_is_found_at_the_first_one() {
+    let sandbox = Sandbox::new();
+    sandbox.write("jackal-workspace.yaml", "");
+    let tasks = "  a: { run: [cp, y, x], inputs: [y], outputs: [x] }\n  \
+                 b: { run: [cp, x, y], inputs: ['task:a'], outputs: [y] }\n";
+    sandbox.write(
+        "p/jackal.pipeline.yaml",
+        format!("{PIPELINE}tasks:\n{tasks}"),
+    );
+    let said = sandbox.run(&["dev", "lint", "--offline"]);
+    let first = said.stdout.lines().next().unwrap_or_default();
+    assert!(
+        first.starts_with("p/jackal.pipeline.yaml:5:33: error: `p:a` reads `y`"),
+        "{}{}",
+        said.stdout,
+        said.stderr
+    );
+    let other = "The other place is p/jackal.pipeline.yaml:6:54.";
+    assert!(said.stdout.contains(other), "{}", said.stdout);
+}

@@ -103,6 +103,19 @@ fn a_save_builds_what_depends_on_it_and_a_save_without_a_change_nothing() {
 }
 
 #[test]
+fn new_files_are_sources_also_where_archives_are_written() {
+    let sandbox = workspace();
+    let mut watched = Watched::start(&sandbox, &["--output", "."]);
+    watched.until("press Ctrl-C to stop");
+    sandbox.write("jackal-package-x-amd64-1.tar.zst", "an archive\n");
+    sandbox.write("a/new", "new\n");
+    let said = watched.idle();
+    assert!(said.contains("changed: `a/new`\n"), "{said}");
+    assert!(said.contains("executed one "), "{said}");
+    assert_eq!(watched.end(), Some(0));
+}
+
+#[test]
 fn a_broken_pipeline_waits_for_the_next_save() {
     let sandbox = workspace();
     sandbox.write("jackal.pipeline.yaml", format!("{TASKS}  x: [\n"));

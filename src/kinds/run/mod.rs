@@ -280,10 +280,9 @@ impl RunWork {
 }
 
 impl RunWork {
-    /// Whether its patterns may select the path `full`, if it exists.
-    pub(crate) fn may_select(&self, full: &Path) -> bool {
-        // What is wrong with a pattern is reported when the command is to run.
-        Climbing::new(&self.folder, &self.globs).map_or(true, |globs| globs.matches(full))
+    /// Its patterns; `None`: one is wrong, which is reported when the command is to run.
+    pub(crate) fn patterns(&self) -> Option<Climbing> {
+        Climbing::new(&self.folder, &self.globs).ok()
     }
 }
 

@@ -101,6 +101,16 @@ mod tests {
     }
 
     #[test]
+    fn settings_know_what_they_use_of_the_commit() {
+        let names = |text: &str| read(text).unwrap().git_names().into_iter().collect();
+        let none: Vec<String> = names("output: git.tag\nexclude: ['.github']\n");
+        assert!(none.is_empty(), "{none:?}");
+        let platform = "linux/${{ params.git }}-${{ format('{0}', git.tag) }}${{ git.sha }}";
+        let used: Vec<String> = names(&format!("defaults: {{ platform: \"{platform}\" }}\n"));
+        assert_eq!(used, ["git.sha", "git.tag"]);
+    }
+
+    #[test]
     fn a_workspace_file_may_be_empty_or_have_settings() {
         assert!(read("").unwrap().exclude.is_empty());
         let text = "requires: '>=0.1'\nexclude: [examples/**]\ninclude: ['ci/*.yaml']\noutput: out\n\
