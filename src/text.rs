@@ -234,6 +234,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_first_of_many_come_with_the_number_of_the_others() {
+        for (count, expected) in [(0, ""), (1, "0"), (3, "0, 1, 2"), (5, "0, 1, 2 and 2 more")] {
+            assert_eq!(first_of(0..count, 3), expected);
+        }
+    }
+
+    #[test]
     fn logins_in_addresses_are_left_out() {
         for (text, shown) in [
             ("`oci://u:secret@h:1/x`: no", "`oci://***@h:1/x`: no"),

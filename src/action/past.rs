@@ -206,13 +206,20 @@ impl Past {
     }
 
     /// What would have made the most misses hits, if it was at least two of them. Of equal
-    /// ones, a file counts before a variable, and that before a folder.
+    /// ones, a file counts before a variable, and that before a folder; of folders the
+    /// deepest, since the least is to be left out.
     #[must_use]
     pub fn advice(&self) -> Option<Advice> {
         let (misses, gone) = self.replay();
         let worthy = gone.into_iter().filter(|(_, gone)| *gone > 1);
-        // The first of equal ones.
-        let (without, gone) = worthy.min_by_key(|(_, gone)| Reverse(*gone))?;
+        let rank = |without: &Without| match without {
+            Without::File(_) => (0, Reverse(0)),
+            Without::Env(_) => (1, Reverse(0)),
+            Without::Folder(path) => (2, Reverse(path.len())),
+        };
+        // The first by name of equal ones.
+        let best = worthy.min_by_key(|(without, gone)| (Reverse(*gone), rank(without)));
+        let (without, gone) = best?;
         Some(Advice {
             without,
             gone,
@@ -405,6 +412,30 @@ mod tests {
         let advice = past.advice().unwrap();
         assert_eq!(advice.without, Without::File("README.md".into()));
         assert_eq!((advice.gone, advice.misses), (15, 17));
+    }
+
+    #[test]
+    fn the_largest_history_takes_no_replay_for_each_file() {
+        // Each run changes files of its own, deep in a folder that all have in common.
+        let deep = "folder/".repeat(20);
+        let change = |run: usize, file: usize| FieldChange {
+            subject: Subject::File,
+            name: format!("{deep}{run}/{file}"),
+            before: None,
+            after: Some("1".into()),
+        };
+        let runs = (0..MAX_RUNS).map(|run| PastRun {
+            at: run as u64,
+            key: run.to_string(),
+            took_ms: 1,
+            jackal: "1".into(),
+            failure: String::new(),
+            changes: Some((0..MAX_CHANGES).map(|file| change(run, file)).collect()),
+        });
+        let advice = Past::new(runs.collect()).advice().unwrap();
+        let expected = deep.trim_end_matches('/').to_owned();
+        assert_eq!(advice.without, Without::Folder(expected));
+        assert_eq!((advice.gone, advice.misses), (MAX_RUNS - 1, MAX_RUNS - 1));
     }
 
     #[test]

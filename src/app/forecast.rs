@@ -45,8 +45,7 @@ impl Forecast {
     /// each of them.
     pub(super) fn reading(site: &Arc<Site>, plan: &Plan) -> impl FnOnce() -> Self + use<> {
         let site = Arc::clone(site);
-        let steps = plan.steps.values().filter(|step| !step.skipped);
-        let steps: Vec<_> = steps
+        let steps: Vec<_> = (plan.running())
             .map(|step| {
                 let id = (step.id.clone(), step.after.clone());
                 (id, step.home.clone(), step.name.clone())

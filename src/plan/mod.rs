@@ -133,7 +133,7 @@ impl Plan {
     /// The steps whose results are in what `publish` steps publish.
     fn published(&self) -> BTreeMap<String, String> {
         let mut found = BTreeMap::new();
-        for step in self.steps.values().filter(|step| !step.skipped) {
+        for step in self.running() {
             let Work::Publish(work) = &step.work else {
                 continue;
             };
@@ -160,6 +160,11 @@ impl Plan {
             }
         }
         found
+    }
+
+    /// The steps whose own condition does not skip them.
+    pub(crate) fn running(&self) -> impl Iterator<Item = &Step> {
+        self.steps.values().filter(|step| !step.skipped)
     }
 
     /// What each step waits for.
@@ -250,9 +255,8 @@ impl Plan {
     ///
     /// [`PlanError::ArchiveInOutput`]
     pub fn separate_folders(&self) -> Result<(), PlanError> {
-        let running = || self.steps.values().filter(|step| !step.skipped);
         let mut written: BTreeSet<&Path> = BTreeSet::new();
-        for step in running() {
+        for step in self.running() {
             match &step.work {
                 Work::Package(package) => {
                     written.extend(package.archive.as_deref().and_then(Path::parent));
@@ -271,7 +275,7 @@ impl Plan {
                 _ => {}
             }
         }
-        for step in running() {
+        for step in self.running() {
             let Work::Run(run) = &step.work else {
                 continue;
             };
@@ -337,8 +341,8 @@ impl Plan {
         if self.trusts_incremental {
             return;
         }
-        let publishes = |step: &&Step| matches!(step.work, Work::Publish(_)) && !step.skipped;
-        let publish: Vec<String> = (self.steps.values().filter(publishes))
+        let publish: Vec<String> = (self.running())
+            .filter(|step| matches!(step.work, Work::Publish(_)))
             .map(|step| step.id.clone())
             .collect();
         // A test that only has to pass before is to pass on what is published.
@@ -381,7 +385,7 @@ impl Plan {
     pub fn publishable(&self, offline: bool) -> Result<(), PlanError> {
         self.apart()?;
         self.pinned()?;
-        for step in self.steps.values().filter(|step| !step.skipped) {
+        for step in self.running() {
             let Work::Publish(work) = &step.work else {
                 continue;
             };

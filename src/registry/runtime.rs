@@ -55,3 +55,17 @@ pub fn shared() -> io::Result<Handle> {
     }
     Ok(shared.insert(threads()?).handle().clone())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn work_apart_may_be_started_anywhere_and_its_panic_is_an_error() {
+        assert_eq!(apart(async { 1 }).unwrap(), 1);
+        let inside = async { apart(async { tokio::task::yield_now().await }) };
+        this_thread().unwrap().block_on(inside).unwrap();
+        let error = apart(async { panic!("in a test") }).unwrap_err();
+        assert_eq!(error.to_string(), "it panicked");
+    }
+}

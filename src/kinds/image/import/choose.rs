@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::kinds::image::import::ImportError;
 use crate::oci::{Digest, Platform, Reference};
+use crate::text::first_of;
 
 /// Facts about an image that are known before it is opened.
 pub(crate) struct Candidate {
@@ -114,17 +115,13 @@ fn only(candidates: &[Candidate], hits: &[usize], platform: &Platform) -> Option
 /// A few names, for an error.
 fn names(candidates: &[Candidate], hits: &[usize]) -> String {
     let shown = |&at: &usize| match (candidates[at].names.first(), candidates[at].digest) {
-        (Some(name), _) => name.chars().take(300).collect(),
+        (Some(name), _) => name.chars().take(300).collect::<String>(),
         (None, Some(digest)) => format!("an unnamed one ({digest})"),
         (None, None) => "an unnamed one".to_owned(),
     };
-    let mut names: Vec<String> = hits.iter().take(20).map(shown).collect();
-    if hits.len() > names.len() {
-        names.push(format!("and {} more", hits.len() - names.len()));
-    }
-    match names.is_empty() {
+    match hits.is_empty() {
         true => "an empty list".to_owned(),
-        false => names.join(", "),
+        false => first_of(hits.iter().map(shown), 20),
     }
 }
 
