@@ -7,11 +7,11 @@
 use std::path::{Path, PathBuf};
 use std::pin::Pin as Pinned;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::ground::lockfile::{Dropped, Lockfile, LockfileError};
 use crate::ground::site::Site;
 use crate::ground::{Class, Failure};
+use crate::kinds::Context;
 use crate::oci::Digest;
 use crate::text::with_causes;
 
@@ -33,11 +33,6 @@ pub(crate) trait Question: Send + Sync + 'static {
 
     /// The digest or commit in a result, for messages.
     fn shown(answer: &Self::Answer) -> String;
-
-    /// The maximum age of a pin; `None`: unlimited.
-    fn fresh(&self) -> Option<Duration> {
-        None
-    }
 
     /// A question to resolve instead, so that the result is consistent with other pins
     /// of the reference.
@@ -69,10 +64,11 @@ pub(crate) trait Question: Send + Sync + 'static {
 
 /// The result of `question`: the pin in `folder`, else resolved now.
 pub(crate) async fn answer<Q: Question>(
-    site: &Arc<Site>,
+    cx: &Context<'_>,
     folder: &Path,
     question: &Q,
 ) -> Result<Q::Answer, Failure> {
+    let Context { site, fresh, .. } = *cx;
     let name = question.name();
     // For all pins of the reference: they are resolved together.
     let last = format!("{}\n{name}", site.lock_folder(folder).display());
@@ -80,7 +76,7 @@ pub(crate) async fn answer<Q: Question>(
     let too_old = |age| online && site.is_outdated(&last, age);
     let look = || -> Result<_, Failure> {
         let known = site.pins(folder, |lock| question.pinned(lock))?;
-        Ok((known, question.fresh().is_some_and(too_old)))
+        Ok((known, fresh.is_some_and(too_old)))
     };
     if let (Some(pin), false) = look()? {
         return Ok(pin);
@@ -109,7 +105,7 @@ pub(crate) async fn answer<Q: Question>(
         writable()?;
     }
     site.pins(folder, |lock| question.pin(lock, found.clone()))?;
-    if question.fresh().is_some() && beside.is_none() {
+    if fresh.is_some() && beside.is_none() {
         site.note_resolved(&last);
     }
     Ok(found)

@@ -17,6 +17,7 @@ fn task<'a>(work: &'a Work, site: &'a Arc<Site>, results: &'a Results) -> Task<'
         work,
         cx: Context {
             site,
+            fresh: None,
             cpu: 1,
             results,
         },

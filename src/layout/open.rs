@@ -25,6 +25,9 @@ const MAX_PATH_BYTES: usize = 32 << 20;
 /// Deepest folder of an unpacked package.
 const MAX_DEPTH: usize = 32;
 
+/// Largest file that is read whole, in bytes: 1 MiB.
+const IN_MEMORY_BYTES: u64 = 1 << 20;
+
 /// Magic number of skippable Zstandard frames, without the four variable bits; a stream
 /// may begin with one.
 const SKIPPABLE_MAGIC: [u8; 3] = [0x2a, 0x4d, 0x18];
@@ -355,6 +358,22 @@ impl PackageFile {
             }),
             None => read,
         }
+    }
+
+    /// The content of `name` from byte `from`, if the file is small enough to be in memory;
+    /// else it has to be read through a pipe, by two threads.
+    ///
+    /// # Errors
+    ///
+    /// As [`read_member`](Self::read_member).
+    pub fn small_member(&self, name: &str, from: u64) -> Result<Option<Vec<u8>>, LayoutError> {
+        let size = self.members()?.get(name).map_or(0, |member| member.size);
+        if size > IN_MEMORY_BYTES {
+            return Ok(None);
+        }
+        let mut content = Vec::new();
+        self.read_member_from(name, from, &mut content)?;
+        Ok(Some(content))
     }
 
     /// Verifies the parts of a split package against the checksum in its header; does

@@ -129,7 +129,10 @@ pub fn read_listings(
     }
     for name in names {
         if let Some(contents) = Dialect::tar_contents(name) {
-            let listed = listed_of(package, contents, |out| package.read_member(name, out))?;
+            let listed = match package.small_member(name, 0)? {
+                Some(content) => archive::list(content.as_slice(), contents),
+                None => listed_of(package, contents, |out| package.read_member(name, out))?,
+            };
             found.insert(name.clone(), listed);
         }
     }

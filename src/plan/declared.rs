@@ -363,6 +363,7 @@ fn step_of(
             .filter(|_| !matches!(instance.verb, Verb::Run(_))),
         when: instance.runs_after,
         cached: settings.cached(),
+        fresh: settings.cache.fresh,
         salts: instance.salts.clone(),
         tags: settings.tags.clone(),
         // Without a task before it there is no failure to run after.

@@ -182,6 +182,10 @@ impl Fetch for Members {
     ) -> io::Result<Box<dyn Read + Send + '_>> {
         let name = self.names.get(&descriptor.digest);
         let name = name.ok_or(io::ErrorKind::NotFound)?.clone();
+        let damaged = |error| io::Error::new(io::ErrorKind::InvalidData, error);
+        if let Some(content) = self.package.small_member(&name, offset).map_err(damaged)? {
+            return Ok(Box::new(io::Cursor::new(content)));
+        }
         let (reader, mut writer) = io::pipe()?;
         let package = Arc::clone(&self.package);
         // The decoder needs a writer and the caller needs a reader, hence a

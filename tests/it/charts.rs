@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use sha2::{Digest as _, Sha256};
 
+use crate::nights::next_day;
 use crate::sandbox::{Sandbox, settle};
 
 /// Media type and content, by path.
@@ -105,6 +106,41 @@ fn tgz(name: &str, version: &str) -> Vec<u8> {
     let mut out = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     out.write_all(&tar.into_inner().unwrap()).unwrap();
     out.finish().unwrap()
+}
+
+#[test]
+fn a_file_by_its_url_is_asked_for_again_after_the_time_that_its_task_sets() {
+    let server = Server::start();
+    server.put("/motd", "text/plain", "one");
+    let sandbox = Sandbox::new();
+    sandbox.write(
+        "jackal.yaml",
+        format!(
+            "kind: JackalPackageConfig\nmetadata: {{ name: demo, version: \"1.0.0\" }}\ncomponents:\n\
+             - name: web\n  files: [{{ source: 'http://127.0.0.1:{}/motd', target: /etc/motd }}]\n",
+            server.port
+        ),
+    );
+    let task = |cache: &str| {
+        let task = "component: { definition: jackal.yaml, name: web }";
+        sandbox.pipeline(&format!("tasks:\n  web: {{ {task}{cache} }}\n"));
+    };
+    let status = || sandbox.build(&["--pipeline", "p.yaml"]).remove(0).1;
+    task(", cache: { fresh: 24h }");
+    assert_eq!(status(), "executed");
+    server.put("/motd", "text/plain", "two");
+    server.asked();
+    assert_eq!((status().as_str(), server.asked()), ("cached", 0));
+
+    next_day(&sandbox.cache());
+    assert_eq!(status(), "executed");
+    assert_eq!((status().as_str(), server.asked()), ("cached", 1));
+
+    // Without the key, only `jackal update` asks.
+    next_day(&sandbox.cache());
+    server.put("/motd", "text/plain", "three");
+    task("");
+    assert_eq!((status().as_str(), server.asked()), ("cached", 0));
 }
 
 /// The chart's archive in the package.

@@ -499,7 +499,7 @@ fn a_heartbeat_of_another_package_or_signer_is_refused() {
 }
 
 /// Ages what was noted about when references were resolved, as if a day had passed.
-fn next_day(cache: &Path) {
+pub fn next_day(cache: &Path) {
     let resolved = cache.join("v1/resolved");
     for entry in fs::read_dir(resolved).unwrap() {
         let path = entry.unwrap().path();

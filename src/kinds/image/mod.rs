@@ -9,7 +9,6 @@ pub(crate) mod layers;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use build::{ImageConfig, ImageSpec, LayerSpec};
 use fetch::FetchError;
@@ -50,8 +49,6 @@ pub struct PullWork {
     pub from: Reference,
     /// The platform to pull.
     pub platform: Platform,
-    /// The maximum age of a pin.
-    pub fresh: Option<Duration>,
 }
 
 /// An image in an OCI layout or a Docker archive on disk.
@@ -125,10 +122,6 @@ impl Question for PullWork {
         answer.manifest.digest.to_string()
     }
 
-    fn fresh(&self) -> Option<Duration> {
-        self.fresh
-    }
-
     /// All platforms come from the same index, even if the tag has moved.
     fn beside(&self, lock: &Lockfile) -> Option<Self> {
         let index = lock.index(&self.name())?;
@@ -174,9 +167,10 @@ impl From<fetch::Pin> for ImagePin {
 impl PullWork {
     /// The manifest that the reference stands for. A reference with a digest never
     /// changes and has no pin.
-    async fn pin(&self, site: &Arc<Site>) -> Result<ImagePin, Failure> {
+    async fn pin(&self, cx: &Context<'_>) -> Result<ImagePin, Failure> {
+        let site = cx.site;
         let Some(digest) = self.reference.digest() else {
-            return answer(site, &self.folder, self).await;
+            return answer(cx, &self.folder, self).await;
         };
         let cas = Arc::clone(&site.cas);
         let held = blocking(move || Ok(fetch::held_document(&cas, &digest))).await?;
@@ -243,7 +237,7 @@ impl Kind for PullWork {
     }
 
     async fn action(&self, cx: &Context<'_>) -> Result<Prepared, Failure> {
-        let pin = self.pin(cx.site).await?;
+        let pin = self.pin(cx).await?;
         let mut action = Action::new("image", IMAGE_FORMAT);
         action.platform = Some(self.platform.clone());
         let mut inputs = Inputs::new(&cx.site.cas);

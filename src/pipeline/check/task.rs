@@ -76,9 +76,9 @@ fn for_its_verb(f: &mut Fields<'_>, r: &mut Reader) {
         return;
     };
     let fresh = f.node("cache").and_then(|cache| cache.get("fresh"));
-    if let Some(node) = fresh.filter(|_| !matches!(verb, "image" | "images")) {
+    if let Some(node) = fresh.filter(|_| !matches!(verb, "component" | "image" | "images")) {
         let message = format!(
-            "`fresh` belongs to `images` and `image`, which resolve tags; the verb of `{}` is `{verb}`",
+            "`fresh` belongs to `component`, `images` and `image`, which resolve references; the verb of `{}` is `{verb}`",
             r.task
         );
         r.at(

@@ -165,7 +165,7 @@ impl Planner<'_> {
         for component in components {
             for image in &component.images {
                 let reference = reference(&component.name, image)?;
-                let work = self.pull(instance, reference.clone(), platform)?;
+                let work = self.pull(reference.clone(), platform)?;
                 fetched.insert(reference.to_string(), work);
             }
         }
@@ -198,7 +198,7 @@ impl Planner<'_> {
         let Some((transport, rest)) = on_disk(text) else {
             let reference = reference(&instance.id, text)?;
             let full = reference.to_string();
-            return Ok((full, self.pull(instance, reference, platform)?));
+            return Ok((full, self.pull(reference, platform)?));
         };
         let unnamed = || PlanError::Unnamed {
             task: instance.id.clone(),
@@ -225,12 +225,7 @@ impl Planner<'_> {
     }
 
     /// Pulls an image, from where --registry-override says.
-    fn pull(
-        &self,
-        instance: &Instance,
-        reference: Reference,
-        platform: &Platform,
-    ) -> Result<Work, PlanError> {
+    fn pull(&self, reference: Reference, platform: &Platform) -> Result<Work, PlanError> {
         let full = reference.to_string();
         let to = overridden(&full, &self.options.registry_overrides);
         let from = match to == full {
@@ -246,7 +241,6 @@ impl Planner<'_> {
             reference,
             from,
             platform: platform.clone(),
-            fresh: instance.settings.cache.fresh,
         }))
     }
 }
