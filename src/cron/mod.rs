@@ -162,16 +162,32 @@ impl Cron {
         }
     }
 
-    /// The least number of minutes between two runs within an hour; 60 for one run.
+    /// The least number of minutes between two runs; 60, if there are no two runs within an
+    /// hour.
     #[must_use]
     pub fn least_minutes_apart(&self) -> u32 {
         let minutes: Vec<u32> = (0..60).filter(|minute| self.minutes.has(*minute)).collect();
         let apart = minutes.windows(2).map(|pair| pair[1] - pair[0]);
         let around = match (minutes.first(), minutes.last()) {
-            (Some(first), Some(last)) if self.hours.is_any() => first + 60 - last,
+            (Some(first), Some(last)) if self.has_hours_in_a_row() => first + 60 - last,
             _ => 60,
         };
         apart.chain([around]).min().unwrap_or(60)
+    }
+
+    /// Whether it runs in an hour and in the next one.
+    fn has_hours_in_a_row(&self) -> bool {
+        let within = (1..24).any(|hour| self.hours.has(hour - 1) && self.hours.has(hour));
+        within || self.hours.has(23) && self.hours.has(0) && self.has_days_in_a_row()
+    }
+
+    fn has_days_in_a_row(&self) -> bool {
+        // In 28 years each date is on each day of the week, and the next 28 are the same.
+        let first = jiff::civil::date(2000, 1, 1);
+        let days = first.series(jiff::ToSpan::day(1)).take(28 * 1461 / 4 + 1);
+        let mut on = days.map(|day| self.is_on(day));
+        let mut previous = on.next().unwrap_or(false);
+        on.any(|on| std::mem::replace(&mut previous, on) && on)
     }
 
     /// The runs after a time, in order.
@@ -214,6 +230,8 @@ pub fn zone(name: &str) -> Result<(String, TimeZone), CronError> {
 
 #[cfg(test)]
 mod tests {
+    use jiff::ToSpan as _;
+
     use super::*;
 
     fn cron(text: &str) -> Cron {
@@ -301,6 +319,80 @@ mod tests {
         assert_eq!(cron("*/5 * * * *").least_minutes_apart(), 5);
         assert_eq!(cron("1,58 * * * *").least_minutes_apart(), 3);
         assert_eq!(cron("1,58 3 * * *").least_minutes_apart(), 57);
+    }
+
+    /// Each minute of a week of March, and of the day after it, tried.
+    fn by_brute_force(cron: &Cron) -> u32 {
+        let first = jiff::civil::date(2026, 3, 4);
+        let minutes = (0..8 * 24 * 60).filter(|minute: &i64| {
+            let at = first.at(0, 0, 0, 0) + minute.minutes();
+            let has = |field: &Field, value: i8| field.has(u32::try_from(value).unwrap());
+            has(&cron.minutes, at.minute()) && has(&cron.hours, at.hour()) && cron.is_on(at.date())
+        });
+        let minutes: Vec<i64> = minutes.collect();
+        let apart = minutes.windows(2).map(|pair| pair[1] - pair[0]);
+        u32::try_from(apart.min().unwrap_or(60).min(60)).unwrap()
+    }
+
+    #[test]
+    fn the_least_distance_is_that_of_all_minutes_of_a_week() {
+        for (text, expected) in [
+            ("*/7 * * * *", 4),
+            ("*/7 9-10 * * *", 4),
+            ("*/7 9 * * *", 7),
+            ("*/7 9,11 * * *", 7),
+            ("*/7 0,23 * * *", 4),
+            ("*/7 0,23 * * 1", 7),
+            ("*/7 0,23 * * 1,2", 4),
+            ("*/7 0,23 * * 0,6", 4),
+            ("59 23,0 * * *", 60),
+            ("0,59 0,23 * * 1,3,5", 59),
+            ("0,30 */2 * * *", 30),
+            ("5 * * * *", 60),
+            ("0 3 * * 1", 60),
+        ] {
+            let cron = cron(text);
+            let found = by_brute_force(&cron);
+            assert_eq!(found, expected, "{text}");
+            assert_eq!(cron.least_minutes_apart(), expected, "{text}");
+        }
+        // Days in a row that no week of March has.
+        assert_eq!(cron("*/7 0,23 28,29 2 *").least_minutes_apart(), 4);
+        assert_eq!(cron("*/7 0,23 31 1 *").least_minutes_apart(), 7);
+        assert_eq!(cron("*/7 0,23 31,1 1,2 *").least_minutes_apart(), 4);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_least_distance_is_that_of_a_week(
+            minutes in "[0-9]|[1-5][0-9]|\\*/([2-9]|[1-4][0-9])|[0-2]?[0-9],[3-5][0-9]",
+            hours in "[0-9]|1[0-9]|2[0-3]|\\*/[2-9]|0,23|([0-9],1[0-9])",
+            days in "\\*|[0-6]|0,6|[1-2],[3-4]|\\*/2",
+        ) {
+            let cron = cron(&format!("{minutes} {hours} * * {days}"));
+            let found = by_brute_force(&cron);
+            assert_eq!(cron.least_minutes_apart(), found);
+        }
+    }
+
+    /// crontab(5): with two fields of days, a line runs on days that match either, unless
+    /// one of them begins with `*`.
+    #[test]
+    fn a_range_of_all_days_is_never_taken_for_a_star() {
+        for full in ["1-31", "1-15,16-31", "1-31/1"] {
+            assert!(refused(&format!("0 0 {full} * 1")).contains("schedulers disagree"));
+            assert_eq!(cron(&format!("0 0 {full} * *")), cron("0 0 * * *"));
+        }
+        for full in ["0-6", "1-7", "0-7", "mon-sun", "0-3,4-6"] {
+            assert!(refused(&format!("0 0 1 * {full}")).contains("schedulers disagree"));
+            assert_eq!(cron(&format!("0 0 * * {full}")), cron("0 0 * * *"));
+        }
+        // Months are no field of days: a full range of them and `*` are the same.
+        assert_eq!(cron("0 0 1 1-12 1"), cron("0 0 1 * 1"));
+        // A field that begins with `*` says nothing, and is exported as `*` alone.
+        for star in ["*/1", "*,5"] {
+            assert_eq!(cron(&format!("0 0 {star} * 1")).canonical(), "0 0 * * 1");
+        }
     }
 
     #[test]
