@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::*;
 use crate::oci::Index;
-use crate::registry::Merge;
 use crate::registry::canned::*;
+use crate::registry::{IndexUpdate, Merge};
 
 #[tokio::test]
 async fn two_503_responses_are_retried_and_a_third_is_reported() {
@@ -231,6 +231,17 @@ async fn an_interrupted_chunk_is_continued_where_the_registry_stopped() {
     assert_eq!(requests, expected);
 }
 
+/// Writes an index until it is stable.
+async fn merge_index(
+    tag: Reference,
+    merge: impl FnMut(Option<&Index>) -> Result<Merge, RegistryError> + Send,
+) -> Result<(), RegistryError> {
+    let client = client();
+    let mut update = IndexUpdate::new(tag, false, merge);
+    client.write_index(&mut update).await?;
+    client.settle_index(&mut update).await
+}
+
 #[tokio::test]
 async fn a_retried_write_to_an_index_reads_it_again_first() {
     let absent = answer("404 No", "", 0, "");
@@ -258,7 +269,7 @@ async fn a_retried_write_to_an_index_reads_it_again_first() {
         index.manifests.push(own);
         Ok(Merge::Put(serde_json::to_vec(&index).unwrap()))
     };
-    client().merge_index(&tag, false, merge).await.unwrap();
+    merge_index(tag, merge).await.unwrap();
     let seen = seen.lock().unwrap();
     let requests: Vec<&str> = seen
         .iter()
@@ -485,7 +496,7 @@ async fn a_registry_that_stores_another_index_is_detected() {
         let (host, _) = serve(answers).await;
         let tag = format!("{host}/a:1").parse().unwrap();
         let merge = |_: Option<&Index>| Ok::<_, RegistryError>(Merge::Put(put.to_vec()));
-        client().merge_index(&tag, false, merge).await.unwrap_err()
+        merge_index(tag, merge).await.unwrap_err()
     };
     let rounds = (0..6).flat_map(|_| [index(other), wrote()]);
     let error = merged(rounds.chain([index(other)]).collect()).await;

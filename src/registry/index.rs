@@ -90,35 +90,13 @@ impl Registry {
         self.retries().run(once).await
     }
 
-    /// Changes the index at `tag` by `merge`, while other clients may do the
-    /// same.
-    ///
-    /// With `replace`, anything other than an index is overwritten.
-    ///
-    /// `merge` gets the current index, if any, and is called again until it
-    /// returns [`Merge::Unchanged`] for an index that was stable for a while.
-    ///
-    /// # Errors
-    ///
-    /// Those of `merge`; [`RegistryError`]: not an index, endless changes by
-    /// other clients, refused or unreachable.
-    pub async fn merge_index<E: From<RegistryError>>(
-        &self,
-        tag: &Reference,
-        replace: bool,
-        merge: impl FnMut(Option<&Index>) -> Result<Merge, E> + Send,
-    ) -> Result<(), E> {
-        let mut update = IndexUpdate::new(tag.clone(), replace, merge);
-        self.write_index(&mut update).await?;
-        self.settle_index(&mut update).await
-    }
-
     /// Reads the index of `update`, and writes it if it is not as it should be. The
     /// written index may still be overwritten: see [`settle_index`](Self::settle_index).
     ///
     /// # Errors
     ///
-    /// As [`merge_index`](Self::merge_index).
+    /// Those of `merge`; [`RegistryError`]: not an index, endless changes by other clients,
+    /// refused or unreachable.
     pub async fn write_index<E, M>(&self, update: &mut IndexUpdate<M>) -> Result<(), E>
     where
         E: From<RegistryError>,
@@ -184,7 +162,7 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// As [`merge_index`](Self::merge_index).
+    /// As [`write_index`](Self::write_index).
     pub async fn settle_index<E, M>(&self, update: &mut IndexUpdate<M>) -> Result<(), E>
     where
         E: From<RegistryError>,
@@ -217,8 +195,11 @@ pub struct IndexUpdate<M> {
 }
 
 impl<M> IndexUpdate<M> {
-    /// An update of the index at `tag` by `merge`; see
-    /// [`merge_index`](Registry::merge_index).
+    /// An update of the index at `tag` by `merge`, while other clients may do the same.
+    ///
+    /// With `replace`, anything other than an index is overwritten. `merge` gets the current
+    /// index, if any, and is called again until it returns [`Merge::Unchanged`] for an index
+    /// that was stable for a while.
     pub fn new(tag: Reference, replace: bool, merge: M) -> Self {
         Self {
             tag,

@@ -136,9 +136,7 @@ impl Heartbeat {
         }
         serde_json::from_value(statement.predicate).map_err(|error| invalid(error.to_string()))
     }
-}
 
-impl Heartbeat {
     /// The same, if it confirms what `asked` names: anyone who can write to a registry can
     /// copy a package with its heartbeat to another tag or repository.
     ///
