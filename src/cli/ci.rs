@@ -13,7 +13,7 @@ use crate::app::{RunRecord, Status, TaskRecord};
 
 /// A service that reads the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Service {
+pub(super) enum CiService {
     GitHub,
     GitLab,
 }
@@ -21,7 +21,7 @@ pub(super) enum Service {
 /// Number of tasks that the summary lists for each question.
 const LISTED: usize = 10;
 
-impl Service {
+impl CiService {
     /// The one that runs this program.
     pub(super) fn here() -> Option<Self> {
         let set = |name| variable(name).is_some_and(|value| value == "true");
@@ -55,7 +55,7 @@ impl Service {
 /// Shows mistakes in files where the service shows files. Of a failed task that has been
 /// shown, the message begins with no place.
 pub(super) fn annotate(message: &str) {
-    if Service::here() == Some(Service::GitHub) {
+    if CiService::here() == Some(CiService::GitHub) {
         let _ = std::io::stderr().write_all(annotations(message).as_bytes());
     }
 }
@@ -75,7 +75,7 @@ pub(super) fn annotations(message: &str) -> String {
 
 /// Shows the failed tasks of a run where the service shows files.
 pub(super) fn annotate_tasks(record: &RunRecord) {
-    if Service::here() == Some(Service::GitHub) {
+    if CiService::here() == Some(CiService::GitHub) {
         let failed = record
             .tasks
             .iter()
@@ -170,7 +170,7 @@ fn property(text: &str) -> String {
 /// Adds the summary of a run to what GitHub shows of the job.
 pub(super) fn summarize(record: &RunRecord) {
     let path = variable("GITHUB_STEP_SUMMARY").map(PathBuf::from);
-    let Some(path) = path.filter(|_| Service::here() == Some(Service::GitHub)) else {
+    let Some(path) = path.filter(|_| CiService::here() == Some(CiService::GitHub)) else {
         return;
     };
     // It belongs to the service: a summary that cannot be written fails no build.
@@ -293,9 +293,9 @@ mod tests {
 
     #[test]
     fn logs_are_folded_as_each_service_reads_it() {
-        let github = Service::GitHub.folded("executed t", "  | x\n", "t", 7);
+        let github = CiService::GitHub.folded("executed t", "  | x\n", "t", 7);
         assert_eq!(github, "::group::executed t\n  | x\n::endgroup::\n");
-        let gitlab = Service::GitLab.folded("executed a:t", "  | x\n", "a:t", 7);
+        let gitlab = CiService::GitLab.folded("executed a:t", "  | x\n", "a:t", 7);
         assert_eq!(
             gitlab,
             "\u{1b}[0Ksection_start:7:a_t[collapsed=true]\r\u{1b}[0Kexecuted a:t\n  | x\n\u{1b}[0Ksection_end:7:a_t\r\u{1b}[0K"

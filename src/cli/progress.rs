@@ -7,7 +7,7 @@ use std::io::{BufWriter, Write as _};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::ci::Service;
+use super::ci::CiService;
 use super::command_error::CommandError;
 use super::live::Live;
 use super::output::{inert, one_line, without_logins};
@@ -70,7 +70,7 @@ pub(super) struct Progress {
     begun: Instant,
     painted: Option<Instant>,
     /// The service that reads the log.
-    service: Option<Service>,
+    service: Option<CiService>,
     events: Option<BufWriter<File>>,
 }
 
@@ -91,7 +91,7 @@ impl Progress {
             is_dirty: false,
             begun: now,
             painted: None,
-            service: Service::here(),
+            service: CiService::here(),
             events: events.map(open).transpose()?,
         })
     }

@@ -25,7 +25,7 @@ use crate::ground::confine::{ConfineError, Confinement};
 use crate::ground::launch::{self, Place, Plan};
 use crate::ground::link::{Lost, MAX_REPORT_BYTES, Report, Reports, STOP};
 use crate::ground::sandbox::Root;
-use crate::ground::services::Service;
+use crate::ground::services::ServiceCommand;
 use crate::ground::terminal::Session;
 use output::Output;
 
@@ -53,7 +53,7 @@ pub struct Process {
     /// `confinement` nor `root` apply; `None`: it is not observed.
     pub observed: Option<PathBuf>,
     /// What runs beside it, for which it needs `through`.
-    pub services: Vec<Service>,
+    pub services: Vec<ServiceCommand>,
     /// This program, through which the command starts; `None`: it starts as it is, with
     /// the terminal of the user.
     pub through: Option<PathBuf>,

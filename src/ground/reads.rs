@@ -82,7 +82,7 @@ fn is_below(path: &str, folder: &str) -> bool {
 
 /// What some work reads of the checkout.
 #[derive(Debug, Default)]
-pub(crate) struct Reads {
+pub(crate) struct CheckoutReads {
     patterns: Vec<Climbing>,
     /// Files, and folders with everything in them.
     places: BTreeSet<PathBuf>,
@@ -94,7 +94,7 @@ pub(crate) struct Reads {
     selectors: Option<(PathBuf, Vec<&'static str>)>,
 }
 
-impl Reads {
+impl CheckoutReads {
     pub(crate) fn nothing() -> Self {
         Self::default()
     }
@@ -246,9 +246,9 @@ mod tests {
         Changed::of(paths.iter().map(PathBuf::from))
     }
 
-    fn reads(globs: &[&str]) -> Reads {
+    fn reads(globs: &[&str]) -> CheckoutReads {
         let globs: Vec<String> = globs.iter().map(|&glob| glob.to_owned()).collect();
-        let mut reads = Reads::nothing();
+        let mut reads = CheckoutReads::nothing();
         reads.add_patterns(Path::new("/w/app"), &globs).unwrap();
         reads
     }
@@ -303,7 +303,7 @@ mod tests {
         fs::write(root.join("g"), "").unwrap();
         std::os::unix::fs::symlink("../../other", root.join("a/b/link")).unwrap();
         std::os::unix::fs::symlink("a", root.join("way")).unwrap();
-        let mut own = Reads::nothing();
+        let mut own = CheckoutReads::nothing();
         own.add_place(&root.join("way/b"));
         let by = |path: &str| {
             let changed = Changed::of([root.join(path)]);
@@ -319,7 +319,7 @@ mod tests {
 
     #[test]
     fn selectors_count_in_the_folder_and_above_it() {
-        let mut own = Reads::nothing();
+        let mut own = CheckoutReads::nothing();
         own.add_selectors(Path::new("/w/app/./x"), vec![".nvmrc"]);
         let by = |path: &str| own.affected_by(&changed(&[path]), false).is_some();
         assert!(by("/w/app/x/.nvmrc") && by("/w/.nvmrc"));
@@ -331,7 +331,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let root = fs::canonicalize(dir.path()).unwrap();
         fs::create_dir_all(root.join("sub/src")).unwrap();
-        let mut own = Reads::nothing();
+        let mut own = CheckoutReads::nothing();
         own.add_patterns(&root, &["sub/src/*.c".to_owned()])
             .unwrap();
         let by = |path: &str| own.affected_by(&Changed::of([root.join(path)]), false);

@@ -74,7 +74,7 @@ impl RevisionError {
 
 /// What differs from a revision.
 #[derive(Debug)]
-pub struct Changes {
+pub struct ChangedFiles {
     /// The commit that the revision names.
     pub commit: String,
     /// Whether another commit is checked out.
@@ -93,7 +93,7 @@ pub(crate) fn changes_since(
     checkout: &Checkout,
     revision: &str,
     path: &str,
-) -> Result<Changes, RevisionError> {
+) -> Result<ChangedFiles, RevisionError> {
     let root = || checkout.root.clone();
     if revision.starts_with('-') {
         return Err(RevisionError::Option(revision.to_owned()));
@@ -151,7 +151,7 @@ pub(crate) fn changes_since(
     for entry in entries.iter().filter(|entry| entry.mode == GITLINK) {
         paths.extend(in_submodule(&checkout.root, entry, path));
     }
-    Ok(Changes {
+    Ok(ChangedFiles {
         moved: commit != *head,
         commit,
         paths,

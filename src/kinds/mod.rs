@@ -35,7 +35,7 @@ use crate::cas::tree::Tree;
 use crate::ground::form::OutputForm;
 use crate::ground::inputs::Inputs;
 use crate::ground::marks::{Mark, Marks};
-use crate::ground::reads::Reads;
+use crate::ground::reads::CheckoutReads;
 use crate::ground::sandbox::Level;
 use crate::ground::site::{Made, Performed, Remembered, Site};
 use crate::ground::source::OwnFiles;
@@ -203,7 +203,7 @@ pub(crate) trait Kind {
 
     /// What it reads of the checkout, by name: also what does not exist, and would be read
     /// if it did. It has no default, so that a new kind cannot forget it.
-    fn reads(&self, own: &OwnFiles) -> Reads;
+    fn reads(&self, own: &OwnFiles) -> CheckoutReads;
 
     /// Computes the action that identifies the result: digests files, resolves
     /// references. Uses the network only for references without a pin.
@@ -390,7 +390,7 @@ impl Kind for Work {
         each!(self, work => work.pins())
     }
 
-    fn reads(&self, own: &OwnFiles) -> Reads {
+    fn reads(&self, own: &OwnFiles) -> CheckoutReads {
         each!(self, work => work.reads(own))
     }
 

@@ -74,10 +74,10 @@ pub(crate) async fn differing(
             continue;
         }
         match compare(site, step, &results, baseline).await {
-            Ok(Compared::Same(done)) => {
+            Ok(Comparison::Same(done)) => {
                 results.extend(done.map(|done| (id.clone(), Arc::new(*done))));
             }
-            Ok(Compared::Differs(cause)) => drop(affected.insert(id.clone(), cause)),
+            Ok(Comparison::Differs(cause)) => drop(affected.insert(id.clone(), cause)),
             Err(failure) => {
                 let cause = Cause::Unknown(failure.message);
                 affected.insert(id.clone(), cause);
@@ -93,7 +93,7 @@ pub(crate) fn upstream(step: &Step, is: impl Fn(&str) -> bool) -> Vec<String> {
     named.into_iter().cloned().collect()
 }
 
-enum Compared {
+enum Comparison {
     /// As it was, with its result if that can be had.
     Same(Option<Box<Done>>),
     Differs(Cause),
@@ -104,15 +104,15 @@ async fn compare(
     step: &Step,
     results: &Results,
     baseline: &Baseline,
-) -> Result<Compared, Failure> {
+) -> Result<Comparison, Failure> {
     if let (Baseline::Published(_), Work::Sign(_) | Work::Publish(_)) = (baseline, &step.work) {
         // Signatures are not compared: what they sign is as it was published.
-        return Ok(Compared::Same(None));
+        return Ok(Comparison::Same(None));
     }
     let task = task_of(site, step, results);
     let mut prepared = task.prepare().await?;
     if let Some(why) = prepared.uncached {
-        return Ok(Compared::Differs(Cause::Unknown(why.to_owned())));
+        return Ok(Comparison::Differs(Cause::Unknown(why.to_owned())));
     }
     let keys = prepared.keys();
     let found = match baseline {
@@ -123,7 +123,7 @@ async fn compare(
                     true => "no good run is recorded",
                     false => "no good run had it",
                 };
-                return Ok(Compared::Differs(Cause::New(why.to_owned())));
+                return Ok(Comparison::Differs(Cause::New(why.to_owned())));
             };
             keys.iter().find(|key| *key == known)
         }
@@ -141,7 +141,7 @@ async fn compare(
             }
             Baseline::Published(earlier) => Cause::Changed(earlier.without()),
         };
-        return Ok(Compared::Differs(cause));
+        return Ok(Comparison::Differs(cause));
     };
     let outputs = outputs(site, &prepared, key, baseline).await?;
     let done = outputs.map(|outputs| {
@@ -161,7 +161,7 @@ async fn compare(
         };
         Box::new(task.done(prepared, performed, key))
     });
-    Ok(Compared::Same(done))
+    Ok(Comparison::Same(done))
 }
 
 /// The outputs of the action `key`: they are in the keys of later steps. Only lists of

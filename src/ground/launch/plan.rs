@@ -9,7 +9,7 @@ use super::super::child::{Input, Variables};
 use super::super::confine::Confinement;
 use super::super::link::Report;
 use super::super::sandbox::Root;
-use super::super::services::{self, Control, Service, Start};
+use super::super::services::{self, Control, ServiceCommand, Start};
 
 /// A command, and what it sees.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,7 +19,7 @@ pub(crate) struct Plan {
     pub place: Place,
     pub input: Input,
     /// What runs beside it.
-    pub services: Vec<Service>,
+    pub services: Vec<ServiceCommand>,
     /// Time between TERM and KILL of a service.
     pub grace: Duration,
 }

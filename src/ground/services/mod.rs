@@ -37,7 +37,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A command that runs beside another.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Service {
+pub(crate) struct ServiceCommand {
     /// Begins each line of its output.
     pub name: String,
     pub argv: Vec<String>,
@@ -94,7 +94,7 @@ pub(super) enum Control {
 ///
 /// A process cannot be started or waited for.
 pub(super) fn run(
-    services: &[Service],
+    services: &[ServiceCommand],
     grace: Duration,
     argv: &[String],
     (start, end): (Start<'_>, fn()),
@@ -147,7 +147,7 @@ struct Child {
 /// The services that have started, in their order; and after them a probe, or the
 /// command.
 struct Crew<'a> {
-    services: &'a [Service],
+    services: &'a [ServiceCommand],
     grace: Duration,
     start: Start<'a>,
     signals: SignalFd,
@@ -202,7 +202,7 @@ impl Crew<'_> {
     }
 
     /// Probes the service that was started last.
-    fn wait_until_ready(&mut self, service: &Service) -> Result<Result<(), How>, Halt> {
+    fn wait_until_ready(&mut self, service: &ServiceCommand) -> Result<Result<(), How>, Halt> {
         let end = Instant::now() + service.limit;
         let mut wait = FIRST_WAIT;
         // Of the last probe that printed something: one may be ended before it does.

@@ -14,7 +14,7 @@ use crate::ground::folders::Folders;
 use crate::ground::inputs::Inputs;
 use crate::ground::launch;
 use crate::ground::process::{Ending, Piece, Process};
-use crate::ground::reads::Reads;
+use crate::ground::reads::CheckoutReads;
 use crate::ground::sandbox::{Level, Root};
 use crate::ground::site::{Made, Site};
 use crate::ground::source::{OwnFiles, inside, outside};
@@ -72,8 +72,8 @@ impl Kind for ActionsWork {
     }
 
     /// Commands may read all that is beside the definition.
-    fn reads(&self, _: &OwnFiles) -> Reads {
-        let mut reads = Reads::nothing();
+    fn reads(&self, _: &OwnFiles) -> CheckoutReads {
+        let mut reads = CheckoutReads::nothing();
         reads.add_place(&self.folders.own);
         reads
     }

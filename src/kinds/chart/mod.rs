@@ -17,7 +17,7 @@ use crate::action::{Action, Fields as _, Output, fields};
 use crate::cas::Cas;
 use crate::ground::folders::{Folders, Found};
 use crate::ground::inputs::Inputs;
-use crate::ground::reads::Reads;
+use crate::ground::reads::CheckoutReads;
 use crate::ground::site::{Made, Site};
 use crate::ground::source::{
     LeftOut, LocalSourceError, OwnFiles, bound, inside, listed_in, located, outside,
@@ -142,8 +142,8 @@ impl Kind for ChartWork {
         "chart"
     }
 
-    fn reads(&self, own: &OwnFiles) -> Reads {
-        let mut reads = Reads::nothing();
+    fn reads(&self, own: &OwnFiles) -> CheckoutReads {
+        let mut reads = CheckoutReads::nothing();
         if matches!(self.origin(), Ok(Origin::Folder)) {
             reads.add_source(&self.folders, &self.chart.local_path);
             // Those that it depends on; a chart that is gone depends on nothing.

@@ -12,7 +12,7 @@ use crate::action::{Action, Output};
 use crate::ground::folders::Folders;
 use crate::ground::inputs::Inputs;
 use crate::ground::lockfile::Lockfile;
-use crate::ground::reads::Reads;
+use crate::ground::reads::CheckoutReads;
 use crate::ground::site::{Made, Site};
 use crate::ground::source::OwnFiles;
 use crate::ground::threads::blocking;
@@ -173,8 +173,8 @@ impl Kind for CloneWork {
         "repo"
     }
 
-    fn reads(&self, _: &OwnFiles) -> Reads {
-        Reads::nothing()
+    fn reads(&self, _: &OwnFiles) -> CheckoutReads {
+        CheckoutReads::nothing()
     }
 
     fn pins(&self) -> Result<Vec<Pin>, Failure> {

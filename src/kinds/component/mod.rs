@@ -15,7 +15,7 @@ use crate::action::{Action, Fields as _, Output};
 use crate::ground::Failure;
 use crate::ground::folders::Folders;
 use crate::ground::inputs::Inputs;
-use crate::ground::reads::Reads;
+use crate::ground::reads::CheckoutReads;
 use crate::ground::site::{Made, Site};
 use crate::ground::source::OwnFiles;
 use crate::ground::threads::blocking;
@@ -74,8 +74,8 @@ impl Kind for ComponentWork {
         "component"
     }
 
-    fn reads(&self, _: &OwnFiles) -> Reads {
-        let mut reads = Reads::nothing();
+    fn reads(&self, _: &OwnFiles) -> CheckoutReads {
+        let mut reads = CheckoutReads::nothing();
         for source in sources(&self.component).filter(|source| !is_remote(source)) {
             reads.add_source(&self.folders, source);
         }

@@ -20,7 +20,7 @@ use crate::ground::Failure;
 use crate::ground::folders::{Folders, MadePath};
 use crate::ground::inputs::Inputs;
 use crate::ground::lockfile::{ImagePin, LOCK_FILE, Lockfile};
-use crate::ground::reads::Reads;
+use crate::ground::reads::CheckoutReads;
 use crate::ground::site::{Made, Site};
 use crate::ground::source::OwnFiles;
 use crate::ground::threads::blocking;
@@ -225,8 +225,8 @@ impl Kind for PullWork {
         "image"
     }
 
-    fn reads(&self, _: &OwnFiles) -> Reads {
-        Reads::nothing()
+    fn reads(&self, _: &OwnFiles) -> CheckoutReads {
+        CheckoutReads::nothing()
     }
 
     fn pins(&self) -> Result<Vec<Pin>, Failure> {
@@ -307,8 +307,8 @@ impl Kind for ImportWork {
         "image"
     }
 
-    fn reads(&self, _: &OwnFiles) -> Reads {
-        let mut reads = Reads::nothing();
+    fn reads(&self, _: &OwnFiles) -> CheckoutReads {
+        let mut reads = CheckoutReads::nothing();
         reads.add_place(&self.folder.join(&self.path));
         reads
     }
@@ -428,8 +428,8 @@ impl Kind for BuildWork {
         "image"
     }
 
-    fn reads(&self, _: &OwnFiles) -> Reads {
-        let mut reads = Reads::nothing();
+    fn reads(&self, _: &OwnFiles) -> CheckoutReads {
+        let mut reads = CheckoutReads::nothing();
         for layer in self.layers.iter().filter(|layer| layer.of.is_none()) {
             reads.add_place(&self.folder.join(trimmed(&layer.source)));
         }

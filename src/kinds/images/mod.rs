@@ -9,7 +9,7 @@ use assemble::{FetchedImage, assemble};
 use crate::action::{Action, Fields as _, Output, fields};
 use crate::ground::Failure;
 use crate::ground::inputs::Inputs;
-use crate::ground::reads::Reads;
+use crate::ground::reads::CheckoutReads;
 use crate::ground::site::Made;
 use crate::ground::source::OwnFiles;
 use crate::ground::threads::blocking;
@@ -48,8 +48,8 @@ impl Kind for ImagesWork {
         "images"
     }
 
-    fn reads(&self, _: &OwnFiles) -> Reads {
-        Reads::nothing()
+    fn reads(&self, _: &OwnFiles) -> CheckoutReads {
+        CheckoutReads::nothing()
     }
 
     fn pins(&self) -> Result<Vec<Pin>, Failure> {

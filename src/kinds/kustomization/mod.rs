@@ -15,7 +15,7 @@ use crate::ground::confine::{self, Confinement};
 use crate::ground::folders::{Folders, relative_to};
 use crate::ground::inputs::Inputs;
 use crate::ground::process::{Ending, Process, Stream};
-use crate::ground::reads::Reads;
+use crate::ground::reads::CheckoutReads;
 use crate::ground::site::{Made, Site};
 use crate::ground::source::{OwnFiles, bound, located};
 use crate::ground::threads::blocking;
@@ -161,8 +161,8 @@ impl Kind for KustomizationWork {
         "kustomization"
     }
 
-    fn reads(&self, own: &OwnFiles) -> Reads {
-        let mut reads = Reads::nothing();
+    fn reads(&self, own: &OwnFiles) -> CheckoutReads {
+        let mut reads = CheckoutReads::nothing();
         let found = self.folders.find(&self.source);
         let full = found.root.join(found.below);
         if !look::exists(&full) && is_address(&self.source) {
@@ -173,7 +173,9 @@ impl Kind for KustomizationWork {
         let located = bound.and_then(|bound| located(found.root, &bound, found.below).ok());
         if let Some(closure) = located.and_then(|full| Closure::of(&full).ok()) {
             if closure.unsure {
-                return Reads::anything("the files that it reads could not all be determined");
+                return CheckoutReads::anything(
+                    "the files that it reads could not all be determined",
+                );
             }
             closure.files.iter().for_each(|file| reads.add_place(file));
         }

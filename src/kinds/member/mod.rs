@@ -9,7 +9,7 @@ use extract::extract_member;
 use crate::action::{Action, Fields as _, Output, fields};
 use crate::ground::folders::Folders;
 use crate::ground::inputs::Inputs;
-use crate::ground::reads::Reads;
+use crate::ground::reads::CheckoutReads;
 use crate::ground::site::Made;
 use crate::ground::source::OwnFiles;
 use crate::ground::threads::blocking;
@@ -59,8 +59,8 @@ impl Kind for MemberWork {
         "fetch"
     }
 
-    fn reads(&self, _: &OwnFiles) -> Reads {
-        let mut reads = Reads::nothing();
+    fn reads(&self, _: &OwnFiles) -> CheckoutReads {
+        let mut reads = CheckoutReads::nothing();
         if self.question().is_none() {
             reads.add_source(&self.folders, &self.file.source);
         }

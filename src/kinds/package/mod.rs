@@ -20,7 +20,7 @@ use crate::cas::Cas;
 use crate::cas::tree::Tree;
 use crate::disk;
 use crate::ground::inputs::Inputs;
-use crate::ground::reads::Reads;
+use crate::ground::reads::CheckoutReads;
 use crate::ground::site::{Made, Site};
 use crate::ground::source::OwnFiles;
 use crate::ground::threads::{blocking, computing};
@@ -124,8 +124,8 @@ impl Kind for PackageWork {
         "package"
     }
 
-    fn reads(&self, _: &OwnFiles) -> Reads {
-        Reads::nothing()
+    fn reads(&self, _: &OwnFiles) -> CheckoutReads {
+        CheckoutReads::nothing()
     }
 
     fn pins(&self) -> Result<Vec<Pin>, Failure> {

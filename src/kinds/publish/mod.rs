@@ -10,7 +10,7 @@ use crate::cas::{Cas, is_damage};
 use crate::content::Fetch;
 use crate::ground::inputs::Inputs;
 use crate::ground::published::Published;
-use crate::ground::reads::Reads;
+use crate::ground::reads::CheckoutReads;
 use crate::ground::site::{Made, Site};
 use crate::ground::source::OwnFiles;
 use crate::ground::threads::blocking;
@@ -176,8 +176,8 @@ impl Kind for PublishWork {
         true
     }
 
-    fn reads(&self, _: &OwnFiles) -> Reads {
-        Reads::nothing()
+    fn reads(&self, _: &OwnFiles) -> CheckoutReads {
+        CheckoutReads::nothing()
     }
 
     fn pins(&self) -> Result<Vec<Pin>, Failure> {

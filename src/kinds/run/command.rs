@@ -30,7 +30,7 @@ use crate::ground::inputs::Inputs;
 use crate::ground::link::{How, Lost};
 use crate::ground::process::{Ending, Finished, Piece, Process, ProcessError, Stream};
 use crate::ground::sandbox::{self, Level, Overlay, Root};
-use crate::ground::services::Service;
+use crate::ground::services::ServiceCommand;
 use crate::ground::{Again, Reported, log};
 use crate::kinds::run::caches::Store;
 use crate::kinds::run::services::prefixes;
@@ -54,7 +54,7 @@ pub(crate) struct RunTask {
     /// Its environment. `HOME` and `TMPDIR` are in the stage unless they are set here.
     pub env: BTreeMap<String, String>,
     /// What runs beside it.
-    pub services: Vec<Service>,
+    pub services: Vec<ServiceCommand>,
     /// What the stage holds, by digest.
     pub inputs: Inputs,
     pub staging: Staging,

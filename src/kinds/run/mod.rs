@@ -38,7 +38,7 @@ use crate::ground::form::OutputForm;
 use crate::ground::inputs::Inputs;
 use crate::ground::launch;
 use crate::ground::marks::{Mark, Marks};
-use crate::ground::reads::Reads;
+use crate::ground::reads::CheckoutReads;
 use crate::ground::sandbox::Level;
 use crate::ground::site::{Made, Site};
 use crate::ground::source::OwnFiles;
@@ -291,15 +291,15 @@ impl Kind for RunWork {
         "run"
     }
 
-    fn reads(&self, _: &OwnFiles) -> Reads {
-        let mut reads = Reads::nothing();
+    fn reads(&self, _: &OwnFiles) -> CheckoutReads {
+        let mut reads = CheckoutReads::nothing();
         let named = self.by_path.iter().flat_map(|named| &named.globs);
         let named: BTreeSet<&String> = named.filter(|glob| !glob.starts_with('!')).collect();
         let own = self.globs.iter().filter(|glob| !named.contains(glob));
         // A pattern that cannot be read is an error of the build itself.
         let own: Vec<String> = own.cloned().collect();
         if reads.add_patterns(&self.folder, &own).is_err() {
-            return Reads::anything("a pattern of its `inputs` is invalid");
+            return CheckoutReads::anything("a pattern of its `inputs` is invalid");
         }
         programs::read(self, &mut reads);
         if self.git {

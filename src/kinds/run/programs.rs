@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::RunWork;
 use crate::action::Action;
-use crate::ground::reads::Reads;
+use crate::ground::reads::CheckoutReads;
 use crate::ground::site::Site;
 use crate::ground::tools::{self, Declared, Search, Tool};
 use crate::ground::{Class, Failure};
@@ -44,7 +44,7 @@ pub(super) fn enter(site: &Site, work: &RunWork, action: &mut Action) -> Result<
 }
 
 /// Adds what of the checkout selects programs, or is one of a declared toolchain.
-pub(super) fn read(work: &RunWork, reads: &mut Reads) {
+pub(super) fn read(work: &RunWork, reads: &mut CheckoutReads) {
     if !work.tools.is_empty() {
         let names = tools::selectors(&work.tools);
         reads.add_selectors(&folder(work), names);

@@ -40,10 +40,10 @@ pub(super) fn enter(services: &[Service], settings: &mut action::Settings) {
 }
 
 /// The services as they start.
-pub(super) fn started(services: &[Service], programs: &Programs) -> Vec<services::Service> {
+pub(super) fn started(services: &[Service], programs: &Programs) -> Vec<services::ServiceCommand> {
     let services = services.iter();
     services
-        .map(|service| services::Service {
+        .map(|service| services::ServiceCommand {
             name: service.name.clone(),
             argv: words(&service.command, programs),
             probe: match &service.probe {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::action::{Action, Fields, fields};
 use crate::ground::form::OutputForm;
 use crate::ground::inputs::Inputs;
-use crate::ground::reads::Reads;
+use crate::ground::reads::CheckoutReads;
 use crate::ground::site::Made;
 use crate::ground::source::OwnFiles;
 use crate::ground::threads::{blocking, computing};
@@ -67,8 +67,8 @@ impl Kind for ImageSbomWork {
         "sbom"
     }
 
-    fn reads(&self, _: &OwnFiles) -> Reads {
-        Reads::nothing()
+    fn reads(&self, _: &OwnFiles) -> CheckoutReads {
+        CheckoutReads::nothing()
     }
 
     fn pins(&self) -> Result<Vec<Pin>, Failure> {
@@ -94,8 +94,8 @@ impl Kind for ComponentSbomWork {
         "sbom"
     }
 
-    fn reads(&self, _: &OwnFiles) -> Reads {
-        Reads::nothing()
+    fn reads(&self, _: &OwnFiles) -> CheckoutReads {
+        CheckoutReads::nothing()
     }
 
     fn pins(&self) -> Result<Vec<Pin>, Failure> {

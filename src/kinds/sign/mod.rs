@@ -19,7 +19,7 @@ use crate::archive::TarReader;
 use crate::cas::Cas;
 use crate::cas::tree::Tree;
 use crate::ground::inputs::Inputs;
-use crate::ground::reads::Reads;
+use crate::ground::reads::CheckoutReads;
 use crate::ground::site::{Made, Site};
 use crate::ground::source::OwnFiles;
 use crate::ground::threads::blocking;
@@ -114,8 +114,8 @@ impl Kind for SignWork {
         true
     }
 
-    fn reads(&self, _: &OwnFiles) -> Reads {
-        Reads::nothing()
+    fn reads(&self, _: &OwnFiles) -> CheckoutReads {
+        CheckoutReads::nothing()
     }
 
     fn pins(&self) -> Result<Vec<Pin>, Failure> {
