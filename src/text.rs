@@ -1,4 +1,4 @@
-//! Untrusted text, made safe to display and store.
+//! Untrusted text, made safe to display, to store, and to write into scripts.
 //!
 //! Names, descriptions, logs and messages of servers may contain characters that
 //! control a terminal, and URLs may contain logins. Every room that displays or
@@ -214,6 +214,29 @@ fn login_of(authority: &str) -> Option<usize> {
     }
 }
 
+/// Whether shells, and systemd apart from `%`, take `text` for one word as it is.
+#[must_use]
+pub fn is_plain_word(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+=:,@%".contains(&byte);
+    !text.is_empty() && text.bytes().all(plain)
+}
+
+/// `text` as one word of a POSIX shell, so that nothing in it is a command.
+#[must_use]
+pub fn shell_word(text: &str) -> String {
+    match is_plain_word(text) {
+        true => text.to_owned(),
+        false => format!("'{}'", text.replace('\'', r"'\''")),
+    }
+}
+
+/// A command line of a POSIX shell with these words.
+#[must_use]
+pub fn shell_line<T: AsRef<str>>(words: impl IntoIterator<Item = T>) -> String {
+    let words = words.into_iter().map(|word| shell_word(word.as_ref()));
+    words.collect::<Vec<_>>().join(" ")
+}
+
 /// An error with its causes on one line: what failed, then why.
 ///
 /// Each error of this crate leaves its cause to `source`. Some of other crates repeat
@@ -238,6 +261,23 @@ mod tests {
         for (count, expected) in [(0, ""), (1, "0"), (3, "0, 1, 2"), (5, "0, 1, 2 and 2 more")] {
             assert_eq!(first_of(0..count, 3), expected);
         }
+    }
+
+    #[test]
+    fn a_word_is_written_as_a_shell_reads_it() {
+        for (word, expected) in [
+            ("make", "make"),
+            ("a b", "'a b'"),
+            ("it's $HOME", r"'it'\''s $HOME'"),
+            ("", "''"),
+            ("-DX=1,2", "-DX=1,2"),
+            ("100%", "100%"),
+            ("$(x)", "'$(x)'"),
+            ("\u{fc}", "'\u{fc}'"),
+        ] {
+            assert_eq!(shell_word(word), expected);
+        }
+        assert_eq!(shell_line(["a", "b c"]), "a 'b c'");
     }
 
     #[test]

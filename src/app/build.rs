@@ -138,8 +138,10 @@ pub fn prepare(options: &BuildOptions, ask: Ask<'_>) -> Result<Prepared, BuildEr
         unnamed,
         output,
         whole,
+        params,
         walked,
     } = units::plan(options, composer, &workspace)?;
+    composer.has_templates(&options.variant.given, &params)?;
     let mut pinned = places.folders();
     let mut named = BTreeMap::new();
     if options.pins == Pins::Update {

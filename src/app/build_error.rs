@@ -44,6 +44,9 @@ pub enum BuildError {
     /// A pipeline parameter has a wrong value.
     #[error("{0}")]
     Params(String),
+    /// A value for a template that nothing has.
+    #[error("no template named `{name}` in the packages that are built; {help}")]
+    NoTemplate { name: String, help: String },
     /// The tasks of a pipeline cannot be expanded.
     #[error("{at}")]
     Expand {
@@ -167,6 +170,7 @@ impl BuildError {
             | Self::Shell { .. }
             | Self::Unpublishable(_)
             | Self::Params(_)
+            | Self::NoTemplate { .. }
             | Self::Expand { .. }
             | Self::Graph(_)
             | Self::Differential(_)

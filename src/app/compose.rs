@@ -21,12 +21,14 @@ use crate::ground::source::{
 use crate::kinds::chart;
 use crate::kinds::component::write::is_archive;
 use crate::oci::host_architecture;
-use crate::package::{Choice, Definition, ImportError, Look, SkeletonUrl, Surroundings, Warning};
+use crate::package::{
+    Choice, Definition, ImportError, Look, SkeletonUrl, Surroundings, Warning, template_names,
+};
 use crate::plan;
 use crate::plan::Composed;
 use crate::text::with_causes;
 use crate::workspace::Links;
-use crate::yaml::{Mistakes, SourceText};
+use crate::yaml::{Mistakes, SourceText, nearest};
 
 /// Asks the user for the value of a template; `None`: no answer.
 pub type Ask<'a> = &'a mut dyn FnMut(&str) -> Option<String>;
@@ -50,6 +52,8 @@ pub(super) struct Composer<'r> {
     pub(super) warnings: Vec<Warning>,
     /// Answers so far, so that the user is prompted once for each template.
     pub(super) answers: BTreeMap<String, Option<String>>,
+    /// The templates of all definitions so far, also of components for other variants.
+    templates: BTreeSet<String>,
 }
 
 /// Settings for one definition, in addition to the options of the run.
@@ -98,7 +102,37 @@ impl<'r> Composer<'r> {
             skeletons,
             warnings: Vec::new(),
             answers: BTreeMap::new(),
+            templates: BTreeSet::new(),
         }
+    }
+
+    /// Refuses values for templates that no definition has; `params` are the parameters of
+    /// the pipelines.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError::NoTemplate`]
+    pub(super) fn has_templates(
+        &self,
+        given: &BTreeSet<String>,
+        params: &BTreeSet<String>,
+    ) -> Result<(), BuildError> {
+        let Some(name) = given.difference(&self.templates).next() else {
+            return Ok(());
+        };
+        let known = || self.templates.iter().map(String::as_str);
+        let near = nearest(name, known());
+        let param = params.iter().find(|param| param.eq_ignore_ascii_case(name));
+        let help = match (param, near) {
+            (Some(param), _) => format!("`{param}` is a parameter: use --param {param}=VALUE"),
+            (None, Some(near)) => format!("did you mean `{near}`?"),
+            (None, None) if self.templates.is_empty() => "there are none".to_owned(),
+            (None, None) => format!("there are: {}", known().collect::<Vec<_>>().join(", ")),
+        };
+        Err(BuildError::NoTemplate {
+            name: name.clone(),
+            help,
+        })
     }
 
     /// Composes the definition at `path` and returns the templates in it as well.
@@ -127,6 +161,8 @@ impl<'r> Composer<'r> {
         compose: Compose,
     ) -> Result<(Composed, BTreeSet<String>), BuildError> {
         let source = source(self.here, path)?;
+        let written = template_names(&source.text).map(str::to_owned);
+        self.templates.extend(written);
         let mut set = chosen.set.clone();
         set.extend(self.set.clone());
         let choice = Choice {
@@ -159,6 +195,7 @@ impl<'r> Composer<'r> {
             true => BuildError::Import(mistakes),
             false => BuildError::Mistakes(mistakes),
         })?;
+        self.templates.extend(composed.templates.iter().cloned());
         for warning in composed.warnings {
             if !self.warnings.contains(&warning) {
                 self.warnings.push(warning);
@@ -186,10 +223,6 @@ impl<'r> Composer<'r> {
 pub(super) fn source(here: &Path, path: &Path) -> Result<SourceText, BuildError> {
     let name = shown(here, path).to_string_lossy();
     Ok(SourceText::new(name, read_text(path)?))
-}
-
-fn unread() -> ImportError {
-    ImportError::Unusable("skeleton packages are not read here".to_owned())
 }
 
 /// The surroundings of a definition.
@@ -242,7 +275,7 @@ impl Surroundings for Disk<'_, '_> {
     }
 
     fn skeleton(&mut self, url: &SkeletonUrl) -> Result<SourceText, ImportError> {
-        let skeletons = self.skeletons.as_mut().ok_or_else(unread)?;
+        let skeletons = self.skeletons.as_mut().ok_or(ImportError::Unread)?;
         skeletons.definition(&self.folders.own, url)
     }
 
@@ -251,7 +284,7 @@ impl Surroundings for Disk<'_, '_> {
         url: &SkeletonUrl,
         component: &str,
     ) -> Result<String, ImportError> {
-        let skeletons = self.skeletons.as_mut().ok_or_else(unread)?;
+        let skeletons = self.skeletons.as_mut().ok_or(ImportError::Unread)?;
         let (name, place) = skeletons.files(&self.folders.own, url, component)?;
         self.folders.imported.insert(name.clone(), place);
         Ok(name)

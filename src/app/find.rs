@@ -204,9 +204,33 @@ impl Files {
         .collect()
     }
 
-    /// The files that a pipeline in `folder` includes by a pattern. One that is planned alone
-    /// does not have the exclusions of the workspace.
-    pub(super) fn included(&self, folder: &Path, pattern: &str, alone: bool) -> Vec<PathBuf> {
+    /// What `read` makes of each of these pipeline files, and of those that they include.
+    /// `read` asks for each pattern of `include`, and learns whether it matches a file. One
+    /// that is planned alone does not have the exclusions of the workspace.
+    pub(super) fn with_included<R>(
+        &self,
+        pipelines: &[PathBuf],
+        alone: bool,
+        mut read: impl FnMut(PathBuf, &mut dyn FnMut(&str) -> bool) -> R,
+    ) -> Vec<R> {
+        let mut open: Vec<PathBuf> = pipelines.iter().rev().cloned().collect();
+        let mut seen: BTreeSet<PathBuf> = open.iter().cloned().collect();
+        let mut all = Vec::new();
+        while let Some(file) = open.pop() {
+            let folder = file.parent().unwrap_or(Path::new("/")).to_owned();
+            let mut include = |pattern: &str| {
+                let found = self.included(&folder, pattern, alone);
+                let any = !found.is_empty();
+                open.extend(found.into_iter().filter(|file| seen.insert(file.clone())));
+                any
+            };
+            all.push(read(file, &mut include));
+        }
+        all
+    }
+
+    /// The files that a pipeline in `folder` includes by a pattern.
+    fn included(&self, folder: &Path, pattern: &str, alone: bool) -> Vec<PathBuf> {
         let (up, rest) = workspace::climbed(pattern);
         let Some(base) = folder.ancestors().nth(up) else {
             return Vec::new();
@@ -276,27 +300,7 @@ pub(super) fn words(
     words: &[String],
     settings: &WorkspaceSettings,
 ) -> Result<(Selection, Files), BuildError> {
-    let mut selection = Selection::default();
-    for word in words {
-        let (out, word) = match word.strip_prefix('!') {
-            Some(word) => (true, word),
-            None => (false, word.as_str()),
-        };
-        let bare = word.strip_prefix('^').unwrap_or(word);
-        let chosen = chosen(place, root, bare)?;
-        match out {
-            true => selection.left_out.push(chosen),
-            false => selection.chosen.push(Named {
-                word: bare.to_owned(),
-                chosen,
-                needs: bare.len() < word.len(),
-            }),
-        }
-    }
-    if selection.chosen.is_empty() {
-        let all = Chosen::Below(real(&place.here));
-        selection.chosen = Selection::one(all).chosen;
-    }
+    let selection = selection(place, root, words)?;
     // Without a root the current folder may be anything, and hold anything.
     let places = selection.places();
     let files = match (place.is_marked(root), places.as_slice()) {
@@ -327,6 +331,36 @@ pub(super) fn words(
         list.dedup();
     }
     Ok((selection, files))
+}
+
+/// What words name.
+pub(super) fn selection(
+    place: &Place,
+    root: &Path,
+    words: &[String],
+) -> Result<Selection, BuildError> {
+    let mut selection = Selection::default();
+    for word in words {
+        let (out, word) = match word.strip_prefix('!') {
+            Some(word) => (true, word),
+            None => (false, word.as_str()),
+        };
+        let bare = word.strip_prefix('^').unwrap_or(word);
+        let chosen = chosen(place, root, bare)?;
+        match out {
+            true => selection.left_out.push(chosen),
+            false => selection.chosen.push(Named {
+                word: bare.to_owned(),
+                chosen,
+                needs: bare.len() < word.len(),
+            }),
+        }
+    }
+    if selection.chosen.is_empty() {
+        let all = Chosen::Below(real(&place.here));
+        selection.chosen = Selection::one(all).chosen;
+    }
+    Ok(selection)
 }
 
 /// What one word names: `FOLDER`, `FILE`, `FOLDER:TASK`, `:TASK`, `tag:NAME`, or the name

@@ -6,6 +6,7 @@ mod build;
 mod build_error;
 mod build_options;
 mod cache;
+mod ci_jobs;
 mod clean;
 mod compose;
 mod definitions;
@@ -57,6 +58,7 @@ pub use build_options::{
     ARCHIVES, BuildOptions, ContentOptions, OutputOptions, SignOptions, Target,
 };
 pub use cache::{cache_prune, cache_usage, cache_verify};
+pub use ci_jobs::{Job, JobOf, jobs};
 pub use compose::Ask;
 pub use dev_tools::{ResolvedTool, dev_tools};
 pub use doctor::doctor;

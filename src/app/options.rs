@@ -1,7 +1,7 @@
 //! Options of several operations: where they work, which variant of a package they
 //! select, and how they treat pins.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use crate::cas::CacheFolder;
@@ -59,6 +59,9 @@ pub struct Variant {
     pub flavor: String,
     /// Values of package templates, by upper-case name.
     pub set: BTreeMap<String, String>,
+    /// The names in `set` that the user gave to this command. A configuration file is for
+    /// many packages, and may have more than one of them uses.
+    pub given: BTreeSet<String>,
     /// Skeletons whose commands may run when the package is built.
     pub trusted_imports: TrustedImports,
 }

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use super::find::{self, Files};
 use crate::ground::source::workspace_root;
 use crate::pipeline::WorkspaceSettings;
-use crate::plan::definition_in;
 
 /// What could be built in a folder.
 #[derive(Debug, Default)]
@@ -29,15 +28,7 @@ pub fn overview(here: &Path) -> Overview {
             .or_else(|_| Ok(WorkspaceSettings::default()))
             .and_then(|settings| Files::below(root, &settings))
             .unwrap_or_default(),
-        None => {
-            let pipeline = here.join(find::PIPELINE_FILE);
-            let definition = definition_in(here).map(|(_, path)| path);
-            let mut files = definition.map_or_else(Files::default, Files::of_definition);
-            files
-                .pipelines
-                .extend(pipeline.is_file().then_some(pipeline));
-            files
-        }
+        None => Files::in_folder(here),
     };
     let below = |paths: Vec<PathBuf>| {
         let paths = paths.into_iter();

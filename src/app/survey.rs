@@ -4,7 +4,7 @@
 //! Runs nothing and writes nothing. Values that only a build has, such as parameters, are
 //! replaced by placeholders.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::build_error::BuildError;
@@ -17,7 +17,8 @@ use crate::ground::folders::lexical;
 use crate::ground::source::WORKSPACE_FILE;
 use crate::package::{Finding, Severity};
 use crate::pipeline::{
-    self, ExpandError, Facts, Instance, Member, ParamType, Pipeline, Verb, WorkspaceSettings,
+    self, ExpandError, Expanded, Facts, Instance, Member, ParamType, Pipeline, Verb,
+    WorkspaceSettings,
 };
 use crate::plan::{Outputs, PlanError, Selection};
 use crate::text::with_causes;
@@ -30,6 +31,8 @@ pub(super) struct Survey {
     pub selection: Selection,
     pub pipelines: Vec<Surveyed>,
     pub definitions: Vec<PathBuf>,
+    /// The names of tasks of packages without a pipeline.
+    implied: Vec<String>,
     pub made: Made,
     /// In pipelines and in the workspace file, whether selected or not.
     pub findings: Vec<(PathBuf, Finding)>,
@@ -67,7 +70,7 @@ pub(super) struct Surveyed {
 
 /// A finding that concerns a whole file.
 pub(super) fn of_file(name: &str, code: Code, message: String, help: &str) -> Finding {
-    let mistake = Mistake::new(START, message, help).with(code);
+    let mistake = Mistake::new(Span::START, message, help).with(code);
     finding(name, mistake)
 }
 
@@ -85,13 +88,6 @@ pub(super) fn finding(name: &str, mistake: Mistake) -> Finding {
     }
 }
 
-/// Where a file begins.
-const START: Span = Span {
-    line: 1,
-    column: 1,
-    length: 1,
-};
-
 impl Survey {
     /// Reads the workspace of what `words` name: folders and files.
     ///
@@ -106,21 +102,7 @@ impl Survey {
     ) -> Result<Self, BuildError> {
         let mut findings = Vec::new();
         let mut settings = settings(place, root, texts, &mut findings);
-        let (selection, files) = match find::words(place, root, words, &settings) {
-            Ok(found) => found,
-            Err(error) => {
-                // Without its patterns, in case one of them is malformed.
-                settings.exclude.clear();
-                settings.include.clear();
-                let found = find::words(place, root, words, &settings)?;
-                let file = root.join(WORKSPACE_FILE);
-                let name = shown(&place.here, &file).to_string_lossy().into_owned();
-                let (message, help) = (with_causes(&error), "Correct the pattern.");
-                let finding = of_file(&name, Code::InvalidValue, message, help);
-                findings.push((file, finding));
-                found
-            }
-        };
+        let (selection, files) = found(place, root, words, &mut settings, &mut findings)?;
         Ok(Self::read_files(
             place, root, selection, &files, &settings, texts, findings,
         ))
@@ -130,17 +112,12 @@ impl Survey {
     pub(super) fn around(place: &Place, root: &Path, mut files: Files, texts: &Texts) -> Self {
         let mut findings = Vec::new();
         let mut settings = settings(place, root, texts, &mut findings);
-        if place.is_marked(root) {
-            let found = find::words(place, root, &[], &settings).or_else(|_| {
-                settings.exclude.clear();
-                settings.include.clear();
-                find::words(place, root, &[], &settings)
-            });
-            if let Ok((_, mut found)) = found {
-                found.pipelines.append(&mut files.pipelines);
-                found.definitions.append(&mut files.definitions);
-                files = found;
-            }
+        if place.is_marked(root)
+            && let Ok((_, mut all)) = found(place, root, &[], &mut settings, &mut findings)
+        {
+            all.pipelines.append(&mut files.pipelines);
+            all.definitions.append(&mut files.definitions);
+            files = all;
         }
         let all = Selection::default();
         Self::read_files(place, root, all, &files, &settings, texts, findings)
@@ -160,6 +137,7 @@ impl Survey {
             selection,
             pipelines: Vec::new(),
             definitions: files.definitions.clone(),
+            implied: Vec::new(),
             made: Made::default(),
             findings,
             given: BTreeMap::new(),
@@ -209,28 +187,21 @@ impl Survey {
         settings: &WorkspaceSettings,
         texts: &Texts,
     ) {
-        let mut open: Vec<PathBuf> = files.pipelines.iter().rev().cloned().collect();
-        let mut seen: BTreeSet<PathBuf> = open.iter().cloned().collect();
-        while let Some(file) = open.pop() {
-            let Some(read) = self.read(place, file, settings, texts) else {
-                continue;
-            };
-            let include = read.pipeline.iter().flat_map(|one| &one.include);
-            for pattern in include {
-                let found = files.included(&read.folder, pattern, false);
-                if found.is_empty() {
-                    let message = format!("`{pattern}` in `include` matches no YAML file");
-                    let help = "Correct it, or remove it.";
-                    let at = include_span(&read.text, pattern);
-                    let mistake = Mistake::new(at, message, help);
-                    let mistake = mistake.with(Code::UnmatchedInclude);
-                    let found = finding(&read.text.name, mistake);
-                    self.findings.push((read.file.clone(), found));
+        let all = files.with_included(&files.pipelines, false, |file, include| {
+            let read = self.read(place, file, settings, texts)?;
+            for pattern in read.pipeline.iter().flat_map(|one| &one.include) {
+                if include(pattern) {
+                    continue;
                 }
-                open.extend(found.into_iter().filter(|file| seen.insert(file.clone())));
+                let message = format!("`{pattern}` in `include` matches no YAML file");
+                let at = include_span(&read.text, pattern);
+                let mistake = Mistake::new(at, message, "Correct it, or remove it.");
+                let found = finding(&read.text.name, mistake.with(Code::UnmatchedInclude));
+                self.findings.push((read.file.clone(), found));
             }
-            self.pipelines.push(read);
-        }
+            Some(read)
+        });
+        self.pipelines.extend(all.into_iter().flatten());
         self.pipelines.sort_by(|a, b| a.file.cmp(&b.file));
     }
 
@@ -281,26 +252,17 @@ impl Survey {
     /// Makes the tasks, as far as they can be made.
     fn expand(&mut self, files: &Files) {
         let packages = files.packages(&self.root, !self.pipelines.is_empty());
-        let others: Vec<String> = (packages.iter())
+        self.implied = (packages.iter())
             .flat_map(|(prefix, _)| find::IMPLIED_NAMES.map(|task| format!("{prefix}{task}")))
             .collect();
-        let with = |read: &Surveyed| read.pipeline.is_some();
-        let members: Vec<Member<'_>> = (self.pipelines.iter())
-            .filter_map(|read| {
-                Some(Member {
-                    pipeline: read.pipeline.as_ref()?,
-                    prefix: &read.prefix,
-                    params: &read.params,
-                    facts: &read.facts,
-                })
-            })
+        let expanded: Vec<Expanded> = (self.expanded(&BTreeMap::new()).into_iter())
+            .map(|(_, made)| made)
             .collect();
-        let expanded = pipeline::expand_all(&members, &others);
+        let with = |read: &Surveyed| read.pipeline.is_some();
         let unread: Vec<String> = (self.pipelines.iter())
             .filter(|read| !with(read))
             .map(|read| read.prefix.clone())
             .collect();
-        drop(members);
         let readable = self.pipelines.iter_mut().filter(|read| with(read));
         for (read, made) in readable.zip(expanded) {
             for error in made.mistakes {
@@ -322,6 +284,31 @@ impl Survey {
             read.instances = made.instances;
         }
         self.compare();
+    }
+
+    /// What each pipeline that can be read expands to, if its parameters have these values.
+    pub(super) fn expanded(&self, given: &BTreeMap<String, String>) -> Vec<(&Surveyed, Expanded)> {
+        let readable = self.pipelines.iter();
+        let readable: Vec<_> = readable
+            .filter_map(|read| {
+                let mut params = read.params.clone();
+                for (name, value) in &mut params {
+                    given.get(name).inspect(|given| value.clone_from(given));
+                }
+                Some((read, read.pipeline.as_ref()?, params))
+            })
+            .collect();
+        let members: Vec<Member<'_>> = (readable.iter())
+            .map(|(read, pipeline, params)| Member {
+                pipeline,
+                prefix: &read.prefix,
+                params,
+                facts: &read.facts,
+            })
+            .collect();
+        let expanded = pipeline::expand_all(&members, &self.implied);
+        let reads = readable.iter().map(|(read, ..)| *read);
+        reads.zip(expanded).collect()
     }
 
     /// What only all files together show.
@@ -359,13 +346,40 @@ impl Survey {
                 error => error.about()?,
             };
             let read = owners.get(task)?;
-            let at = pipeline::span_of(&read.text, task, key).unwrap_or(START);
+            let at = pipeline::span_of(&read.text, task, key).unwrap_or(Span::START);
             let mistake = Mistake::new(at, with_causes(error), String::new());
             let found = finding(&read.text.name, mistake.with(error.code()));
             Some((read.file.clone(), found))
         });
         self.findings.extend(found.collect::<Vec<_>>());
     }
+}
+
+/// What `words` name. If a pattern of the workspace is malformed, as without its patterns.
+///
+/// # Errors
+///
+/// A word names nothing.
+fn found(
+    place: &Place,
+    root: &Path,
+    words: &[String],
+    settings: &mut WorkspaceSettings,
+    findings: &mut Vec<(PathBuf, Finding)>,
+) -> Result<(Selection, Files), BuildError> {
+    let error = match find::words(place, root, words, settings) {
+        Ok(found) => return Ok(found),
+        Err(error) => error,
+    };
+    settings.exclude.clear();
+    settings.include.clear();
+    let found = find::words(place, root, words, settings)?;
+    let file = root.join(WORKSPACE_FILE);
+    let name = shown(&place.here, &file).to_string_lossy().into_owned();
+    let (message, help) = (with_causes(&error), "Correct the pattern.");
+    let finding = of_file(&name, Code::InvalidValue, message, help);
+    findings.push((file, finding));
+    Ok(found)
 }
 
 /// What to do about a file that cannot be read.
@@ -401,7 +415,7 @@ fn of_expansion(text: &SourceText, error: &ExpandError) -> Finding {
     let about = error.about();
     let at = about.and_then(|(instance, key)| pipeline::span_of(text, instance, key));
     let help = error.help().unwrap_or_default();
-    let mistake = Mistake::new(at.unwrap_or(START), with_causes(error), help);
+    let mistake = Mistake::new(at.unwrap_or(Span::START), with_causes(error), help);
     finding(&text.name, mistake.with(error.code()))
 }
 
@@ -411,7 +425,7 @@ fn include_span(text: &SourceText, pattern: &str) -> Span {
     let include = node.as_ref().and_then(|node| node.get("include"));
     let mut items = include.map_or(&[][..], Node::items).iter();
     let found = items.find(|item| item.scalar() == Some(pattern));
-    found.map_or(START, |item| item.span)
+    found.map_or(Span::START, |item| item.span)
 }
 
 /// Values of the parameters: defaults, else placeholders, and whether there is one.
@@ -438,9 +452,8 @@ fn values(pipeline: &Pipeline) -> (BTreeMap<String, String>, bool) {
 
 /// What is known of the commit without running Git, and placeholders for the rest.
 fn git_facts(folder: &Path) -> BTreeMap<String, String> {
-    const NAMES: [&str; 6] = ["sha", "shortSha", "branch", "tag", "commitTime", "dirty"];
     let mut facts = workspace::git_facts(folder);
-    for name in NAMES {
+    for name in pipeline::GIT_FACTS {
         facts
             .entry(name.to_owned())
             .or_insert_with(|| "unset".to_owned());

@@ -34,6 +34,8 @@ pub(super) struct Planned {
     pub output: PathBuf,
     /// Whether it is all of the workspace.
     pub whole: bool,
+    /// The names of parameters of all pipelines.
+    pub params: BTreeSet<String>,
     /// A folder that was walked to find files, and what is there.
     pub walked: Option<(PathBuf, Walked)>,
 }
@@ -98,6 +100,10 @@ pub(super) fn plan(
     }
     loader.all_params_known()?;
     let walked = loader.files.walked.take();
+    let checked = loader.pipelines.iter();
+    let checked = checked.filter_map(|read| read.outcome.as_ref().ok());
+    let params = checked.flat_map(|one| one.pipeline.params.keys());
+    let params = params.cloned().collect();
     let mut graph = loader.expanded(&chosen)?;
     if let Target::Words { words, .. } = &options.target
         && words.is_empty()
@@ -106,7 +112,11 @@ pub(super) fn plan(
     }
     graph.collect(composer, &selection)?;
     let planned = graph.plan(&selection)?;
-    Ok(Planned { walked, ..planned })
+    Ok(Planned {
+        walked,
+        params,
+        ..planned
+    })
 }
 
 struct Loader<'o> {
@@ -124,24 +134,20 @@ struct Loader<'o> {
 impl<'o> Loader<'o> {
     /// Reads these pipeline files, and those that they include.
     fn read_all(&mut self, files: &[PathBuf]) {
-        let mut open: Vec<PathBuf> = files.iter().rev().cloned().collect();
-        let mut seen: BTreeSet<PathBuf> = open.iter().cloned().collect();
-        while let Some(file) = open.pop() {
+        let alone = self.alone.is_some();
+        let found = self.files.with_included(files, alone, |file, include| {
             let mut read = self.read(file);
             let checked = read.outcome.as_ref();
-            let include = checked.map_or_else(|_| Vec::new(), |one| one.pipeline.include.clone());
-            for pattern in include {
-                let found = self
-                    .files
-                    .included(&read.folder, &pattern, self.alone.is_some());
-                if found.is_empty() {
+            let patterns = checked.map_or_else(|_| Vec::new(), |one| one.pipeline.include.clone());
+            for pattern in patterns {
+                if !include(&pattern) {
                     let file = read.text.name.clone();
                     read.outcome = Err(Some(BuildError::Include { file, pattern }));
                 }
-                open.extend(found.into_iter().filter(|file| seen.insert(file.clone())));
             }
-            self.pipelines.push(read);
-        }
+            read
+        });
+        self.pipelines.extend(found);
         self.pipelines.sort_by(|a, b| a.file.cmp(&b.file));
     }
 
@@ -569,6 +575,7 @@ impl Graph<'_> {
             unnamed,
             output: self.chosen.output.clone(),
             whole: selection.is_below(self.root),
+            params: BTreeSet::new(),
             walked: None,
         })
     }

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::command_error::CommandError;
-use super::output::print;
+use super::output::{columns, print};
 use crate::app::Code;
 use crate::yaml::nearest;
 
@@ -37,12 +37,9 @@ fn unknown(name: &str) -> CommandError {
 
 /// A line for each code.
 fn list() -> String {
-    let width = Code::ALL.iter().map(|code| code.name().len()).max();
-    let width = width.unwrap_or(0);
     let lines = Code::ALL.iter();
-    lines
-        .map(|code| format!("{:width$}  {}\n", code.name(), code.page().title))
-        .collect()
+    let lines = lines.map(|code| [code.name().to_owned(), code.page().title.to_owned()]);
+    columns(&lines.collect::<Vec<_>>())
 }
 
 fn page(code: Code) -> String {

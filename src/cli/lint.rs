@@ -9,6 +9,7 @@ use super::command_error::CommandError;
 use super::exit::Exit;
 use super::options::{PlaceArgs, VariantArgs};
 use super::output::{note, print};
+use super::uri;
 use crate::app::{self, Code, Finding, LintOptions, Linted, Severity};
 
 /// Arguments of `jackal dev lint`.
@@ -177,24 +178,10 @@ fn artifact(found: &Finding, here: &Path, root: &Path) -> Value {
     let full = here.join(&found.file);
     match full.strip_prefix(root) {
         Ok(path) => json!({
-            "uri": percent(&path.to_string_lossy()),
+            "uri": uri::reference(&path.to_string_lossy()),
             "uriBaseId": "%SRCROOT%",
         }),
         // A skeleton has an address of its own.
-        Err(_) => json!({"uri": percent(&found.file)}),
+        Err(_) => json!({"uri": uri::reference(&found.file)}),
     }
-}
-
-/// A path as a relative reference (RFC 3986, section 4.2).
-pub(super) fn percent(path: &str) -> String {
-    let mut uri = String::new();
-    for byte in path.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => {
-                uri.push(char::from(byte));
-            }
-            byte => uri.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    uri
 }

@@ -6,7 +6,7 @@ use super::affected::{self, AffectedArgs};
 use super::command_error::CommandError;
 use super::environment::runtime;
 use super::options::{PinArgs, PlaceArgs, TargetArgs, VariantArgs};
-use super::output::print;
+use super::output::{columns, print};
 use super::prepare::{Questions, prepare};
 use crate::app::BuildOptions;
 
@@ -53,13 +53,8 @@ pub(super) fn list(args: ListArgs) -> Result<(), CommandError> {
     let steps = plan.chosen.iter().filter_map(|id| plan.steps.get(id));
     print(&match args.format {
         ListFormat::Text => {
-            let steps: Vec<_> = steps.collect();
-            let width = steps.iter().map(|step| step.id.chars().count()).max();
-            let width = width.unwrap_or(0);
-            steps
-                .iter()
-                .map(|step| format!("{:width$}  {}\n", step.id, step.verb()))
-                .collect()
+            let lines = steps.map(|step| [step.id.clone(), step.verb().to_owned()]);
+            columns(&lines.collect::<Vec<_>>())
         }
         ListFormat::Json => {
             let here = &options.place.here;

@@ -4,7 +4,7 @@
 //! no message came for a moment.
 
 use std::collections::BTreeSet;
-use std::io::{BufRead, ErrorKind, Write};
+use std::io::{self, BufRead, Read as _, Write};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
@@ -19,7 +19,9 @@ use serde_json::Value;
 use super::command_error::CommandError;
 use super::exit::Exit;
 use super::options::PlaceArgs;
+use super::uri::{self, path_of};
 use crate::app::{Editor, Finding, Offer, OfferKind, Severity};
+use crate::text::excerpt;
 use crate::yaml::Span;
 
 /// Arguments of `jackal lsp`.
@@ -35,8 +37,11 @@ pub(super) struct LspArgs {
 /// How long typing must pause before files are checked.
 const PAUSE: Duration = Duration::from_millis(150);
 
-/// Maximum size of a message. The longest ones hold a whole file.
-const MAX_MESSAGE: usize = 64 << 20;
+/// Maximum size of a message, in bytes. The longest ones hold a whole file.
+const MAX_MESSAGE: u64 = 64 << 20;
+
+/// Maximum size of the headers of a message, in bytes. The two that exist have about 90.
+const MAX_HEADERS: u64 = 8 << 10;
 
 /// The codes of JSON-RPC 2.0, section 5.1, and of the protocol.
 const PARSE_ERROR: i32 = -32700;
@@ -53,10 +58,10 @@ enum Incoming {
 pub(super) fn run(args: LspArgs) -> Result<(), CommandError> {
     let editor = Editor::new(args.place.into_place()?);
     let (sender, receiver) = sync_channel(64);
-    std::thread::spawn(move || read_all(&mut std::io::stdin().lock(), &sender));
+    std::thread::spawn(move || read_all(&mut io::stdin().lock(), &sender));
     let mut server = Server {
         editor,
-        out: std::io::stdout(),
+        out: io::stdout(),
         state: State::New,
         published: BTreeSet::new(),
         stale: false,
@@ -90,39 +95,73 @@ pub(super) fn run(args: LspArgs) -> Result<(), CommandError> {
 
 /// Reads messages until the input ends. One that is malformed is skipped.
 fn read_all(input: &mut impl BufRead, sender: &SyncSender<Incoming>) {
-    loop {
-        let incoming = match is_too_long(input) {
-            Ok(true) => return,
-            Ok(false) => match Message::read(input) {
-                Ok(Some(message)) => Incoming::Message(message),
-                Ok(None) => return,
-                Err(error) if error.kind() == ErrorKind::InvalidData => {
-                    Incoming::Malformed(error.to_string().chars().take(200).collect())
-                }
-                Err(_) => return,
-            },
-            Err(_) => return,
-        };
+    while let Ok(incoming) = read_next(input) {
         if sender.send(incoming).is_err() {
             return;
         }
     }
 }
 
-/// Whether the next message says that it is longer than any that is read.
-fn is_too_long(input: &mut impl BufRead) -> std::io::Result<bool> {
-    const NAME: &str = "content-length:";
-    let head = input.fill_buf()?;
-    let line = head.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    let line = String::from_utf8_lossy(line).to_ascii_lowercase();
-    let length = line.strip_prefix(NAME).map(str::trim);
-    let digits = length.filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
-    Ok(digits.is_some_and(|text| {
-        !text.is_empty()
-            && text
-                .parse::<usize>()
-                .is_ok_and(|length| length > MAX_MESSAGE)
-    }))
+/// The next message.
+///
+/// # Errors
+///
+/// The input ends, or what follows is longer than anything that is read.
+fn read_next(input: &mut impl BufRead) -> io::Result<Incoming> {
+    let length = match read_headers(input)? {
+        Ok(length) if length > MAX_MESSAGE => return Err(io::ErrorKind::FileTooLarge.into()),
+        Ok(length) => length,
+        Err(why) => return Ok(Incoming::Malformed(why)),
+    };
+    let mut body = Vec::new();
+    input.take(length).read_to_end(&mut body)?;
+    // Memory grows with what arrives, not with what was announced.
+    if u64::try_from(body.len()).unwrap_or(u64::MAX) < length {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    Ok(match serde_json::from_slice(&body) {
+        Ok(message) => Incoming::Message(message),
+        Err(error) => Incoming::Malformed(error.to_string()),
+    })
+}
+
+/// The length of the body that follows the headers, or why they are malformed. Then the
+/// next line is the next header.
+///
+/// Source: Language Server Protocol 3.17, "Base Protocol".
+///
+/// # Errors
+///
+/// The input ends, or the headers are longer than [`MAX_HEADERS`].
+fn read_headers(input: &mut impl BufRead) -> io::Result<Result<u64, String>> {
+    let mut left = input.take(MAX_HEADERS);
+    let mut length = None;
+    loop {
+        let mut line = Vec::new();
+        left.read_until(b'\n', &mut line)?;
+        if line.pop() != Some(b'\n') {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let line = String::from_utf8_lossy(&line);
+        let line = line.trim_end();
+        let malformed = || Ok(Err(format!("header `{}`", excerpt(line, 200))));
+        match line.split_once(':') {
+            Some((name, value)) if name.eq_ignore_ascii_case("content-length") => {
+                let value = value.trim();
+                if value.is_empty() || !value.bytes().all(|byte| byte.is_ascii_digit()) {
+                    return malformed();
+                }
+                // A number that does not fit is too long as well.
+                length = Some(value.parse().unwrap_or(u64::MAX));
+            }
+            // The type: it is always JSON in UTF-8.
+            Some(_) => {}
+            None if line.is_empty() => {
+                return Ok(length.ok_or_else(|| "no `Content-Length`".to_owned()));
+            }
+            None => return malformed(),
+        }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -230,6 +269,7 @@ impl<W: Write> Server<W> {
                 .map(|params: lsp::DidCloseTextDocumentParams| self.closed(&params)),
             // Files on disk changed.
             "textDocument/didSave" | "workspace/didChangeWatchedFiles" => {
+                self.editor.forget();
                 self.stale = true;
                 Ok(())
             }
@@ -307,7 +347,7 @@ impl<W: Write> Server<W> {
         self.notify(
             "textDocument/publishDiagnostics",
             lsp::PublishDiagnosticsParams {
-                uri: uri_of(path),
+                uri: lsp::Uri::from(uri::of_file(path)),
                 version: None,
                 diagnostics,
             },
@@ -366,7 +406,7 @@ impl<W: Write> Server<W> {
         let text = self.editor.text_of(&target).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
         Some(lsp::Location {
-            uri: uri_of(&target),
+            uri: lsp::Uri::from(uri::of_file(&target)),
             range: range(span, &lines),
         })
     }
@@ -489,32 +529,6 @@ fn characters(line: &str, units: u32) -> usize {
         .count()
 }
 
-/// The path of a `file:` URI (RFC 8089); other documents have none.
-fn path_of(uri: &str) -> Option<PathBuf> {
-    let rest = uri.strip_prefix("file://")?;
-    let path = &rest[rest.find('/')?..];
-    let mut bytes = Vec::with_capacity(path.len());
-    let mut left = path.bytes();
-    while let Some(byte) = left.next() {
-        let decoded = match byte {
-            b'%' => {
-                let digits = [left.next()?, left.next()?];
-                let digits = std::str::from_utf8(&digits).ok()?;
-                u8::from_str_radix(digits, 16).ok()?
-            }
-            byte => byte,
-        };
-        bytes.push(decoded);
-    }
-    let path = String::from_utf8(bytes).ok()?;
-    (!path.contains('\0')).then(|| PathBuf::from(path))
-}
-
-fn uri_of(path: &Path) -> lsp::Uri {
-    let path = super::lint::percent(&path.to_string_lossy());
-    lsp::Uri::from(format!("file://{path}"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -531,25 +545,10 @@ mod tests {
     }
 
     #[test]
-    fn paths_and_uris_are_each_other() {
-        let path = PathBuf::from("/a b/ü%/jackal.yaml");
-        let uri = uri_of(&path);
-        assert_eq!(uri.as_ref(), "file:///a%20b/%C3%BC%25/jackal.yaml");
-        assert_eq!(path_of(uri.as_ref()), Some(path));
-        for other in [
-            "untitled:1",
-            "file://",
-            "file:///a%2",
-            "file:///%00",
-            "file:///%ff",
-        ] {
-            assert_eq!(path_of(other), None, "{other}");
-        }
-    }
-
-    #[test]
     fn what_is_malformed_is_skipped_and_what_is_endless_ends() {
         let framed = |text: &str| format!("Content-Length: {}\r\n\r\n{text}", text.len());
+        const TYPE: &str = "Content-Type: application/vscode-jsonrpc; charset=utf-8";
+        let huge = "content-length: 99999999999999999999999\r\n\r\n";
         let good = framed("{\"jsonrpc\":\"2.0\",\"method\":\"exit\"}");
         for (input, messages, malformed) in [
             (good.clone(), 1, 0),
@@ -558,6 +557,14 @@ mod tests {
             (format!("garbage\r\n{good}"), 1, 1),
             (format!("Content-Length: -1\r\n{good}"), 1, 1),
             ("Content-Length: 99\r\n\r\n{}".to_owned(), 0, 0),
+            (format!("{TYPE}\r\n{good}{good}"), 2, 0),
+            (good.replacen("\r\n", &format!("\r\n{TYPE}\r\n"), 1), 1, 0),
+            (format!("{TYPE}\r\n\r\n{good}"), 1, 1),
+            (format!("{TYPE}\r\n{huge}"), 0, 0),
+            (format!("{huge}{good}"), 0, 0),
+            (format!("X: {}\r\n{good}", "x".repeat(9 << 10)), 0, 0),
+            (format!("{}{good}", "X: x\r\n".repeat(2 << 10)), 0, 0),
+            ("x".repeat(9 << 10), 0, 0),
             ("Content-Length: 999999999999\r\n\r\n{}".to_owned(), 0, 0),
             (String::new(), 0, 0),
         ] {

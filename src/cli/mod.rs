@@ -63,6 +63,7 @@ mod signing;
 mod tools;
 mod trust;
 mod update;
+mod uri;
 mod values;
 mod verify;
 mod watch;

@@ -94,6 +94,9 @@ pub(super) struct VariantArgs {
     /// Set a package template: A=VALUE fills ###JACKAL_PKG_TMPL_A### (repeatable)
     #[arg(long = "set", value_name = "A=VALUE")]
     set: Vec<String>,
+    /// Templates of the configuration file, which `--set` overrides
+    #[arg(skip)]
+    configured: Vec<String>,
     /// Allow commands of imported skeletons: all, or those under URL (repeatable)
     ///
     /// `onCreate` actions of a skeleton run on this machine. They are refused unless
@@ -126,16 +129,20 @@ fn trusted(mut urls: Vec<String>) -> TrustedImports {
 }
 
 impl VariantArgs {
-    /// Puts `set` before the values of `--set`, which then override it.
-    pub(super) fn add_templates(&mut self, set: Vec<String>) {
-        self.set.splice(0..0, set);
+    pub(super) fn add_templates(&mut self, configured: Vec<String>) {
+        self.configured = configured;
     }
 
     pub(super) fn into_variant(self) -> Result<Variant, CommandError> {
+        let named = templates(&self.set)?;
+        let given = named.keys().cloned().collect();
+        let mut set = templates(&self.configured)?;
+        set.extend(named);
         Ok(Variant {
             architecture: self.architecture,
             flavor: self.flavor,
-            set: templates(&self.set)?,
+            set,
+            given,
             trusted_imports: trusted(self.allow_import_actions),
         })
     }

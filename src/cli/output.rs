@@ -78,6 +78,23 @@ fn write_bytes(out: &mut impl Write, bytes: &[u8]) -> Result<(), CommandError> {
     }
 }
 
+/// Lines of cells in columns of equal width. The last column has any width.
+pub(super) fn columns<const N: usize>(rows: &[[String; N]]) -> String {
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column));
+        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (1..N).map(|next| width(next - 1)).collect();
+    let line = |row: &[String; N]| {
+        let cells = row.iter().zip(widths.iter().chain([&0]));
+        let cells: Vec<String> = cells
+            .map(|(cell, width)| format!("{cell:width$}"))
+            .collect();
+        format!("{}\n", cells.join("  "))
+    };
+    rows.iter().map(line).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -93,6 +110,14 @@ mod tests {
         fn flush(&mut self) -> std::io::Result<()> {
             Err(self.0.into())
         }
+    }
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell() {
+        let rows =
+            [["a", "bb", "c"], ["\u{fc}\u{fc}", "b", "ccc"]].map(|row| row.map(str::to_owned));
+        assert_eq!(columns(&rows), "a   bb  c\n\u{fc}\u{fc}  b   ccc\n");
+        assert_eq!(columns::<2>(&[]), "");
     }
 
     #[test]

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use super::command_error::CommandError;
 use super::environment::current_folder;
-use super::output::{note, print};
-use crate::app::{self, ExportOptions, FoundSchedule, Scheduler};
+use super::output::{columns, note, print};
+use crate::app::{self, ExportError, ExportOptions, FoundSchedule, Scheduler};
 use crate::disk;
 
 #[derive(Subcommand)]
@@ -40,7 +40,7 @@ pub(super) enum ScheduleCommand {
 /// Which schedules.
 #[derive(Args)]
 pub(super) struct WhichArgs {
-    /// Folders or pipeline files [default: the current folder and everything below it]
+    /// Targets, as for `jackal build` [default: all below the current folder]
     #[arg(value_name = "TARGET")]
     targets: Vec<String>,
     /// Only schedules with this name (repeatable)
@@ -78,6 +78,11 @@ pub(super) struct ExportArgs {
     /// Checkout on the machine with the timer (systemd) [default: this workspace]
     #[arg(long, value_name = "DIR")]
     checkout: Option<PathBuf>,
+    /// User of the service (systemd) [default: owner of this workspace]
+    ///
+    /// With --checkout, which is on another machine, the default is root.
+    #[arg(long, value_name = "NAME")]
+    user: Option<String>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -148,7 +153,7 @@ fn list(found: &[FoundSchedule], time: &TimeArgs) -> Result<(), CommandError> {
             format!("{}: {}", one.file.display(), one.what()),
         ]
     });
-    print(&table(&rows.collect::<Vec<_>>()))
+    print(&columns(&rows.collect::<Vec<_>>()))
 }
 
 fn described(one: &FoundSchedule, next: Option<jiff::Zoned>) -> Value {
@@ -191,21 +196,7 @@ fn next(found: &[FoundSchedule], time: &TimeArgs, count: usize) -> Result<(), Co
             format!("{}{note}", run.of.file.display()),
         ]
     });
-    print(&table(&rows.collect::<Vec<_>>()))
-}
-
-/// Rows with columns of equal width.
-fn table(rows: &[[String; 5]]) -> String {
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
-    let widths: Vec<usize> = (0..4).map(|column| width(column).unwrap_or(0)).collect();
-    let line = |row: &[String; 5]| {
-        let cells = row.iter().zip(widths.iter().chain([&0]));
-        let cells: Vec<String> = cells
-            .map(|(cell, width)| format!("{cell:width$}"))
-            .collect();
-        format!("{}\n", cells.join("  "))
-    };
-    rows.iter().map(line).collect()
+    print(&columns(&rows.collect::<Vec<_>>()))
 }
 
 fn export(args: ExportArgs) -> Result<(), CommandError> {
@@ -221,9 +212,12 @@ fn export(args: ExportArgs) -> Result<(), CommandError> {
         image: args.image,
         git: args.git,
         checkout: args.checkout.map(|folder| here.join(folder)),
+        user: args.user,
     };
-    let exported = app::export_schedules(&found, &options)
-        .map_err(|error| CommandError::usage(error.to_string()))?;
+    let exported = app::export_schedules(&found, &options).map_err(|error| match error {
+        ExportError::Workspace(error) => error.into(),
+        error => CommandError::usage(error.to_string()),
+    })?;
     for warning in &exported.warnings {
         note(&format!("warning: {warning}"));
     }

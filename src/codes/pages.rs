@@ -126,6 +126,12 @@ codes! {
         "import: { path: ../comon }",
         "Correct the path or URL. With --offline, run `jackal update` once with the network."
     }
+    UnreadSkeleton "unread-skeleton" {
+        "An import from a registry was not read",
+        "An editor checks files without the network, so it knows nothing of what a component takes from a skeleton package. A build and `jackal dev lint` read it.",
+        "import: { url: oci://registry.example.com/skeletons/base:1.0.0 }",
+        "Run `jackal dev lint`."
+    }
     UnknownComponent "unknown-component" {
         "An import names a component that does not exist",
         "The imported definition has no component with this name, for this architecture and flavor.",

@@ -30,7 +30,7 @@ pub use artifact::{
 pub use chart_version::{ChartConstraint, chart_version};
 pub use compose::{
     Choice, Composed, ImportError, ImportedCommands, Look, MIGRATIONS, SkeletonUrl, Surroundings,
-    UNLIMITED_RETRIES, Warning, is_name as is_template_name, unfilled,
+    UNLIMITED_RETRIES, Warning, is_name as is_template_name, template_names, unfilled,
 };
 pub use definition::{
     Action, ActionDefaults, ActionSet, Actions, BigBang, Build, Chart, ChartValue, ChartVariable,

@@ -8,6 +8,7 @@ mod lexer;
 mod parser;
 
 pub use evaluate::{Context, Outcome, Value};
+pub use parser::GIT_FACTS;
 
 use lexer::Op;
 

@@ -29,7 +29,10 @@ pub mod verb;
 pub use check::{check_in, parse, parse_in};
 pub use error::ExpandError;
 pub(crate) use expand::is_of_git;
-pub use expand::{Facts, Instance, Member, RenderedOutput, RunsAfter, expand, expand_all};
+pub use expand::{
+    Expanded, Facts, Instance, Member, RenderedOutput, RunsAfter, expand, expand_all,
+};
+pub use expression::GIT_FACTS;
 pub use limits::{
     CACHES, CacheLimits, DownloadCache, Resources, Retries, RetryOn, Sandbox, Secret, SecretSource,
 };

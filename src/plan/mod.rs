@@ -32,7 +32,7 @@ pub use error::PlanError;
 pub use implied::imply;
 pub use options::PlanOptions;
 pub use parts::make_for_skeleton;
-pub use select::{Chosen, Named, Selection};
+pub use select::{Candidate, Chosen, Named, Selection};
 
 /// One unit of work in a plan.
 #[derive(Clone, Debug)]

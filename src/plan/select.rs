@@ -27,6 +27,28 @@ pub enum Chosen {
     Tag(String),
 }
 
+/// A step, or a task that no step was made of yet, as targets see it.
+#[derive(Clone, Copy, Debug)]
+pub struct Candidate<'c> {
+    /// The folder of its pipeline file or definition.
+    pub folder: &'c Path,
+    pub file: &'c Path,
+    /// Its name in that folder.
+    pub name: &'c str,
+    pub tags: &'c [String],
+}
+
+impl<'c> From<&'c Step> for Candidate<'c> {
+    fn from(step: &'c Step) -> Self {
+        Self {
+            folder: &step.home,
+            file: &step.file,
+            name: &step.name,
+            tags: &step.tags,
+        }
+    }
+}
+
 /// What a user chose.
 #[derive(Clone, Debug, Default)]
 pub struct Selection {
@@ -73,6 +95,14 @@ impl Selection {
         chosen.any(|named| named.chosen.may_be_in(folder, file))
     }
 
+    /// Whether it takes a task. One that publishes must be named.
+    #[must_use]
+    pub fn takes(&self, candidate: &Candidate<'_>, publishes: bool) -> bool {
+        let mut chosen = self.chosen.iter().map(|named| &named.chosen);
+        chosen.any(|one| one.takes(candidate) && (!publishes || one.publishes()))
+            && !self.left_out.iter().any(|out| out.takes(candidate))
+    }
+
     /// Whether it is all that lies below `root`.
     #[must_use]
     pub fn is_below(&self, root: &Path) -> bool {
@@ -94,6 +124,30 @@ impl Selection {
     }
 }
 
+impl Named {
+    /// Refuses a word that takes none of these, unless it names a place that exists.
+    ///
+    /// # Errors
+    ///
+    /// [`PlanError::NoTarget`]
+    pub fn known_among<'k>(
+        &self,
+        known: impl Iterator<Item = Candidate<'k>> + Clone,
+    ) -> Result<(), PlanError> {
+        let near = match &self.chosen {
+            Chosen::Below(_) | Chosen::File(_) => return Ok(()),
+            chosen if known.clone().any(|one| chosen.takes(&one)) => return Ok(()),
+            Chosen::Task { name, .. } => nearest(name, known.map(|one| one.name)),
+            Chosen::Tag(tag) => nearest(tag, known.flat_map(|one| one.tags).map(String::as_str)),
+        };
+        let near = near.map_or_else(String::new, |near| format!("did you mean `{near}`? "));
+        Err(PlanError::NoTarget {
+            target: self.word.clone(),
+            near,
+        })
+    }
+}
+
 impl Chosen {
     /// Whether the unit with this folder and file may have such steps.
     #[must_use]
@@ -106,17 +160,19 @@ impl Chosen {
         }
     }
 
-    fn takes(&self, step: &Step) -> bool {
-        if !self.may_be_in(&step.home, &step.file) {
+    /// Whether it takes a step or task.
+    #[must_use]
+    pub fn takes(&self, candidate: &Candidate<'_>) -> bool {
+        if !self.may_be_in(candidate.folder, candidate.file) {
             return false;
         }
         match self {
             Self::Below(_) | Self::File(_) => true,
             Self::Task { name, .. } => {
-                let rest = step.name.strip_prefix(name.as_str());
+                let rest = candidate.name.strip_prefix(name.as_str());
                 rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['[', ':']))
             }
-            Self::Tag(tag) => step.tags.contains(tag),
+            Self::Tag(tag) => candidate.tags.contains(tag),
         }
     }
 
@@ -149,16 +205,16 @@ impl Plan {
             }
         }
         let (mut keep, mut left) = (BTreeSet::new(), BTreeSet::new());
-        for Named {
-            word,
-            chosen,
-            needs,
-        } in &selection.chosen
-        {
+        for named in &selection.chosen {
+            let Named { chosen, needs, .. } = named;
             let mut any = false;
-            for (id, step) in self.steps.iter().filter(|(_, step)| chosen.takes(step)) {
+            for (id, step) in self
+                .steps
+                .iter()
+                .filter(|(_, step)| chosen.takes(&(*step).into()))
+            {
                 any = true;
-                if selection.left_out.iter().any(|out| out.takes(step)) {
+                if selection.left_out.iter().any(|out| out.takes(&step.into())) {
                     continue;
                 }
                 let publishes = publish || chosen.publishes();
@@ -173,27 +229,13 @@ impl Plan {
                 self.chosen.insert(id.clone());
                 keep.insert(id.clone());
             }
-            if !any && !matches!(chosen, Chosen::File(_) | Chosen::Below(_)) {
-                return Err(self.no_target(word, chosen));
+            if !any {
+                named.known_among(self.steps.values().map(Candidate::from))?;
             }
         }
         left.retain(|id| !keep.contains(id));
         self.keep(keep.into_iter().collect());
         left.retain(|id| !self.steps.contains_key(id));
         Ok(left.into_iter().collect())
-    }
-
-    fn no_target(&self, word: &str, chosen: &Chosen) -> PlanError {
-        let known = self.steps.values();
-        let near = match chosen {
-            Chosen::Task { name, .. } => nearest(name, known.map(|step| step.name.as_str())),
-            Chosen::Tag(tag) => nearest(tag, known.flat_map(|step| &step.tags).map(String::as_str)),
-            _ => None,
-        };
-        let near = near.map_or_else(String::new, |near| format!("did you mean `{near}`? "));
-        PlanError::NoTarget {
-            target: word.to_owned(),
-            near,
-        }
     }
 }

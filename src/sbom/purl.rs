@@ -1,8 +1,8 @@
 //! Package URLs, with sorted qualifiers and without empty ones.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
 /// Builds `pkg:kind/namespace/name@version?qualifiers`.
@@ -52,16 +52,18 @@ pub(super) fn distro_of(distro: &Value) -> (String, String) {
     (id.to_owned(), word)
 }
 
+/// Everything but the characters that a purl has as they are.
+///
+/// Source: purl-spec, "Character encoding".
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b':');
+
 fn encode(text: &str, out: &mut String) {
-    for byte in text.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b':' => {
-                out.push(char::from(byte));
-            }
-            // Writing to a string cannot fail.
-            _ => drop(write!(out, "%{byte:02X}")),
-        }
-    }
+    out.extend(utf8_percent_encode(text, ESCAPED));
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::policy::{RequiredAttestation, Rule, Signer};
 use crate::signing::{Identity, PublicKey};
 use crate::text::with_causes;
-use crate::yaml::{Fields, Mistake, Mistakes, Node, SourceText, parse_only};
+use crate::yaml::{Fields, Mistake, Mistakes, Node, SourceText, Span, parse_only};
 
 /// The units of ages, in seconds.
 const UNITS: [(char, u64); 4] = [('s', 1), ('m', 60), ('h', 3600), ('d', 86400)];
@@ -43,11 +43,7 @@ pub fn parse_policy(
         fields.finish(&mut mistakes);
     } else {
         mistakes.push(Mistake::new(
-            crate::yaml::Span {
-                line: 1,
-                column: 1,
-                length: 1,
-            },
+            Span::START,
             "the policy is empty",
             "Add `rules:` with a list of packages and their signers.",
         ));

@@ -11,6 +11,15 @@ pub struct Span {
     pub length: u32,
 }
 
+impl Span {
+    /// Where a file begins.
+    pub const START: Self = Self {
+        line: 1,
+        column: 1,
+        length: 1,
+    };
+}
+
 /// How a scalar was written. Only a plain scalar can be a number or a boolean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Style {

@@ -5,7 +5,10 @@ use std::fs;
 use std::path::Path;
 
 use jackal::codes::Code;
+use jackal::yaml::{Node, SourceText, Value, parse_first};
+use regex::Regex;
 
+use super::help;
 use super::sandbox::Sandbox;
 
 /// The codes that the sources use.
@@ -70,4 +73,106 @@ fn explain_prints_a_page_or_all_codes() {
         "{}",
         unknown.stderr
     );
+}
+
+/// Command lines of jackal in a page: in backquotes, and lines of the example.
+fn command_lines(code: Code) -> Vec<String> {
+    let page = code.page();
+    let quoted = Regex::new("`(jackal [^`]+)`").unwrap();
+    let texts = [page.title, page.cause, page.fix].join(" ");
+    let quoted = quoted.captures_iter(&texts);
+    let quoted = quoted.map(|found| found[1].to_owned());
+    let lines = page
+        .example
+        .lines()
+        .filter(|line| line.starts_with("jackal "));
+    quoted.chain(lines.map(str::to_owned)).collect()
+}
+
+#[test]
+fn commands_and_flags_in_pages_exist() {
+    let commands = help::commands();
+    let flag = Regex::new("--[a-z][a-z-]+").unwrap();
+    let has = |help: &str, wanted: &str| flag.find_iter(help).any(|one| one.as_str() == wanted);
+    let mut seen = 0;
+    for code in Code::ALL {
+        for line in command_lines(*code) {
+            // The longest command that it begins with.
+            let named = commands.iter().filter(|(name, _)| {
+                let rest = line.strip_prefix(name.as_str());
+                name != "jackal"
+                    && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
+            });
+            let (_, help) = named
+                .max_by_key(|(name, _)| name.len())
+                .unwrap_or_else(|| panic!("{code}: `{line}` is no command"));
+            for wanted in flag.find_iter(&line) {
+                assert!(has(help, wanted.as_str()), "{code}: `{line}`");
+                seen += 1;
+            }
+        }
+        // Alone, it is a flag of any command. Examples also show output of other programs.
+        let page = code.page();
+        for wanted in [page.cause, page.fix]
+            .iter()
+            .flat_map(|text| flag.find_iter(text))
+        {
+            let known = commands.iter().any(|(_, help)| has(help, wanted.as_str()));
+            assert!(known, "{code}: {}", wanted.as_str());
+            seen += 1;
+        }
+    }
+    assert!(seen > 10, "{seen}");
+}
+
+/// The example of a page as a policy; `None`: it shows something else.
+fn policy(code: Code) -> Option<String> {
+    const OF_RULES: [&str; 4] = ["packages", "signers", "attestations", "maxAge"];
+    let example = code.page().example;
+    let node = parse_first(&SourceText::new("x", example)).ok().flatten()?;
+    let Value::Mapping(pairs) = &node.value else {
+        return None;
+    };
+    let keys: Vec<&str> = pairs
+        .iter()
+        .filter_map(|(key, _)| Node::scalar(key))
+        .collect();
+    if keys.contains(&"rules") {
+        return Some(example.to_owned());
+    }
+    let signers = match keys.contains(&"signers") {
+        true => "",
+        false => "- signers: [{ key: release.pub }]\n  ",
+    };
+    let rule = example.replace('\n', "\n  ");
+    (keys.iter().all(|key| OF_RULES.contains(key))).then(|| format!("rules:\n{signers}{rule}\n"))
+}
+
+#[test]
+fn policies_in_pages_are_accepted_or_refused_with_the_code_of_the_page() {
+    let sandbox = Sandbox::new();
+    let keys = sandbox.run(&["tools", "gen-key"]);
+    assert_eq!(keys.code, Some(0), "{}", keys.stderr);
+    let key = fs::read(sandbox.src().join("cosign.pub")).unwrap();
+    sandbox.write("release.pub", key);
+    let mut accepted = BTreeSet::new();
+    for code in Code::ALL {
+        let Some(text) = policy(*code) else { continue };
+        sandbox.write("policy.yaml", &text);
+        let said = sandbox.run(&["package", "verify", "--policy", "policy.yaml", "gone.tar"]);
+        if *code == Code::EmptyValue {
+            let refused = said.stderr.contains("[empty-value]");
+            assert!(refused, "{text}\n{}", said.stderr);
+        } else {
+            let refused = said.stderr.contains("policy.yaml");
+            assert!(
+                !refused && said.stderr.contains("gone.tar"),
+                "{text}\n{}",
+                said.stderr
+            );
+            accepted.insert(code.name());
+        }
+    }
+    let expected = ["no-attestation", "no-policy-rule", "old-signature"];
+    assert_eq!(accepted, expected.into());
 }

@@ -9,26 +9,37 @@ const MAX_SUMMARY: usize = 80;
 
 #[test]
 fn the_help_of_every_command_is_as_recorded_and_its_summaries_are_short() {
-    let sandbox = Sandbox::new();
-    let mut commands = vec![Vec::new()];
     let mut long = Vec::new();
-    while let Some(command) = commands.pop() {
-        let line: Vec<&str> = command.iter().map(String::as_str).collect();
-        let help = |flag| {
-            let said = sandbox.run(&[&line[..], &[flag]].concat());
-            assert_eq!(said.code, Some(0), "{line:?}: {}", said.stderr);
-            said.stdout
-        };
-        let text = help("--help");
-        for name in subcommands(&text) {
-            commands.push([command.clone(), vec![name]].concat());
-        }
+    for (command, text) in commands() {
         let found = summaries(&text).into_iter();
         long.extend(found.filter(|text| text.chars().count() > MAX_SUMMARY));
-        let name = ["jackal"].into_iter().chain(line.iter().copied());
-        insta::assert_snapshot!(name.collect::<Vec<_>>().join("-"), text);
+        insta::assert_snapshot!(command.replace(' ', "-"), text);
     }
     assert!(long.is_empty(), "too long: {long:#?}");
+}
+
+/// Every command, such as `jackal dev lint`, with its help.
+pub(super) fn commands() -> Vec<(String, String)> {
+    let sandbox = Sandbox::new();
+    let mut open = vec![Vec::new()];
+    let mut all = Vec::new();
+    while let Some(command) = open.pop() {
+        let line: Vec<&str> = command.iter().map(String::as_str).collect();
+        let said = sandbox.run(&[&line[..], &["--help"]].concat());
+        assert_eq!(said.code, Some(0), "{line:?}: {}", said.stderr);
+        for name in subcommands(&said.stdout) {
+            open.push([command.clone(), vec![name]].concat());
+        }
+        all.push((
+            ["jackal"]
+                .into_iter()
+                .chain(line)
+                .collect::<Vec<_>>()
+                .join(" "),
+            said.stdout,
+        ));
+    }
+    all
 }
 
 /// The commands that a help text lists.

@@ -137,8 +137,8 @@ fn hostile(text: &str) -> Sandbox {
          p: {{ package: {{ definition: jackal.yaml }} }}\n  \
          s: {{ sign: {{ subjects: p, keyless: true }} }}\n  \
          q: {{ publish: {{ packages: p, signatures: s, to: oci://ghcr.io/x, mirrors: [oci://127.0.0.1:5000/x] }} }}\n\
-         schedules:\n  own: {{ cron: '0 3 * * 1-5', params: {{ p: {quoted} }}, description: {quoted}, tasks: [a] }}\n  \
-         far: {{ cron: '@hourly', targets: [{}], timezone: Asia/Kolkata }}\n",
+         schedules:\n  own: {{ cron: '0 3 * * 1-5', params: {{ p: {quoted} }}, description: {quoted}, tasks: [a, q] }}\n  \
+         far: {{ cron: '@hourly', targets: [{}, ':a', ':q'], timezone: Asia/Kolkata }}\n",
         serde_json::to_string(&format!("x{text}")).unwrap()
     );
     sandbox.write("it's $(a) %n/jackal.pipeline.yaml", text);
@@ -318,11 +318,13 @@ fn no_text_ends_a_value_of_a_unit_file() {
         "Wants",
         "After",
         "Type",
+        "User",
         "WorkingDirectory",
         "EnvironmentFile",
         "Environment",
         "CacheDirectory",
         "CacheDirectoryMode",
+        "ExecStartPre",
         "ExecStart",
         "OnCalendar",
         "Persistent",
@@ -376,47 +378,263 @@ fn kubernetes_needs_an_image_and_a_repository_without_a_login() {
 fn names_that_other_readers_of_yaml_take_for_something_else_are_quoted() {
     let sandbox = Sandbox::new();
     sandbox.write("jackal-workspace.yaml", "");
-    sandbox.write(
-        "jackal.pipeline.yaml",
-        format!(
-            "{HEAD}name: \u{9805}\ntasks:\n  a: {{ run: ['true'], inputs: [], secrets: {{ T: {{ env: ON }} }} }}\n\
-             schedules: {{ '123': {{ cron: '@daily' }} }}\n"
-        ),
+    // Booleans, nothing and numbers for YAML 1.1 or 1.2.
+    let (variables, names) = (
+        ["ON", "NULL", "Y", "no"],
+        ["on", "null", "1e3", "123", "0x1f"],
     );
+    let tasks: String = variables
+        .iter()
+        .map(|name| {
+            format!(
+                "  '{name}': {{ run: ['true'], inputs: [], secrets: {{ T: {{ env: '{name}' }} }} }}\n"
+            )
+        })
+        .collect();
+    let schedules: String = names
+        .iter()
+        .map(|name| format!("  '{name}': {{ cron: '@daily' }}\n"))
+        .collect();
+    // Nothing of this name can be in a file's.
+    let head = format!("{HEAD}name: \u{9805}\n");
+    let text = format!("{head}tasks:\n{tasks}schedules:\n{schedules}");
+    sandbox.write("jackal.pipeline.yaml", text);
     let files = exported(&sandbox, "kubernetes");
-    let text = &files[0].1;
-    for expected in [
-        "\n  name: \"123\"\n",
-        "- name: \"ON\"\n",
-        "{ name: \"123\", key: \"ON\", optional: true }",
-    ] {
-        assert!(text.contains(expected), "{expected}: {text}");
+    assert_eq!(files.len(), names.len());
+    for (file, text) in &files {
+        let named = names
+            .iter()
+            .find(|name| *file == format!("jackal-{name}.yaml"));
+        let id = named.unwrap();
+        let mut expected = vec![
+            format!("\n  name: \"{id}\"\n"),
+            format!("claimName: \"{id}-cache\""),
+            format!("secretName: \"{id}-login\""),
+        ];
+        for name in variables {
+            expected.push(format!("- name: \"{name}\"\n"));
+            expected.push(format!(
+                "{{ name: \"{id}\", key: \"{name}\", optional: true }}"
+            ));
+        }
+        for expected in expected {
+            assert!(text.contains(&expected), "{expected}: {text}");
+        }
+    }
+    for (_, text) in exported(&sandbox, "github-actions") {
+        for name in variables {
+            let expected = format!("\"{name}\": \"${{{{ secrets.{name} }}}}\"\n");
+            assert!(text.contains(&expected), "{expected}: {text}");
+        }
+    }
+}
+
+/// The value of a key of a unit.
+fn value<'u>(unit: &'u str, key: &str) -> Option<&'u str> {
+    let mut lines = unit.lines();
+    lines.find_map(|line| line.strip_prefix(key)?.strip_prefix('='))
+}
+
+#[test]
+fn a_unit_names_the_checkout_and_its_owner_on_the_machine_that_it_is_for() {
+    let sandbox = workspace();
+    let exported = |args: &[&str]| {
+        let all = [&["schedule", "export", "--to", "systemd", "web"], args].concat();
+        let said = sandbox.run(&all);
+        assert_eq!(said.code, Some(0), "{}", said.stderr);
+        said.stdout
+    };
+    let here = exported(&[]);
+    let root = sandbox.src();
+    let owner = std::os::unix::fs::MetadataExt::uid(&fs::metadata(&root).unwrap());
+    let owner = (owner != 0).then(|| owner.to_string());
+    assert_eq!(value(&here, "User"), owner.as_deref());
+    assert_eq!(value(&here, "WorkingDirectory"), root.to_str());
+    let there = exported(&["--checkout", "/srv/elsewhere", "--user", "builder"]);
+    assert_eq!(value(&there, "User"), Some("builder"));
+    assert_eq!(value(&there, "WorkingDirectory"), Some("/srv/elsewhere"));
+    let of_root = exported(&["--checkout", "/srv/elsewhere"]);
+    assert_eq!(value(&of_root, "User"), None);
+    assert!(of_root.contains("\n#User=\n"), "{of_root}");
+    for wrong in ["", "-x", "a b", "a\nExecStart=evil"] {
+        let user = format!("--user={wrong}");
+        let said = sandbox.run(&["schedule", "export", "--to", "systemd", &user]);
+        assert_eq!(said.code, Some(2), "{}", said.stderr);
+        assert!(said.stderr.contains("name of a user"), "{}", said.stderr);
     }
 }
 
 #[test]
-fn a_unit_updates_the_checkout_of_the_machine_that_it_is_for() {
+fn a_unit_updates_the_checkout_if_there_is_one() {
     let sandbox = workspace();
-    let exported = |checkout: &str| {
-        let args = [
-            "schedule",
-            "export",
-            "--to",
-            "systemd",
-            "--checkout",
-            checkout,
-        ];
-        let said = sandbox.run(&[&args[..], &["web"]].concat());
-        assert_eq!(said.code, Some(0), "{}", said.stderr);
-        said.stdout
+    let unit = sandbox.run(&["schedule", "export", "--to", "systemd", "web"]);
+    let script = value(&unit.stdout, "ExecStartPre").unwrap();
+    let script = script.strip_prefix("/usr/bin/env sh -c \"").unwrap();
+    let script = script.strip_suffix('"').unwrap();
+    // systemd takes the quotes, backslashes and second signs away.
+    let script = script.replace("\\\"", "\"").replace("$$", "$");
+    let tools = tempfile::tempdir().unwrap();
+    let git = tools.path().join("git");
+    fs::write(&git, "#!/bin/sh\necho \"$PWD $*\"\n").unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs::set_permissions(&git, mode).unwrap();
+    let ran = |folder: &std::path::Path| {
+        let ran = Command::new("/bin/sh")
+            .args(["-euc", &script])
+            .current_dir(folder)
+            .env_clear()
+            .env("PATH", format!("{}:/usr/bin:/bin", tools.path().display()))
+            .output()
+            .unwrap();
+        assert!(ran.status.success());
+        String::from_utf8(ran.stdout).unwrap()
     };
-    let unit = exported("/srv/elsewhere");
-    assert!(!unit.contains("git pull"), "{unit}");
-    fs::create_dir(sandbox.src().join(".git")).unwrap();
-    let unit = exported("/srv/elsewhere");
-    assert!(
-        unit.contains("ExecStartPre=/usr/bin/env git pull"),
-        "{unit}"
+    let root = sandbox.src();
+    assert_eq!(ran(&root.join("web")), "");
+    fs::create_dir(root.join(".git")).unwrap();
+    let pulled = format!("{} pull --quiet --ff-only\n", root.display());
+    assert_eq!(ran(&root.join("web")), pulled);
+}
+
+#[test]
+fn words_select_schedules_as_they_select_tasks_of_a_build() {
+    let sandbox = workspace();
+    sandbox.write(
+        "tagged/jackal.pipeline.yaml",
+        format!(
+            "{HEAD}name: tagged\ntasks:\n  only: {{ run: ['true'], inputs: [], tags: [slow] }}\n\
+             schedules:\n  daily: {{ cron: '@daily' }}\n"
+        ),
     );
-    assert!(unit.contains("WorkingDirectory=/srv/elsewhere\n"), "{unit}");
+    let names = |words: &[&str]| {
+        let listed = sandbox.run(&[&["schedule", "list", "--json"], words].concat());
+        assert_eq!(listed.code, Some(0), "{words:?}: {}", listed.stderr);
+        let listed: Vec<Value> = serde_json::from_str(&listed.stdout).unwrap();
+        let names = listed.iter().map(|one| one["name"].as_str().unwrap());
+        names.map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(names(&["!web"]), ["weekly", "daily"]);
+    assert_eq!(names(&["tag:slow"]), ["daily"]);
+    assert_eq!(names(&["!tag:slow"]), ["weekly", "nightly"]);
+    assert_eq!(names(&[":only"]), ["daily"]);
+    assert_eq!(
+        names(&["lib:a", "web/jackal.pipeline.yaml"]),
+        ["weekly", "nightly"]
+    );
+    for (word, part) in [
+        ("nope", "`nope` is no folder, file or task"),
+        ("tag:slwo", "did you mean `slow`?"),
+        (":olny", "did you mean `only`?"),
+        ("no/where", "no/where"),
+    ] {
+        let refused = sandbox.run(&["schedule", "list", word]);
+        assert_ne!(refused.code, Some(0), "{word}: {}", refused.stdout);
+        assert!(refused.stderr.contains(part), "{word}: {}", refused.stderr);
+    }
+}
+
+/// The variables with secrets in the workflow of each schedule.
+fn secrets(sandbox: &Sandbox) -> Vec<(String, Vec<String>)> {
+    let files = exported(sandbox, "github-actions").into_iter();
+    let secrets = files.map(|(name, file)| {
+        let [workflow] = documents(&file).try_into().unwrap();
+        let steps = workflow["jobs"]["build"]["steps"].as_array().unwrap();
+        let env = steps.last().unwrap()["env"].as_object().unwrap();
+        let names = env.keys().filter(|name| *name != "JACKAL_CACHE");
+        (name, names.cloned().collect())
+    });
+    secrets.collect()
+}
+
+#[test]
+fn an_export_has_the_secrets_of_the_tasks_that_it_builds_and_no_others() {
+    let sandbox = Sandbox::new();
+    sandbox.write("jackal-workspace.yaml", "");
+    let secret = |name: &str| format!("secrets: {{ T: {{ env: {name} }} }}");
+    sandbox.write(
+        "lib/jackal.pipeline.yaml",
+        format!(
+            "{HEAD}name: lib\ntasks:\n  \
+             made: {{ run: [sh], inputs: [], outputs: [out.txt], {} }}\n  \
+             other: {{ run: [sh], inputs: [], {} }}\n  \
+             chosen: {{ run: [sh], inputs: ['task:made'] }}\n  \
+             skipped: {{ if: \"git.branch == 'none'\", run: [sh], inputs: ['task:other'] }}\n\
+             schedules:\n  chosen: {{ cron: '@daily', tasks: chosen }}\n  \
+             skipped: {{ cron: '@daily', tasks: skipped }}\n",
+            secret("MADE"),
+            secret("OTHER"),
+        ),
+    );
+    sandbox.write(
+        "app/jackal.pipeline.yaml",
+        format!(
+            "{HEAD}name: app\ntasks:\n  \
+             path: {{ run: [sh], inputs: [../lib/out.txt] }}\n  \
+             unused: {{ run: [sh], inputs: [], {} }}\n  \
+             local: {{ run: [sh], inputs: [], outputs: [data.csv], {} }}\n  \
+             part: {{ component: {{ definition: jackal.yaml, name: x }} }}\n  \
+             pack: {{ package: {{ definition: jackal.yaml, components: part }} }}\n  \
+             push: {{ publish: {{ packages: pack, to: oci://r.example/x }} }}\n\
+             schedules:\n  path: {{ cron: '@daily', tasks: path }}\n  \
+             part: {{ cron: '@daily', tasks: part }}\n  \
+             push: {{ cron: '@daily', tasks: push }}\n  \
+             far: {{ cron: '@daily', targets: ['lib:other'] }}\n  \
+             folder: {{ cron: '@daily', targets: [app] }}\n",
+            secret("UNUSED"),
+            secret("LOCAL"),
+        ),
+    );
+    let found = secrets(&sandbox);
+    let found: Vec<(&str, Vec<&str>)> = found
+        .iter()
+        .map(|(name, all)| (name.as_str(), all.iter().map(String::as_str).collect()))
+        .collect();
+    let login = ["LOGIN_R_EXAMPLE_PASSWORD", "LOGIN_R_EXAMPLE_USER"];
+    assert_eq!(
+        found,
+        [
+            ("jackal-app-far.yml", vec!["OTHER"]),
+            // A folder does not publish.
+            ("jackal-app-folder.yml", vec!["LOCAL", "MADE", "UNUSED"]),
+            ("jackal-app-part.yml", vec!["LOCAL"]),
+            ("jackal-app-path.yml", vec!["MADE"]),
+            ("jackal-app-push.yml", [&["LOCAL"], &login[..]].concat()),
+            ("jackal-lib-chosen.yml", vec!["MADE"]),
+            ("jackal-lib-skipped.yml", vec!["OTHER"]),
+        ]
+    );
+}
+
+#[test]
+fn a_secret_that_a_scheduler_cannot_pass_is_refused_with_its_place() {
+    let sandbox = Sandbox::new();
+    let export = |variable: &str, to: &str| {
+        sandbox.write(
+            "jackal.pipeline.yaml",
+            format!(
+                "{HEAD}name: x\ntasks:\n  a:\n    run: ['true']\n    inputs: []\n    secrets:\n      \
+                 T: {{ env: {variable} }}\nschedules: {{ n: {{ cron: '@daily' }} }}\n"
+            ),
+        );
+        let args = ["--image", "x", "--git", "https://git.example/x"];
+        sandbox.run(&[&["schedule", "export", "--to", to][..], &args].concat())
+    };
+    for to in ["github-actions", "gitlab", "kubernetes", "systemd"] {
+        let refused = export("PATH", to);
+        assert_eq!(refused.code, Some(2));
+        assert!(
+            refused.stderr.contains("jackal.pipeline.yaml:9:17")
+                && refused.stderr.contains("`PATH`"),
+            "{}",
+            refused.stderr
+        );
+        assert_eq!(export("TOKEN", to).code, Some(0));
+    }
+    assert_eq!(export("GITHUB_TOKEN", "github-actions").code, Some(0));
+    let refused = export("GITHUB_OTHER", "github-actions");
+    assert!(
+        refused.stderr.contains("GITHUB_OTHER"),
+        "{}",
+        refused.stderr
+    );
 }

@@ -389,3 +389,61 @@ fn outputs_of_two_files_that_overlap_are_refused_with_both_tasks() {
         assert!(said.stderr.contains(part), "{part}: {}", said.stderr);
     }
 }
+
+#[test]
+fn a_value_for_a_template_that_no_package_of_the_build_has_is_refused() {
+    let sandbox = Sandbox::new();
+    sandbox.write("jackal-workspace.yaml", "");
+    let package = |name: &str, template: &str, of: &str| {
+        sandbox.write(
+            &format!("{name}/jackal.yaml"),
+            format!(
+                "kind: JackalPackageConfig\nmetadata: {{ name: {name}, version: '###JACKAL_PKG_TMPL_{template}###' }}\n\
+                 components:\n- name: a\n- name: b\n  description: '###JACKAL_PKG_TMPL_{of}###'\n  \
+                 only: {{ flavor: other }}\n"
+            ),
+        );
+    };
+    package("one", "VERSION", "FLAVORED");
+    package("two", "RELEASE", "FLAVORED");
+    sandbox.write(
+        "three/jackal.pipeline.yaml",
+        "kind: JackalPipeline\nversion: 1\nname: three\nparams: { channel: { default: x } }\n\
+         tasks: { a: { run: ['true'], inputs: [] } }\n",
+    );
+    let build = |args: &[&str]| {
+        let all = [&["build", "--dry-run", "--set", "VERSION=1"], args].concat();
+        sandbox.run(&all)
+    };
+    for accepted in [
+        &["one"][..],
+        // One of several knows it.
+        &["--set", "RELEASE=2"],
+        // It is in the definition, for another flavor.
+        &["one", "--set", "FLAVORED=1"],
+    ] {
+        let said = build(accepted);
+        assert_eq!(said.code, Some(0), "{accepted:?}: {}", said.stderr);
+    }
+    for (refused, part) in [
+        (
+            &["one", "--set", "VERSIO=1"][..],
+            "no template named `VERSIO`",
+        ),
+        (&["one", "--set", "VERSIO=1"], "did you mean `VERSION`?"),
+        (
+            &["one", "--set", "OTHER_THING=1"],
+            "there are: FLAVORED, VERSION",
+        ),
+        (
+            &["--set", "RELEASE=2", "--set", "CHANNEL=y"],
+            "use --param channel=VALUE",
+        ),
+        (&["three"], "no template named `VERSION`"),
+        (&["three"], "there are none"),
+    ] {
+        let said = build(refused);
+        assert_eq!(said.code, Some(3), "{refused:?}: {}", said.stderr);
+        assert!(said.stderr.contains(part), "{refused:?}: {}", said.stderr);
+    }
+}

@@ -30,7 +30,7 @@ touch jackal-workspace.yaml
 0 12 29 2 *
 59 23 31 12 *
 CRONS
-yes_ "$jackal" schedule export --to systemd -o units --checkout "$work"
+yes_ "$jackal" schedule export --to systemd -o units --checkout "$work" --user daemon
 count=$(ls units/*.timer | wc -l)
 [ "$count" = 8 ] || fail "$count timers"
 

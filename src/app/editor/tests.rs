@@ -1,3 +1,6 @@
+use std::fs;
+use std::rc::Rc;
+
 use super::*;
 use crate::app::{CacheFolder, Connection};
 
@@ -209,4 +212,76 @@ fn findings_are_those_of_the_open_texts_and_nothing_is_written() {
     let other = all.path("notes.yaml");
     all.editor.open(other.clone(), "a: [".to_owned());
     assert_eq!(codes(&all, &other), [""; 0]);
+}
+
+#[test]
+fn a_workspace_is_read_again_only_after_a_change_elsewhere() {
+    let mut all = workspace();
+    let (own, other) = (
+        all.path("app/jackal.pipeline.yaml"),
+        all.path("lib/jackal.pipeline.yaml"),
+    );
+    let text = format!("{PIPELINE}  a: {{ run: [x], inputs: [] }}\n");
+    all.editor.open(own.clone(), text.clone());
+    let first = all.editor.survey_for(&own);
+    assert!(Rc::ptr_eq(&first, &all.editor.survey_for(&own)));
+    // Typing in the file itself.
+    all.editor.open(own.clone(), format!("{text}  b"));
+    assert!(Rc::ptr_eq(&first, &all.editor.survey_for(&own)));
+    // For another file, that is a change.
+    let second = all.editor.survey_for(&other);
+    assert!(!Rc::ptr_eq(&first, &second));
+    assert!(Rc::ptr_eq(&second, &all.editor.survey_for(&own)));
+    // A file that was read changes on the disk, without a message.
+    let tasks = |all: &mut Workspace| {
+        all.offers(
+            "app/jackal.pipeline.yaml",
+            &format!("{PIPELINE}  a:\n    needs: [@"),
+        )
+    };
+    assert_eq!(tasks(&mut all), ["lib:compile"]);
+    let changed = fs::read_to_string(&other)
+        .unwrap()
+        .replace("compile:", "link:");
+    fs::write(&other, changed).unwrap();
+    assert_eq!(tasks(&mut all), ["lib:link"]);
+    // A new file is found once the client says that files changed, or mistakes are checked.
+    let new = format!("{PIPELINE}  new: {{ run: [x], inputs: [] }}\n");
+    fs::write(all.path("common/jackal.pipeline.yaml"), &new).unwrap();
+    assert_eq!(tasks(&mut all), ["lib:link"]);
+    all.editor.forget();
+    assert_eq!(tasks(&mut all), ["common:new", "lib:link"]);
+    fs::write(all.path("jackal.pipeline.yaml"), &new).unwrap();
+    let _ = all.editor.findings();
+    assert_eq!(tasks(&mut all), ["common:new", "new", "lib:link"]);
+    // An open text counts as soon as it changes, and no longer than it is open.
+    all.editor
+        .open(other.clone(), new.replace("new:", "typed:"));
+    assert_eq!(tasks(&mut all), ["common:new", "new", "lib:typed"]);
+    all.editor.close(&other);
+    assert_eq!(tasks(&mut all), ["common:new", "new", "lib:link"]);
+}
+
+#[test]
+fn a_task_of_the_own_file_is_found_where_it_is_now() {
+    let mut all = workspace();
+    let name = "app/jackal.pipeline.yaml";
+    let reference = "  b: { run: [x], inputs: ['task:app:a@'] }\n";
+    let found = all.target(name, &format!("{PIPELINE}  a: {{ run: [x] }}\n{reference}"));
+    assert_eq!(found.as_deref(), Some("app/jackal.pipeline.yaml:5"));
+    let moved = format!("{PIPELINE}  c: {{ run: [x] }}\n  a: {{ run: [x] }}\n{reference}");
+    let found = all.target(name, &moved);
+    assert_eq!(found.as_deref(), Some("app/jackal.pipeline.yaml:6"));
+}
+
+#[test]
+fn a_malformed_pattern_of_the_workspace_is_a_finding() {
+    let mut all = workspace();
+    let file = all.path("jackal-workspace.yaml");
+    let text = "kind: JackalWorkspace\nversion: 1\nexclude: ['{a']\n";
+    fs::write(&file, text).unwrap();
+    all.editor.open(file.clone(), text.to_owned());
+    let found = &all.editor.findings()[&file];
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].message.contains("{a"), "{found:?}");
 }

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::{FoundSchedule, quote};
-use crate::pipeline::Needs;
+use crate::app::build_error::BuildError;
+use crate::pipeline::{Needs, Place};
+use crate::text::shell_word;
 
 /// A scheduler whose configuration can be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +31,9 @@ pub struct ExportOptions {
     pub git: Option<String>,
     /// The absolute path of the checkout on the machine with the timer; `None`: this one.
     pub checkout: Option<PathBuf>,
+    /// The user of the service; `None`: the owner of this workspace, if `checkout` is
+    /// `None` too, else root.
+    pub user: Option<String>,
 }
 
 /// Files for a scheduler.
@@ -41,7 +46,7 @@ pub struct Exported {
 }
 
 /// Why there are no files.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum ExportError {
     /// There is nothing to export.
     #[error("no schedules: add `schedules:` to a pipeline")]
@@ -62,6 +67,21 @@ pub enum ExportError {
         "`{0}` cannot be the folder of a service: it must be absolute, without control characters or spaces at its end"
     )]
     Folder(String),
+    /// A secret would replace a variable that the scheduler needs.
+    #[error(
+        "{at}: a scheduler cannot pass the secret in `{variable}`, which it or its shell needs: use another variable"
+    )]
+    Reserved { at: Place, variable: String },
+    /// GitHub has names of its own.
+    #[error(
+        "GitHub has no secret named `{0}`, since names with GITHUB_ are its own: use another variable"
+    )]
+    GithubName(String),
+    #[error("`{0}` cannot be the name of a user: it has letters, digits, `_`, `-` and `.`")]
+    User(String),
+    /// The workspace cannot be read any more.
+    #[error(transparent)]
+    Workspace(#[from] BuildError),
     /// The address holds a login.
     #[error(
         "the address in --git contains a login or a query, which the file would show: remove it"
@@ -73,6 +93,8 @@ pub enum ExportError {
 pub(super) struct Named<'s> {
     pub id: String,
     pub of: &'s FoundSchedule,
+    /// Of the tasks that it builds.
+    pub needs: Needs,
 }
 
 impl Named<'_> {
@@ -83,11 +105,6 @@ impl Named<'_> {
             "Written by `jackal schedule export` from `schedules.{}` of {file}.",
             self.of.name
         )
-    }
-
-    /// What it needs, as far as its own pipeline says.
-    pub(super) fn needs(&self) -> &Needs {
-        &self.of.needs
     }
 
     /// A line about it.
@@ -136,7 +153,7 @@ pub(super) fn login_script(needs: &Needs) -> String {
         let [user, password] = login_variables(host);
         script.push_str(&format!(
             " \\\n  {} \"$(login \"${user}\" \"${password}\")\"",
-            quote::shell(host)
+            shell_word(host)
         ));
     }
     script.push_str(")\nexport DOCKER_AUTH_CONFIG\n");

@@ -4,8 +4,10 @@
 
 use std::collections::BTreeMap;
 
-use super::export::{ExportOptions, Exported, Named, login_script, login_variables};
-use super::quote::{github, shell_line, yaml, yaml_script};
+use super::export::{ExportError, ExportOptions, Exported, Named, login_script, login_variables};
+use super::quote::github;
+use crate::text::shell_line;
+use crate::yaml::{double_quoted, literal_block};
 
 /// GitHub's own registry, which takes the token of the job.
 const GHCR: &str = "ghcr.io";
@@ -13,7 +15,13 @@ const GHCR: &str = "ghcr.io";
 /// GitHub starts a schedule at most this often, in minutes.
 const MIN_MINUTES: u32 = 5;
 
-pub(super) fn export(all: &[Named<'_>], options: &ExportOptions) -> Exported {
+/// Names of secrets that GitHub refuses begin so.
+const RESERVED: &str = "GITHUB_";
+
+/// The secret that each job has, with a login for [`GHCR`].
+const TOKEN: &str = "GITHUB_TOKEN";
+
+pub(super) fn export(all: &[Named<'_>], options: &ExportOptions) -> Result<Exported, ExportError> {
     let mut exported = Exported::default();
     for one in all {
         let file = format!("jackal-{}.yml", one.id);
@@ -23,13 +31,17 @@ pub(super) fn export(all: &[Named<'_>], options: &ExportOptions) -> Exported {
                 one.of.name
             ));
         }
+        let refused = |name: &&String| name.starts_with(RESERVED) && *name != TOKEN;
+        if let Some(name) = one.needs.secrets.keys().find(refused) {
+            return Err(ExportError::GithubName(name.clone()));
+        }
         exported.files.insert(file, workflow(one, options));
     }
-    exported
+    Ok(exported)
 }
 
 fn workflow(one: &Named<'_>, options: &ExportOptions) -> String {
-    let (id, needs) = (&one.id, one.needs());
+    let (id, needs) = (&one.id, &one.needs);
     let schedule = &one.of.schedule;
     let packages = match needs.registries.contains(GHCR) {
         true => "  packages: write\n",
@@ -41,27 +53,27 @@ fn workflow(one: &Named<'_>, options: &ExportOptions) -> String {
     };
     let (container, check) = match &options.image {
         Some(image) => {
-            let image = yaml(&github(image));
+            let image = double_quoted(&github(image));
             (format!("    container: {image}\n"), String::new())
         }
         None => {
             let script = "command -v jackal || { echo '::error::jackal is not installed on this runner'; exit 1; }";
             let step = format!(
                 "      # Install jackal here, or export again with --image.\n      - name: Find jackal\n        run: {}\n",
-                yaml(script)
+                double_quoted(script)
             );
             (String::new(), step)
         }
     };
     let mut env: BTreeMap<String, String> = BTreeMap::new();
     let secret = |name: &str| format!("${{{{ secrets.{name} }}}}");
-    for name in &needs.secrets {
+    for name in needs.secrets.keys() {
         env.insert(name.clone(), secret(name));
     }
     for host in &needs.registries {
         let [user, password] = login_variables(host);
         let values = match host == GHCR {
-            true => ["${{ github.actor }}".to_owned(), secret("GITHUB_TOKEN")],
+            true => ["${{ github.actor }}".to_owned(), secret(TOKEN)],
             false => [secret(&user), secret(&password)],
         };
         env.extend([user, password].into_iter().zip(values));
@@ -69,7 +81,7 @@ fn workflow(one: &Named<'_>, options: &ExportOptions) -> String {
     let mut secrets: Vec<&str> = env
         .values()
         .filter_map(|value| value.strip_prefix("${{ secrets.")?.strip_suffix(" }}"))
-        .filter(|name| *name != "GITHUB_TOKEN")
+        .filter(|name| *name != TOKEN)
         .collect();
     secrets.sort_unstable();
     let wanted = match secrets.as_slice() {
@@ -79,9 +91,12 @@ fn workflow(one: &Named<'_>, options: &ExportOptions) -> String {
     env.insert("JACKAL_CACHE".to_owned(), "/tmp/jackal-cache".to_owned());
     let env: String = env
         .iter()
-        .map(|(name, value)| format!("          {name}: {}\n", yaml(value)))
+        .map(|(name, value)| {
+            let (name, value) = (double_quoted(name), double_quoted(value));
+            format!("          {name}: {value}\n")
+        })
         .collect();
-    let command = github(&shell_line(&one.of.command()));
+    let command = github(&shell_line(one.of.command()));
     let script = format!("{}{command}\n", login_script(needs));
     format!(
         "# {origin}\n\
@@ -97,9 +112,9 @@ fn workflow(one: &Named<'_>, options: &ExportOptions) -> String {
          key: jackal-{id}-${{{{ github.run_id }}}}\n          restore-keys: jackal-{id}-\n\
          {check}      - name: Build\n        env:\n{env}        run: {script}\n",
         origin = one.origin(),
-        title = yaml(&format!("jackal {}", one.of.name)),
-        cron = yaml(&schedule.cron.canonical()),
-        zone = yaml(&schedule.timezone),
-        script = yaml_script(&script, 10),
+        title = double_quoted(&format!("jackal {}", one.of.name)),
+        cron = double_quoted(&schedule.cron.canonical()),
+        zone = double_quoted(&schedule.timezone),
+        script = literal_block(&script, 10),
     )
 }

@@ -6,7 +6,8 @@
 //! Source: GitLab, "Scheduled pipelines", "CI/CD YAML syntax reference".
 
 use super::export::{ExportOptions, Exported, Named, login_script, login_variables};
-use super::quote::{shell, shell_line, yaml, yaml_script};
+use crate::text::{shell_line, shell_word};
+use crate::yaml::{double_quoted, literal_block};
 
 /// The variable of a scheduled pipeline that selects its job.
 const SELECTS: &str = "JACKAL_SCHEDULE";
@@ -30,27 +31,29 @@ pub(super) fn export(all: &[Named<'_>], options: &ExportOptions) -> Exported {
 }
 
 fn job(one: &Named<'_>, options: &ExportOptions) -> String {
-    let (id, needs) = (&one.id, one.needs());
+    let (id, needs) = (&one.id, &one.needs);
     let schedule = &one.of.schedule;
     let image = options.image.as_ref();
-    let image = image.map_or_else(String::new, |image| format!("  image: {}\n", yaml(image)));
+    let image = image.map_or_else(String::new, |image| {
+        format!("  image: {}\n", double_quoted(image))
+    });
     let identity = match needs.identity {
         true => "  id_tokens:\n    SIGSTORE_ID_TOKEN:\n      aud: sigstore\n",
         false => "",
     };
     let mut script = String::new();
-    let mut wanted: Vec<String> = needs.secrets.iter().cloned().collect();
+    let mut wanted: Vec<String> = needs.secrets.keys().cloned().collect();
     for host in &needs.registries {
         let [user, password] = login_variables(host);
         // The token of the job is for GitLab's own registry only.
         script.push_str(&format!(
             "if [ \"${{CI_REGISTRY:-}}\" = {host} ]; then {user}=$CI_REGISTRY_USER {password}=$CI_REGISTRY_PASSWORD; fi\n",
-            host = shell(host),
+            host = shell_word(host),
         ));
         wanted.extend([user, password]);
     }
     script.push_str(&login_script(needs));
-    script.push_str(&format!("{}\n", shell_line(&one.of.command())));
+    script.push_str(&format!("{}\n", shell_line(one.of.command())));
     let wanted = match wanted.as_slice() {
         [] => String::new(),
         names => format!(
@@ -71,6 +74,6 @@ fn job(one: &Named<'_>, options: &ExportOptions) -> String {
         origin = one.origin(),
         cron = schedule.cron.canonical(),
         zone = schedule.timezone,
-        script = yaml_script(&script, 6),
+        script = literal_block(&script, 6),
     )
 }

@@ -3,8 +3,9 @@
 //! Source: Kubernetes, "CronJob"; API reference of `batch/v1`.
 
 use super::export::{ExportError, ExportOptions, Exported, Named};
-use super::quote::{kubernetes, yaml};
+use super::quote::kubernetes;
 use crate::text::without_logins;
+use crate::yaml::double_quoted;
 
 pub(super) fn export(all: &[Named<'_>], options: &ExportOptions) -> Result<Exported, ExportError> {
     let missing = |flag, why| ExportError::Missing {
@@ -24,7 +25,7 @@ pub(super) fn export(all: &[Named<'_>], options: &ExportOptions) -> Result<Expor
     for one in all {
         let name = format!("jackal-{}.yaml", one.id);
         exported.files.insert(name, cron_job(one, image, git));
-        if one.needs().identity {
+        if one.needs.identity {
             exported.warnings.push(format!(
                 "`{}` signs with an identity: the secret `{}` must hold a valid SIGSTORE_ID_TOKEN at each run",
                 one.of.name, one.id
@@ -35,16 +36,18 @@ pub(super) fn export(all: &[Named<'_>], options: &ExportOptions) -> Result<Expor
 }
 
 fn list(words: &[String], indent: usize) -> String {
-    let words = words.iter().map(|word| yaml(&kubernetes(word)));
+    let words = words.iter().map(|word| double_quoted(&kubernetes(word)));
     words
         .map(|word| format!("{:indent$}- {word}\n", ""))
         .collect()
 }
 
 fn cron_job(one: &Named<'_>, image: &str, git: &str) -> String {
-    let (id, needs) = (&one.id, one.needs());
+    let (id, needs) = (&one.id, &one.needs);
     // Some names are numbers, truth values or nothing to YAML, unless they are quoted.
-    let quoted = yaml(id);
+    let quoted = double_quoted(id);
+    let cache = double_quoted(&format!("{id}-cache"));
+    let login = double_quoted(&format!("{id}-login"));
     let schedule = &one.of.schedule;
     let clone = [
         "git",
@@ -56,12 +59,12 @@ fn cron_job(one: &Named<'_>, image: &str, git: &str) -> String {
         "/work/source",
     ];
     let clone: Vec<String> = clone.map(str::to_owned).into();
-    let mut secrets: Vec<String> = needs.secrets.iter().cloned().collect();
+    let mut secrets: Vec<String> = needs.secrets.keys().cloned().collect();
     secrets.extend(needs.identity.then(|| "SIGSTORE_ID_TOKEN".to_owned()));
     let secrets: String = secrets
         .iter()
         .map(|name| {
-            let name = yaml(name);
+            let name = double_quoted(name);
             format!(
                 "                - name: {name}\n                  valueFrom:\n                    \
                  secretKeyRef: {{ name: {quoted}, key: {name}, optional: true }}\n"
@@ -91,15 +94,15 @@ fn cron_job(one: &Named<'_>, image: &str, git: &str) -> String {
          - {{ name: cache, mountPath: /cache }}\n                \
          - {{ name: login, mountPath: /login, readOnly: true }}\n          \
          volumes:\n            - name: work\n              emptyDir: {{}}\n            \
-         - name: cache\n              persistentVolumeClaim: {{ claimName: {id}-cache }}\n            \
-         - name: login\n              secret:\n                secretName: {id}-login\n                \
+         - name: cache\n              persistentVolumeClaim: {{ claimName: {cache} }}\n            \
+         - name: login\n              secret:\n                secretName: {login}\n                \
          optional: true\n                items:\n                  - {{ key: .dockerconfigjson, path: config.json }}\n\
-         ---\napiVersion: v1\nkind: PersistentVolumeClaim\nmetadata:\n  name: {id}-cache\nspec:\n  \
+         ---\napiVersion: v1\nkind: PersistentVolumeClaim\nmetadata:\n  name: {cache}\nspec:\n  \
          accessModes: [ReadWriteOnce]\n  resources:\n    requests:\n      storage: 20Gi\n",
         origin = one.origin(),
-        cron = yaml(&schedule.cron.canonical()),
-        zone = yaml(&schedule.timezone),
-        image = yaml(image),
+        cron = double_quoted(&schedule.cron.canonical()),
+        zone = double_quoted(&schedule.timezone),
+        image = double_quoted(image),
         clone = list(&clone, 16),
         command = list(&one.of.command(), 16),
     )

@@ -5,17 +5,20 @@ mod export;
 mod github;
 mod gitlab;
 mod kubernetes;
+mod needs;
 mod quote;
 mod systemd;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::build_error::BuildError;
+use super::build_options::Target;
 use super::find;
 use super::options::Place;
 use crate::cron::{self, Shift};
-use crate::pipeline::{self, Needs, Schedule, Scheduled};
+use crate::pipeline::{self, Pipeline, Schedule, Scheduled};
+use crate::plan::{Candidate, Chosen, Selection};
 use crate::registry::Connection;
 use crate::yaml::SourceText;
 
@@ -36,7 +39,6 @@ pub struct FoundSchedule {
     pub root: PathBuf,
     /// Times, tasks and parameters.
     pub schedule: Schedule,
-    needs: Needs,
 }
 
 impl FoundSchedule {
@@ -83,67 +85,114 @@ pub struct NextRun<'s> {
     pub note: Option<&'static str>,
 }
 
-/// The schedules of the pipelines that `words` name, by file and name.
+/// The schedules of the pipelines with a task that `words` select, by file and name. The
+/// words are those of `jackal build`.
 ///
 /// # Errors
 ///
-/// [`BuildError`]: one of these pipelines cannot be read, or has mistakes.
+/// [`BuildError`]: a word names nothing, or one of these pipelines cannot be read, or has
+/// mistakes.
 pub fn schedules(here: &Path, words: &[String]) -> Result<Vec<FoundSchedule>, BuildError> {
-    let place = Place {
+    let place = place(here);
+    let target = Target::Words {
+        words: words.to_vec(),
+        params: BTreeMap::new(),
+    };
+    let root = target.workspace(&place);
+    let settings = find::settings(&root, here)?;
+    let (mut selection, files) = find::words(&place, &root, words, &settings)?;
+    for named in &mut selection.chosen {
+        // A pipeline has tasks, and a plan the values of their matrices.
+        if let Chosen::Task { name, .. } = &mut named.chosen {
+            name.truncate(name.find('[').unwrap_or(name.len()));
+        }
+    }
+    let read = files.with_included(&files.pipelines, false, |file, include| {
+        let name = find::shown(here, &file).to_string_lossy();
+        let read = find::read_text(&file)
+            .and_then(|text| Ok(pipeline::parse_in(&SourceText::new(name, text), &settings)?));
+        let folder = file.parent().unwrap_or(&root).to_owned();
+        // A mistake elsewhere stops nothing here.
+        if read.is_err() && !selection.may_be_in(&folder, &file) {
+            return None;
+        }
+        if let Ok(pipeline) = &read {
+            for pattern in &pipeline.include {
+                include(pattern);
+            }
+        }
+        Some(read.map(|pipeline| Read {
+            folder,
+            file,
+            pipeline,
+        }))
+    });
+    let all: Vec<Read> = read.into_iter().flatten().collect::<Result<_, _>>()?;
+    for named in &selection.chosen {
+        let known = named.known_among(all.iter().flat_map(Read::tasks));
+        known.map_err(BuildError::Task)?;
+    }
+    let chosen = all.iter().filter(|read| read.is_in(&selection));
+    let mut found: Vec<FoundSchedule> = chosen
+        .flat_map(|read| read.pipeline.schedules.iter().map(move |one| (read, one)))
+        .map(|(read, (name, schedule))| FoundSchedule {
+            name: name.clone(),
+            pipeline: read.pipeline.name.clone(),
+            file: read
+                .file
+                .strip_prefix(&root)
+                .unwrap_or(&read.file)
+                .to_owned(),
+            root: root.clone(),
+            schedule: schedule.clone(),
+        })
+        .collect();
+    found.sort_by(|a, b| (&a.file, &a.name).cmp(&(&b.file, &b.name)));
+    Ok(found)
+}
+
+/// A pipeline of the workspace.
+struct Read {
+    folder: PathBuf,
+    file: PathBuf,
+    pipeline: Pipeline,
+}
+
+impl Read {
+    fn tasks(&self) -> impl Iterator<Item = Candidate<'_>> + Clone {
+        self.pipeline.tasks.iter().map(|(name, task)| Candidate {
+            folder: &self.folder,
+            file: &self.file,
+            name: name.as_str(),
+            tags: &task.settings.tags,
+        })
+    }
+
+    /// Whether any of its tasks is selected, or it is itself and has none.
+    fn is_in(&self, selection: &Selection) -> bool {
+        let itself = Candidate {
+            folder: &self.folder,
+            file: &self.file,
+            name: "",
+            tags: &[],
+        };
+        match self.pipeline.tasks.is_empty() {
+            true => selection.takes(&itself, false),
+            false => self.tasks().any(|task| selection.takes(&task, false)),
+        }
+    }
+}
+
+/// A place to read a workspace from: nothing is run or fetched.
+fn place(here: &Path) -> Place {
+    Place {
         here: here.to_owned(),
         cache: PathBuf::new().into(),
         connection: Connection::default(),
         program: None,
-        environment: Default::default(),
+        environment: BTreeMap::new(),
         content_limit: None,
-    };
-    let first = words.iter().map(|word| here.join(word));
-    let first = first
-        .filter(|path| path.exists())
-        .map(|path| find::real(&path))
-        .next();
-    let first = first.map(|path| match path.is_dir() {
-        true => path,
-        false => path.parent().map(Path::to_owned).unwrap_or_default(),
-    });
-    let root = place.workspace_of(first.as_deref().unwrap_or(here));
-    let settings = find::settings(&root, here)?;
-    let (selection, files) = find::words(&place, &root, words, &settings)?;
-    let mut open: Vec<PathBuf> = files.pipelines.clone();
-    let mut seen: BTreeSet<PathBuf> = open.iter().cloned().collect();
-    let mut found = Vec::new();
-    while let Some(file) = open.pop() {
-        let folder = file.parent().unwrap_or(&root);
-        let name = find::shown(here, &file).to_string_lossy();
-        let text = SourceText::new(name, find::read_text(&file)?);
-        let parsed = pipeline::parse_in(&text, &settings);
-        let chosen = selection.may_be_in(folder, &file);
-        let pipeline = match parsed {
-            // A mistake elsewhere stops nothing here.
-            Err(_) if !chosen => continue,
-            parsed => parsed?,
-        };
-        for pattern in &pipeline.include {
-            let included = files.included(folder, pattern, false);
-            open.extend(
-                included
-                    .into_iter()
-                    .filter(|file| seen.insert(file.clone())),
-            );
-        }
-        let needs = pipeline.needs();
-        let own = pipeline.schedules.into_iter().filter(|_| chosen);
-        found.extend(own.map(|(name, schedule)| FoundSchedule {
-            name,
-            pipeline: pipeline.name.clone(),
-            file: file.strip_prefix(&root).unwrap_or(&file).to_owned(),
-            root: root.clone(),
-            schedule,
-            needs: needs.clone(),
-        }));
     }
-    found.sort_by(|a, b| (&a.file, &a.name).cmp(&(&b.file, &b.name)));
-    Ok(found)
 }
 
 /// The next `count` runs of all these schedules together, in order.
@@ -186,29 +235,19 @@ pub fn export(found: &[FoundSchedule], options: &ExportOptions) -> Result<Export
     }
     let mut ids = BTreeSet::new();
     let mut all = Vec::new();
-    for of in found {
+    for (of, needs) in found.iter().zip(needs::all(found)?) {
         let id = id(of);
         if !ids.insert(id.clone()) {
             return Err(ExportError::Twice(id));
         }
-        all.push(Named { id, of });
+        all.push(Named { id, of, needs });
     }
-    let mut exported = match options.to {
+    match options.to {
         Scheduler::GithubActions => github::export(&all, options),
-        Scheduler::Gitlab => gitlab::export(&all, options),
-        Scheduler::Kubernetes => kubernetes::export(&all, options)?,
-        Scheduler::Systemd => systemd::export(&all, options)?,
-    };
-    let elsewhere = found
-        .iter()
-        .filter(|one| matches!(one.schedule.runs, Scheduled::Targets(_)));
-    exported.warnings.extend(elsewhere.map(|one| {
-        format!(
-            "`{}` runs targets: logins and secrets of tasks in other files are not in it",
-            one.name
-        )
-    }));
-    Ok(exported)
+        Scheduler::Gitlab => Ok(gitlab::export(&all, options)),
+        Scheduler::Kubernetes => kubernetes::export(&all, options),
+        Scheduler::Systemd => systemd::export(&all, options),
+    }
 }
 
 /// Longest part of a name that comes from a pipeline: with a schedule's, a cron job's name

@@ -2,18 +2,18 @@
 //!
 //! Source: systemd.service(5), systemd.timer(5), systemd.time(7).
 
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use super::export::{ExportError, ExportOptions, Exported, Named};
 use super::quote::systemd;
-use crate::workspace;
 
 pub(super) fn export(all: &[Named<'_>], options: &ExportOptions) -> Result<Exported, ExportError> {
     let mut exported = Exported::default();
     for one in all {
-        let folder = options.checkout.as_deref().unwrap_or(&one.of.root);
         let name = format!("jackal-{}", one.id);
-        let service = service(one, &name, folder)?;
+        let service = service(one, &name, options)?;
         exported.files.insert(format!("{name}.service"), service);
         exported
             .files
@@ -33,29 +33,47 @@ fn path(folder: &Path) -> Result<String, ExportError> {
     Ok(text.replace('%', "%%"))
 }
 
-fn service(one: &Named<'_>, name: &str, folder: &Path) -> Result<String, ExportError> {
-    let words: Vec<String> = one.of.command().iter().map(|word| systemd(word)).collect();
-    // Whether this workspace is of Git, as the one on the machine with the timer is then.
-    let pull = match workspace::checkout(&one.of.root) {
-        Some(_) => {
-            "# A checkout that is not updated would publish the same again and again.\n\
-                 ExecStartPre=/usr/bin/env git pull --quiet --ff-only\n"
-        }
-        None => "",
+/// Updates the checkout that the folder is in, if it is in one.
+const PULL: &str = "while [ ! -e .git ] && [ \"$PWD\" != / ]; do cd ..; done; [ ! -e .git ] || exec git pull --quiet --ff-only";
+
+/// Whom the service runs as: whoever owns the checkout, since Git refuses those of others.
+fn user(one: &Named<'_>, options: &ExportOptions) -> Result<String, ExportError> {
+    const ADVICE: &str = "# It runs as root, who must own the folder: Git refuses those of others. Else name the owner.\n#User=\n";
+    let user = match (&options.user, &options.checkout) {
+        (Some(name), _) => name.clone(),
+        (None, Some(_)) => return Ok(ADVICE.to_owned()),
+        (None, None) => match fs::metadata(&one.of.root).map(|found| found.uid()) {
+            Ok(0) | Err(_) => return Ok(ADVICE.to_owned()),
+            Ok(owner) => owner.to_string(),
+        },
     };
+    let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    match !user.is_empty() && user.chars().all(is_name) && !user.starts_with('-') {
+        true => Ok(format!("User={user}\n")),
+        false => Err(ExportError::User(user)),
+    }
+}
+
+fn service(one: &Named<'_>, name: &str, options: &ExportOptions) -> Result<String, ExportError> {
+    let words: Vec<String> = one.of.command().iter().map(|word| systemd(word)).collect();
+    let folder = options.checkout.as_deref().unwrap_or(&one.of.root);
     Ok(format!(
         "# {origin}\n\
          # Put both files into /etc/systemd/system, then: systemctl enable --now {name}.timer\n\
          # Variables and secrets are read from /etc/jackal/{name}.env, if it exists.\n\
-         # It runs as root. Add User= to [Service] for another user, who must own the folder.\n\
          [Unit]\nDescription={title}\nWants=network-online.target\nAfter=network-online.target\n\n\
-         [Service]\nType=oneshot\nWorkingDirectory={folder}\n\
+         [Service]\nType=oneshot\n{user}\
+         # The checkout on this machine.\nWorkingDirectory={folder}\n\
          EnvironmentFile=-/etc/jackal/{name}.env\nEnvironment=JACKAL_CACHE=/var/cache/{name}\n\
-         CacheDirectory={name}\nCacheDirectoryMode=0700\n{pull}\
+         CacheDirectory={name}\nCacheDirectoryMode=0700\n\
+         # A checkout that is not updated would publish the same again and again.\n\
+         ExecStartPre=/usr/bin/env sh -c {pull}\n\
          ExecStart=/usr/bin/env {words}\n",
         origin = one.origin(),
         title = one.title().replace('%', "%%"),
+        user = user(one, options)?,
         folder = path(folder)?,
+        pull = systemd(PULL),
         words = words.join(" "),
     ))
 }

@@ -10,6 +10,7 @@ use crate::ground::terminal::Session;
 use crate::ground::threads::blocking;
 use crate::ground::{Class, Failure};
 use crate::kinds::Prepared;
+use crate::text::shell_line;
 
 /// Shells, the preferred one first, each with what makes it interactive. Files of the
 /// user are not in the sandbox.
@@ -77,8 +78,7 @@ pub(crate) async fn open(
         Ok((task, shell))
     })
     .await?;
-    let command = task.argv.iter().map(|word| quoted(word));
-    let command = command.collect::<Vec<_>>().join(" ");
+    let command = shell_line(&task.argv);
     // What is kept is for commands whose end is known.
     task.keep = None;
     let mut staged = command::stage(&site.cas, task, false).await?;
@@ -90,30 +90,4 @@ pub(crate) async fn open(
         command,
         _staged: staged,
     })
-}
-
-/// A word as a shell reads it.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "_-+=.,/:@%".contains(c);
-    match !word.is_empty() && word.chars().all(plain) {
-        true => word.to_owned(),
-        false => format!("'{}'", word.replace('\'', "'\\''")),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_command_is_written_as_a_shell_reads_it() {
-        for (word, expected) in [
-            ("make", "make"),
-            ("a b", "'a b'"),
-            ("it's", "'it'\\''s'"),
-            ("", "''"),
-        ] {
-            assert_eq!(quoted(word), expected);
-        }
-    }
 }

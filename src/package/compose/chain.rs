@@ -241,11 +241,14 @@ impl Composer<'_> {
                     }
                     ImportError::NoSkeleton(_) => "Correct the URL, or publish the skeleton first.",
                     ImportError::Unusable(_) => "Correct the cause and try again.",
+                    ImportError::Unread => "`jackal dev lint` reads them.",
+                };
+                let code = match &error {
+                    ImportError::Unread => Code::UnreadSkeleton,
+                    _ => Code::UnreadableImport,
                 };
                 let mistake = Mistake::new(at, with_causes(&error), help);
-                self.whole
-                    .mistakes
-                    .push(mistake.with(Code::UnreadableImport));
+                self.whole.mistakes.push(mistake.with(code));
             })
             .ok()
     }

@@ -20,7 +20,7 @@ pub(super) use merge::{SETS, STAGES};
 pub use migrate::{MIGRATIONS, UNLIMITED_RETRIES};
 pub use surroundings::{ImportError, Look, SkeletonUrl, Surroundings};
 pub(crate) use template::{Template, templates};
-pub use template::{is_name, unfilled};
+pub use template::{is_name, template_names, unfilled};
 
 use self::template::Filling;
 use super::definition::{

@@ -108,4 +108,7 @@ pub enum ImportError {
     /// It exists but cannot be used.
     #[error("{0}")]
     Unusable(String),
+    /// It is on a registry, and none is asked.
+    #[error("skeleton packages are not read here")]
+    Unread,
 }

@@ -73,13 +73,18 @@ fn template(word: &str) -> Option<Template<'_>> {
     None
 }
 
+/// The names of the templates in `text` that a user gives values.
+pub fn template_names(text: &str) -> impl Iterator<Item = &str> {
+    templates(text).filter_map(|(_, template)| match template {
+        Template::Value { name, .. } => Some(name),
+        _ => None,
+    })
+}
+
 /// The name of the first template in `text` that waits for a value.
 #[must_use]
 pub fn unfilled(text: &str) -> Option<String> {
-    templates(text).find_map(|(_, template)| match template {
-        Template::Value { name, .. } => Some(name.to_owned()),
-        Template::Architecture | Template::ComponentName => None,
-    })
+    template_names(text).next().map(str::to_owned)
 }
 
 /// Whether `name` can be the name of a template: `[A-Z0-9_]+`.

@@ -108,13 +108,8 @@ pub(crate) fn documents(source: &SourceText) -> Result<(Option<Node>, Option<Nod
 
 /// The mistake of a file without a document.
 pub(crate) fn empty() -> Mistake {
-    let start = Span {
-        line: 1,
-        column: 1,
-        length: 1,
-    };
     Mistake::new(
-        start,
+        Span::START,
         "the definition is empty",
         "Add `kind`, `metadata` and `components`.",
     )

@@ -11,6 +11,9 @@ const MAX_DEPTH: usize = 64;
 /// Contexts and the shapes of their paths, for messages.
 const CONTEXTS: [&str; 6] = ["params", "matrix", "env", "git", "platform", "tasks"];
 
+/// What of a commit a pipeline can use, after `git.`.
+pub const GIT_FACTS: [&str; 6] = ["sha", "shortSha", "branch", "tag", "commitTime", "dirty"];
+
 struct Parser {
     tokens: std::iter::Peekable<std::vec::IntoIter<(usize, Token)>>,
     end: usize,
@@ -160,18 +163,15 @@ fn name_kind(at: usize, name: &str) -> Result<Kind, ExpressionError> {
         ));
     };
     let fits = match first.as_str() {
-        "git" => {
-            path.len() == 2
-                && ["sha", "shortSha", "branch", "tag", "commitTime", "dirty"]
-                    .contains(&path[1].as_str())
-        }
+        "git" => path.len() == 2 && GIT_FACTS.contains(&path[1].as_str()),
         "platform" => path.len() == 2 && ["os", "arch"].contains(&path[1].as_str()),
         "tasks" => path.len() == 3 && path[2] == "digest",
         _ => path.len() == 2,
     };
     if !fits || path.iter().any(String::is_empty) {
+        let git = format!("git and one of {}", GIT_FACTS.join(", "));
         let shape = match first.as_str() {
-            "git" => "git.sha, shortSha, branch, tag, commitTime or dirty",
+            "git" => git.as_str(),
             "platform" => "platform.os or platform.arch",
             "tasks" => "tasks.<id>.digest",
             _ => "the context, a dot and one name",
