@@ -33,8 +33,8 @@ pub(crate) enum Input {
     Terminal,
 }
 
-/// Runs `argv` in `cwd`, in a group of its own, until it ends or the program that asked
-/// for it is gone. Then `end` ends everything that it left behind.
+/// Runs `argv` in `cwd` as [`start`] does, until it ends or the program that asked for it
+/// is gone. Then `end` ends everything that it left behind.
 ///
 /// # Errors
 ///
@@ -44,9 +44,11 @@ pub(super) fn run(
     env: &Variables,
     cwd: &Path,
     input: Input,
+    streams: Option<[OwnedFd; 2]>,
     end: fn(Pid),
 ) -> Result<Report, String> {
-    match start(argv, env, cwd, input, None)? {
+    // Of the streams, only the command has a copy from here on.
+    match start(argv, env, cwd, input, streams)? {
         Some(pid) => follow(pid, end),
         None => Ok(Report::Exit(NOT_STARTED)),
     }

@@ -223,7 +223,7 @@ impl Process {
             }
         };
         output.during(send(&line)).await;
-        let remains = launched.remains;
+        let remains = launched.remains.is_some();
         let report = async {
             let mut report = Vec::new();
             let mut from = from.take(MAX_REPORT_BYTES);
@@ -241,13 +241,14 @@ impl Process {
             mut lost,
             last,
         } = Report::parse(&report.unwrap_or_default());
-        if let (true, None, Some(Report::Exit(_) | Report::Signal(_))) = (remains, ending, &last)
+        if let (Some(serves), None, Some(Report::Exit(_) | Report::Signal(_))) =
+            (launched.remains, ending, &last)
             && let (Some(from), Some(to)) = (from, to.into_inner())
             && let Ok(socket) = from.reunite(to)
             && let Ok(socket) = socket.into_std()
             && socket.set_nonblocking(false).is_ok()
         {
-            launch::keep(through, socket);
+            launch::keep(serves, socket);
         }
         lost.retain(|lost| lost.service < self.services.len());
         let ending = match (ending, last) {

@@ -97,3 +97,43 @@ echo x > /dev/shm/left; echo x > /tmp/left; echo done >> o";
         "{found}"
     );
 }
+
+/// What a command sees of others, and then what it leaves.
+const SEEN: &str = r#"{ ls -d /proc/[0-9]*; ls -A /dev/shm /tmp "$HOME" /jackal/work; ulimit -a; ulimit -H -a
+cut -d " " -f 5- /proc/self/mountinfo; grep -h "^Cap\|^Pid\|^PPid\|^NSpid" /proc/1/status /proc/self/status
+stat -c "%n %a %y" /tmp "$HOME"; cat /proc/net/unix /proc/sysvipc/shm; } > seen
+ulimit -n 64; touch /dev/shm/left /tmp/left "$HOME/left" left; chmod 0700 /tmp
+sleep 60 & setsid sleep 60 & renice -n 5 1 > left 2>&1; cat seen > o"#;
+
+#[test]
+fn a_command_sees_nothing_of_the_one_before_it() {
+    if best(Some(Path::new(env!("CARGO_BIN_EXE_jackal")))) != Level::Namespaces {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    sandbox.write("script", SEEN);
+    let tools = "[sh, ls, cut, grep, stat, cat, touch, sleep, setsid, renice, chmod]";
+    let task = |name: &str, needs: &str| {
+        format!(
+            "  {name}:\n    run: [sh, -c, 'sh script && mv o {name}']\n    inputs: [script]\n    \
+             outputs: [{name}]\n    tools: [mv, {}\n    sandbox: strict\n{needs}",
+            &tools[1..]
+        )
+    };
+    let tasks = [
+        ("a", ""),
+        ("b", "    needs: [a]\n"),
+        ("c", "    needs: [b]\n"),
+    ];
+    let tasks = tasks.map(|(name, needs)| task(name, needs)).concat();
+    sandbox.write("p.yaml", format!("{HEAD}tasks:\n{tasks}"));
+    let said = sandbox.run(&["build", "--pipeline", "p.yaml"]);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    let [a, b, c] = ["a", "b", "c"].map(|name| {
+        let text = std::fs::read_to_string(sandbox.src().join(name)).unwrap();
+        assert!(text.contains("/proc/1\n"), "{text}");
+        text
+    });
+    assert_eq!(a, b);
+    assert_eq!(b, c);
+}

@@ -55,20 +55,20 @@ pub(super) struct Launched {
     pub socket: UnixStream,
     pub stdout: PipeReader,
     pub stderr: PipeReader,
-    /// Whether it takes another command when this one has ended: see [`keep`].
-    pub remains: bool,
+    /// It takes another command of these when this one has ended: see [`keep`].
+    pub remains: Option<Serves>,
 }
 
 /// The processes of this program that start commands.
 struct Running {
     launchers: BTreeMap<Serves, Launcher>,
-    /// Processes that wait for a command without a sandbox, by program.
-    idle: Vec<(PathBuf, UnixStream)>,
+    /// Processes that wait for another command.
+    idle: Vec<(Serves, UnixStream)>,
 }
 
 /// What a launcher is for, with the path of the program.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Serves {
+pub(super) enum Serves {
     /// Commands without namespaces.
     Machine(PathBuf),
     /// Launchers in namespaces.
@@ -102,14 +102,15 @@ fn running() -> MutexGuard<'static, Running> {
 ///
 /// The launcher cannot be started, or has ended.
 pub(super) fn launch(program: &Path, plan: &Plan) -> io::Result<Launched> {
-    let place = &plan.place;
     let (stdout, output) = io::pipe()?;
     let (stderr, error) = io::pipe()?;
     let outputs = [output.as_fd(), error.as_fd()];
-    let remains = matches!(place, Place::Here { rules: None, .. }) && plan.services.is_empty();
-    let socket = match remains {
-        true => worker(program, &outputs)?,
-        false => start(program, place, Purpose::Command, &outputs)?,
+    let remains = plan
+        .needs_no_process()
+        .then(|| Serves::of(program, &plan.place));
+    let socket = match &remains {
+        Some(serves) => worker(serves, program, &plan.place, &outputs)?,
+        None => start(program, &plan.place, Purpose::Command, &outputs)?,
     };
     Ok(Launched {
         socket,
@@ -120,8 +121,8 @@ pub(super) fn launch(program: &Path, plan: &Plan) -> io::Result<Launched> {
 }
 
 /// Keeps a process that [`remains`](Launched::remains) for another command.
-pub(super) fn keep(program: &Path, socket: UnixStream) {
-    running().idle.push((program.to_owned(), socket));
+pub(super) fn keep(serves: Serves, socket: UnixStream) {
+    running().idle.push((serves, socket));
 }
 
 /// A process for a command whose output is `terminal`, as [`launch`] has it.
@@ -146,33 +147,35 @@ fn start(
 ) -> io::Result<UnixStream> {
     let (socket, input) = UnixStream::pair()?;
     let streams = [input.as_fd(), *output, *error];
+    let serves = Serves::of(program, place);
     let mut running = running();
     match place {
-        Place::Within(root) => running.request_within(program, root, purpose, &streams)?,
-        Place::Here { .. } | Place::Open { .. } => {
-            running.request(&Serves::Machine(program.to_owned()), purpose, &streams)?;
-        }
+        Place::Within(root) => running.request_within(serves, root, purpose, &streams)?,
+        Place::Here { .. } | Place::Open { .. } => running.request(&serves, purpose, &streams)?,
     }
     Ok(socket)
 }
 
-/// A process that has received `outputs` for a command without a sandbox.
-fn worker(program: &Path, outputs: &[BorrowedFd<'_>; 2]) -> io::Result<UnixStream> {
+/// A process that has received `outputs` for a command at `place`, one of those that it
+/// `serves`.
+fn worker(
+    serves: &Serves,
+    program: &Path,
+    place: &Place,
+    outputs: &[BorrowedFd<'_>; 2],
+) -> io::Result<UnixStream> {
     loop {
         let idle = {
             let mut running = running();
-            let place = running.idle.iter().rposition(|(own, _)| own == program);
+            let place = running.idle.iter().rposition(|(own, _)| own == serves);
             place.map(|place| running.idle.swap_remove(place).1)
         };
         let (socket, is_new) = match idle {
             Some(socket) => (socket, false),
             None => {
-                let (socket, input) = UnixStream::pair()?;
                 let null = std::fs::File::options().write(true).open("/dev/null")?;
-                let streams = [input.as_fd(), null.as_fd(), null.as_fd()];
-                let serves = Serves::Machine(program.to_owned());
-                running().request(&serves, Purpose::Worker, &streams)?;
-                (socket, true)
+                let outputs = [null.as_fd(), null.as_fd()];
+                (start(program, place, Purpose::Worker, &outputs)?, true)
             }
         };
         match send(&socket, Purpose::Command.byte(), outputs) {
@@ -184,37 +187,54 @@ fn worker(program: &Path, outputs: &[BorrowedFd<'_>; 2]) -> io::Result<UnixStrea
     }
 }
 
+impl Serves {
+    /// What starts commands at `place`.
+    fn of(program: &Path, place: &Place) -> Self {
+        match place {
+            Place::Within(root) => Self::Shared(program.to_owned(), root.shared.digest()),
+            Place::Here { .. } | Place::Open { .. } => Self::Machine(program.to_owned()),
+        }
+    }
+
+    fn is_shared(&self) -> bool {
+        matches!(self, Self::Shared(..))
+    }
+
+    fn program(&self) -> &Path {
+        match self {
+            Self::Machine(program) | Self::Namespaces(program) | Self::Shared(program, _) => {
+                program
+            }
+        }
+    }
+}
+
 impl Running {
-    /// Has the launcher for roots with the same part start a process for one in `root`.
+    /// Has the launcher that `serves` roots with the same part start a process for one in
+    /// `root`.
     fn request_within(
         &mut self,
-        program: &Path,
+        serves: Serves,
         root: &Root,
         purpose: Purpose,
         streams: &[BorrowedFd<'_>; 3],
     ) -> io::Result<()> {
-        let serves = Serves::Shared(program.to_owned(), root.shared.digest());
         if let Some(launcher) = self.launchers.get(&serves) {
             match send(&launcher.connection, purpose.byte(), streams) {
                 Err(error) if is_ended(&error) => {}
                 sent => return sent,
             }
         }
-        let is_shared = |serves: &Serves| matches!(serves, Serves::Shared(..));
-        if self
-            .launchers
-            .keys()
-            .filter(|serves| is_shared(serves))
-            .count()
-            >= MAX_SHARED
-        {
+        let shared = self.launchers.keys().filter(|serves| serves.is_shared());
+        if shared.count() >= MAX_SHARED {
             // Each ends when its last command has ended.
-            self.launchers.retain(|serves, _| !is_shared(serves));
+            self.launchers.retain(|serves, _| !serves.is_shared());
+            self.idle.retain(|(serves, _)| !serves.is_shared());
         }
         let (own, other) = connection()?;
         let ends = [other.as_fd(); 3];
         self.request(
-            &Serves::Namespaces(program.to_owned()),
+            &Serves::Namespaces(serves.program().to_owned()),
             Purpose::Shared,
             &ends,
         )?;
@@ -314,12 +334,9 @@ pub fn finish() {
 }
 
 fn begin(serves: &Serves) -> io::Result<Launcher> {
-    let (program, namespaces) = match serves {
-        Serves::Machine(program) => (program, false),
-        Serves::Namespaces(program) | Serves::Shared(program, _) => (program, true),
-    };
+    let namespaces = !matches!(serves, Serves::Machine(_));
     let (own, other) = connection()?;
-    let mut command = Command::new(program);
+    let mut command = Command::new(serves.program());
     command
         .arg0(NAME)
         .args(["internal", NAME])

@@ -25,6 +25,17 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
+    /// Whether a process that runs other commands before and after can run this one: it
+    /// leaves nothing there.
+    pub(super) fn needs_no_process(&self) -> bool {
+        // Within Landlock, a command could change the limits of the process that starts it.
+        let is_apart = matches!(
+            self.place,
+            Place::Within(_) | Place::Here { rules: None, .. }
+        );
+        is_apart && self.services.is_empty()
+    }
+
     /// The input of the command, or of a process `beside` it.
     pub(super) fn input_of(&self, beside: bool) -> Input {
         match beside {
@@ -77,7 +88,7 @@ pub(crate) enum Place {
 pub(crate) enum Purpose {
     /// A command with a plan.
     Command,
-    /// Commands without a sandbox, one after another.
+    /// Commands that need no process of their own, one after another.
     Worker,
     /// A launcher of commands that share a part of their roots.
     Shared,

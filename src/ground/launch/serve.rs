@@ -79,6 +79,9 @@ fn serve(serves: &Serves, refused: Option<&str>) -> ExitCode {
         };
         let refused = match (refused, serves) {
             (Some(why), _) => Some(why.to_owned()),
+            (None, Serves::Commands(Ok(template))) if purpose == Purpose::Worker => {
+                template.beside().err()
+            }
             (None, Serves::Commands(Ok(template))) => template.next().err(),
             (None, Serves::Commands(Err(why))) => Some(why.clone()),
             (None, Serves::Launchers) => None,
@@ -103,8 +106,12 @@ fn copied(purpose: Purpose, streams: Ends, serves: &Serves, refused: Option<Stri
     if purpose == Purpose::Shared {
         return shared(refused);
     }
-    if purpose == Purpose::Worker && refused.is_none() {
-        return work();
+    match (purpose, &refused, serves) {
+        (Purpose::Worker, None, Serves::Launchers) => return work(&once_here),
+        (Purpose::Worker, None, Serves::Commands(Ok(template))) => {
+            return work(&|plan, streams| once_within(template, plan, streams));
+        }
+        _ => {}
     }
     let done = match (refused, serves) {
         (Some(why), _) => Err(why),
@@ -233,12 +240,10 @@ fn within(template: &Template, purpose: Purpose) -> Result<Report, String> {
         return Err("it needs a root".to_owned());
     };
     template.enter(root)?;
-    let Plan {
-        argv, env, input, ..
-    } = &plan;
     if plan.services.is_empty() {
-        return child::run(argv, env, &root.cwd, *input, |_| sandbox::end());
+        return first(&plan, root, None);
     }
+    let env = &plan.env;
     let start = |argv: &[String], streams: Option<Streams>| {
         let input = plan.input_of(streams.is_some());
         child::start(argv, env, &root.cwd, input, streams)
@@ -246,8 +251,21 @@ fn within(template: &Template, purpose: Purpose) -> Result<Report, String> {
     plan.beside_services(&start, sandbox::end, Control::Input)
 }
 
-/// Runs commands without a sandbox, each after the end of the one before.
-fn work() -> ExitCode {
+/// Runs the command of a plan, whose root this process is in, as the first process of its
+/// namespaces.
+fn first(plan: &Plan, root: &Root, streams: Option<Streams>) -> Result<Report, String> {
+    let Plan {
+        argv, env, input, ..
+    } = plan;
+    child::run(argv, env, &root.cwd, *input, streams, |_| sandbox::end())
+}
+
+/// What a process that runs several commands does for one of them. `None`: another process
+/// has reported how it ended.
+type Once<'a> = &'a dyn Fn(&Plan, Streams) -> Result<Option<Report>, String>;
+
+/// Runs commands, each after the end of the one before.
+fn work(once: Once<'_>) -> ExitCode {
     supervise::prepare();
     loop {
         let streams = match receive_files::<2>() {
@@ -257,12 +275,60 @@ fn work() -> ExitCode {
             Ok(None) => return ExitCode::SUCCESS,
             Err(_) => return ExitCode::FAILURE,
         };
-        let done = plan().and_then(|plan| match &plan.place {
-            Place::Here { cwd, rules: None } if plan.services.is_empty() => {
-                supervise::once(&plan, cwd, streams)
-            }
-            _ => Err("it needs a process of its own".to_owned()),
+        let done = plan().and_then(|plan| match plan.needs_no_process() {
+            true => once(&plan, streams),
+            false => Err("it needs a process of its own".to_owned()),
         });
-        done.unwrap_or_else(Report::Refused).send();
+        match done {
+            Ok(Some(report)) => report.send(),
+            Ok(None) => {}
+            Err(why) => {
+                // What failed may have been done in part: the next one starts elsewhere.
+                Report::Refused(why).send();
+                return ExitCode::FAILURE;
+            }
+        }
+    }
+}
+
+/// Runs one command without a sandbox.
+fn once_here(plan: &Plan, streams: Streams) -> Result<Option<Report>, String> {
+    match &plan.place {
+        Place::Here { cwd, rules: None } => supervise::once(plan, cwd, streams).map(Some),
+        _ => Err("it needs a sandbox".to_owned()),
+    }
+}
+
+/// Runs one command in a root of its own.
+///
+/// This process makes what of the root another one can make for it, and then starts the
+/// first process: what a copy of this process touches costs more than what this process
+/// does.
+fn once_within(
+    template: &Template,
+    plan: &Plan,
+    streams: Streams,
+) -> Result<Option<Report>, String> {
+    let Place::Within(root) = &plan.place else {
+        return Err("it needs no root".to_owned());
+    };
+    template.next()?;
+    template.surround(root)?;
+    match fork::fork().map_err(during("start the first process"))? {
+        Fork::Child => {
+            let done = template
+                .begin()
+                .and_then(|()| first(plan, root, Some(streams)));
+            done.unwrap_or_else(Report::Refused).send();
+            std::process::exit(0);
+        }
+        Fork::Parent(pid) => {
+            drop(streams);
+            // It has reported, or else never will: in either case, not this process.
+            if !sandbox::succeeded(pid) || template.leave().is_err() {
+                std::process::exit(1);
+            }
+            Ok(None)
+        }
     }
 }

@@ -53,11 +53,7 @@ pub(super) fn once(plan: &Plan, cwd: &Path, streams: Streams) -> Result<Report, 
     let Plan {
         argv, env, input, ..
     } = plan;
-    // Of the outputs, only the command has a copy from here on.
-    match child::start(argv, env, cwd, *input, Some(streams))? {
-        Some(pid) => child::follow(pid, end),
-        None => Ok(Report::Exit(child::NOT_STARTED)),
-    }
+    child::run(argv, env, cwd, *input, Some(streams), end)
 }
 
 /// Makes this process one that has nothing of its starter's, and collects what commands

@@ -20,10 +20,12 @@ use super::super::link::during;
 use super::mounts::{self, MOUNTS};
 use super::root::{HOST, USER};
 
-/// The rights that making a root needs: to mount, to bring up a network, and to use the
-/// folder without permissions that an overlay makes beside its upper one.
-const NEEDED: [CapabilitySet; 3] = [
+/// The rights that making a root needs: to mount, to return to other mounts, to bring up a
+/// network, and to use the folder without permissions that an overlay makes beside its upper
+/// one.
+const NEEDED: [CapabilitySet; 4] = [
     CapabilitySet::SYS_ADMIN,
+    CapabilitySet::SYS_CHROOT,
     CapabilitySet::NET_ADMIN,
     CapabilitySet::DAC_OVERRIDE,
 ];
@@ -67,9 +69,20 @@ pub(in crate::ground) fn apart(first: impl FnOnce() -> ExitCode) -> Result<ExitC
     match fork::fork().map_err(during("start the first process"))? {
         Fork::Child => Ok(first()),
         Fork::Parent(pid) => {
-            let pid = Pid::from_raw(pid);
-            while let Err(rustix::io::Errno::INTR) = waitpid(pid, WaitOptions::empty()) {}
+            succeeded(pid);
             Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+/// Waits for the end of the child `pid`; whether it was a success.
+pub(in crate::ground) fn succeeded(pid: i32) -> bool {
+    loop {
+        match waitpid(Pid::from_raw(pid), WaitOptions::empty()) {
+            Err(rustix::io::Errno::INTR) => {}
+            ended => {
+                return matches!(ended, Ok(Some((_, status))) if status.exit_status() == Some(0));
+            }
         }
     }
 }
@@ -77,15 +90,29 @@ pub(in crate::ground) fn apart(first: impl FnOnce() -> ExitCode) -> Result<ExitC
 /// Makes a namespace of processes for the next one that this process starts; `own` is
 /// that of this process.
 pub(super) fn next(own: &File) -> Result<(), String> {
-    let kind = Some(LinkNameSpaceType::ProcessID);
-    let back = move_into_link_name_space(own.as_fd(), kind).map_err(io::Error::from);
-    back.and_then(|()| apart::unshare(UnshareFlags::NEWPID))
-        .map_err(during("make namespaces"))
+    beside(own)?;
+    apart::unshare(UnshareFlags::NEWPID).map_err(during("make namespaces"))
+}
+
+/// Makes the next process that this one starts one of its own namespace `own`.
+pub(super) fn beside(own: &File) -> Result<(), String> {
+    enter(own, LinkNameSpaceType::ProcessID)
+}
+
+/// Returns to the mounts in `own`.
+pub(super) fn back(own: &File) -> Result<(), String> {
+    enter(own, LinkNameSpaceType::Mount)
+}
+
+fn enter(namespace: &File, kind: LinkNameSpaceType) -> Result<(), String> {
+    let entered = move_into_link_name_space(namespace.as_fd(), Some(kind));
+    entered
+        .map_err(io::Error::from)
+        .map_err(during("enter namespaces"))
 }
 
 /// Leaves the rest, which each command has for itself.
 pub(super) fn leave_rest(network: bool) -> Result<(), String> {
-    let _ = rustix::process::setsid();
     let mut flags = UnshareFlags::NEWNS | UnshareFlags::NEWIPC;
     if !network {
         flags |= UnshareFlags::NEWNET;

@@ -36,7 +36,7 @@ const TERMINALS: &str = "/dev/pts";
 /// Where the part of the root is that is to be shown in the folders of a command.
 const ASIDE: &str = TERMINALS;
 /// Where processes are shown first.
-const FIRST: &str = TERMINALS;
+const FIRST: &str = STORE;
 
 /// The part of a root that many commands see, made once: the mounts of the process that
 /// made it, which each command gets a copy of. Nothing in it can be written to.
@@ -46,8 +46,9 @@ pub(in crate::ground) struct Template {
     /// What is to be shown in the folders of a command: where it is until then, and its
     /// path.
     aside: Vec<(PathBuf, PathBuf)>,
-    /// The namespace of processes of the process that made it.
+    /// The namespaces of the process that made it.
     processes: File,
+    mounts: File,
 }
 
 impl Template {
@@ -57,7 +58,11 @@ impl Template {
     ///
     /// What could not be made, and why.
     pub(in crate::ground) fn make(at: &Path, shared: &Shared) -> Result<Self, String> {
-        let processes = File::open("/proc/self/ns/pid").map_err(during("find namespaces"))?;
+        let namespace = |kind: &str| {
+            let opened = File::open(Path::new("/proc/self/ns").join(kind));
+            opened.map_err(during("find namespaces"))
+        };
+        let (processes, own) = (namespace("pid")?, namespace("mnt")?);
         let plain = MountFlags::NOSUID | MountFlags::NODEV;
         // What commands left in their folders must not lead to another table.
         let table = File::open(MOUNTS).map_err(during("list mounts"))?;
@@ -131,7 +136,13 @@ impl Template {
             network: shared.network(),
             aside,
             processes,
+            mounts: own,
         })
+    }
+
+    /// Makes the next process that this one starts one that may start others like this one.
+    pub(in crate::ground) fn beside(&self) -> Result<(), String> {
+        enter::beside(&self.processes)
     }
 
     /// Makes the next process that this one starts the first of its namespaces.
@@ -139,9 +150,15 @@ impl Template {
         enter::next(&self.processes)
     }
 
-    /// Makes this process, the first of its namespaces, see only `root`, and drops all its
-    /// rights.
+    /// Makes this process, the first of its namespace of processes, see only `root`, and
+    /// drops all its rights.
     pub(in crate::ground) fn enter(&self, root: &Root) -> Result<(), String> {
+        self.surround(root)?;
+        self.begin()
+    }
+
+    /// Makes this process, and those that it starts, see only `root`, except for processes.
+    pub(in crate::ground) fn surround(&self, root: &Root) -> Result<(), String> {
         enter::leave_rest(self.network)?;
         let place = Place::open(Path::new("/"))?;
         let mut mounts: Vec<_> = root.mounts.iter().collect();
@@ -162,7 +179,19 @@ impl Template {
         }
         place.keep(&root.private)?;
         system(unmount(STORE, UnmountFlags::DETACH), "leave", &self.store)?;
-        own_devices()?;
+        own_devices()
+    }
+
+    /// Undoes [`surround`](Self::surround): this process sees what it saw before.
+    pub(in crate::ground) fn leave(&self) -> Result<(), String> {
+        enter::back(&self.mounts)
+    }
+
+    /// Shows this process, the first of its namespace of processes, those that are in it,
+    /// and drops all its rights.
+    pub(in crate::ground) fn begin(&self) -> Result<(), String> {
+        let _ = rustix::process::setsid();
+        own_processes()?;
         drop_rights()?;
         if self.network {
             // Sockets without a file belong to the network, which is the machine's.
@@ -194,15 +223,22 @@ fn show_processes(at: &Path) -> Result<(), String> {
     system(mount("proc", at, "proc", flags, c""), "mount", "/proc")
 }
 
-/// Processes, terminals and shared memory of its own for the command.
+/// What device files of programs may have.
+const DEVICES: MountFlags = MountFlags::NOSUID.union(MountFlags::NOEXEC);
+/// The same for files without devices.
+const FILES: MountFlags = DEVICES.union(MountFlags::NODEV);
+
+/// Terminals and shared memory of its own for the command.
 fn own_devices() -> Result<(), String> {
-    let plain = MountFlags::NOSUID | MountFlags::NOEXEC;
-    let shared = plain | MountFlags::NODEV;
-    system(
-        mount("tmpfs", STORE, "tmpfs", shared, c"mode=1777"),
-        "mount",
-        STORE,
-    )?;
+    let made = mount("tmpfs", STORE, "tmpfs", FILES, c"mode=1777");
+    system(made, "mount", STORE)?;
+    let options = c"newinstance,ptmxmode=0666,mode=620";
+    let made = mount("devpts", TERMINALS, "devpts", DEVICES, options);
+    system(made, "mount", TERMINALS)
+}
+
+/// Processes of its own for the command.
+fn own_processes() -> Result<(), String> {
     // One can be mounted only while another is in sight.
     show_processes(Path::new(FIRST))?;
     system(unmount("/proc", UnmountFlags::DETACH), "leave", "/proc")?;
@@ -212,12 +248,10 @@ fn own_devices() -> Result<(), String> {
             Err(Errno::NOENT) => continue,
             done => system(done, "mount", &part)?,
         }
-        let flags = MountFlags::BIND | MountFlags::RDONLY | shared;
+        let flags = MountFlags::BIND | MountFlags::RDONLY | FILES;
         system(mount_remount(&part, flags, c""), "make read-only", &part)?;
     }
-    let options = c"newinstance,ptmxmode=0666,mode=620";
-    let made = mount("devpts", TERMINALS, "devpts", plain, options);
-    system(made, "mount", TERMINALS)
+    Ok(())
 }
 
 /// The folder on which a root is made. Places in it are reached from its descriptor, and

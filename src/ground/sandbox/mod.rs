@@ -14,7 +14,7 @@ mod root;
 
 use std::fmt;
 
-pub(in crate::ground) use enter::{apart, leave};
+pub(in crate::ground) use enter::{apart, leave, succeeded};
 pub(in crate::ground) use init::{Template, end};
 pub(crate) use overlay::Overlay;
 pub(crate) use root::{HOME, PRIVATE, Root, Shared, TEMPORARY, WORK};
