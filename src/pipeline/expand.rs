@@ -121,9 +121,11 @@ fn of_member<'p>(
     edges: &mut usize,
 ) -> Expanded {
     let mut all = Expanded::default();
+    // Once for all of them: it visits each.
+    let usable = scope::usable(member.pipeline);
     for task in member.pipeline.tasks.values() {
         for row in &task.rows {
-            let scope = scope::Scope::new(member, task, row, rows, spent);
+            let scope = scope::Scope::new(member, task, row, (rows, &usable), spent);
             match scope.and_then(|scope| scope.instance()) {
                 Ok(made) => {
                     *edges += made.depends_on.len();

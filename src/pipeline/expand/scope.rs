@@ -32,7 +32,7 @@ impl<'p> Scope<'p> {
         member: &'p Member<'p>,
         task: &'p Task,
         row: &Row,
-        rows: &'p Rows<'p>,
+        (rows, usable): (&'p Rows<'p>, &BTreeSet<String>),
         spent: &'p Spent,
     ) -> Result<Self, ExpandError> {
         let Member {
@@ -60,7 +60,7 @@ impl<'p> Scope<'p> {
             params,
             facts,
         };
-        fill_gaps(&mut scope.renderer.context, pipeline);
+        fill_gaps(&mut scope.renderer.context, usable);
         if let Some(platform) = &task.platform {
             let platform = platform
                 .render(&strict)
@@ -179,16 +179,20 @@ fn context(
     context
 }
 
-/// Gives an empty value to everything that a condition may use and that is not set.
-fn fill_gaps(context: &mut Context, pipeline: &Pipeline) {
+/// The names of everything that a condition may use in any task of `pipeline`.
+pub(super) fn usable(pipeline: &Pipeline) -> BTreeSet<String> {
     let params = pipeline.params.keys().map(|name| format!("params.{name}"));
     let commit = COMMIT.iter().map(|name| format!("git.{name}"));
     let axes = pipeline.tasks.values().flat_map(|task| &task.rows);
     let axes = axes.flat_map(|row| row.keys().map(|axis| format!("matrix.{axis}")));
-    let names: BTreeSet<String> = params.chain(commit).chain(axes).collect();
-    for name in names {
-        if context.get(&name).is_none() {
-            context.set(name, "");
+    params.chain(commit).chain(axes).collect()
+}
+
+/// Gives an empty value to everything that is `usable` and not set.
+fn fill_gaps(context: &mut Context, usable: &BTreeSet<String>) {
+    for name in usable {
+        if context.get(name).is_none() {
+            context.set(name.clone(), "");
         }
     }
     if context.get("git.dirty").is_none() {
