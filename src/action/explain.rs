@@ -20,12 +20,14 @@ struct Explained {
     field: String,
     /// Which entry of the field: a variable's name, a path; empty for single fields.
     label: String,
+    /// What it is, or a hash of that.
     value: String,
 }
 
 impl Action {
     /// Lists every field that the key covers, in the key's order: as JSON, one entry a
-    /// line, so that equal lines need not be parsed.
+    /// line, so that equal lines need not be parsed. Texts are hashed: a variable may hold
+    /// something private.
     #[must_use]
     pub fn explain(&self) -> Vec<u8> {
         let mut sink = LineSink(b"[".to_vec());
@@ -49,13 +51,16 @@ impl FieldSink for LineSink {
     fn put(&mut self, field: &'static str, label: &str, value: Value<'_>) {
         let owned;
         let value = match value {
-            Value::Text(text) => text,
+            Value::Text(text) => {
+                owned = shortened(&blake3::hash(text.as_bytes()).to_hex());
+                &owned
+            }
             Value::Flag(flag) => match flag {
                 true => "true",
                 false => "false",
             },
             Value::Digest(digest) => {
-                owned = digest.to_string();
+                owned = shortened(&digest.hex());
                 &owned
             }
             Value::Number(number) => {
@@ -248,6 +253,11 @@ pub fn changes(old: &[u8], new: &[u8]) -> Option<Vec<FieldChange>> {
 /// Bytes of the hash of a value.
 const VALUE_BYTES: usize = 8;
 
+/// As much of a hash as is kept.
+fn shortened(hash: &str) -> String {
+    hash.chars().take(2 * VALUE_BYTES).collect()
+}
+
 /// The hashes of what is at `places`; `labels` are their names as JSON.
 fn values(
     text: &[u8],
@@ -283,8 +293,8 @@ fn values(
             .for_each(add),
     }
     let hashed = hashers.into_iter().map(|(place, hasher)| {
-        let hash = hasher.finalize().to_hex();
-        (place, hash[..2 * VALUE_BYTES].to_owned())
+        let hash = shortened(&hasher.finalize().to_hex());
+        (place, hash)
     });
     Some(hashed.collect())
 }

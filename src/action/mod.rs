@@ -24,7 +24,7 @@ use crate::oci::{Digest, Platform};
 pub use encode::ActionKey;
 pub use explain::{DirtyReason, FieldChange, changes};
 pub use inputs::{InputDirectory, InputError, InputFile, InputNode, InputTree};
-pub use past::{Advice, Past, PastRun, Without};
+pub use past::{Advice, MAX_RUNS, Past, PastRun, Without};
 pub use result::{ActionResult, Output};
 pub use settings::{Fields, Settings, SettingsError};
 pub(crate) use settings::{below, fields};

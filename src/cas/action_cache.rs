@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 use crate::disk::{self, at, look};
 use crate::oci::Digest;
 
-use super::store::{Cas, CasError, sync_dir};
+use super::ledger::MAX_VALUE;
+use super::store::{Cas, CasError, RESULTS, sync_dir};
 
 /// Magic number of result files; changes with their layout.
 const MAGIC: &[u8; 8] = b"jkres\0\x01\n";
@@ -39,16 +40,13 @@ impl fmt::Debug for Key {
     }
 }
 
-/// The folder of the results, in the cache.
-pub const RESULTS: &str = "results";
-
 /// When a result must be on the disk. One that is lost, or damaged, is a miss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flush {
     /// Before it is used.
     Now,
     /// When the system writes it, some seconds later: what it names costs less to make
-    /// again than to wait for.
+    /// again than to wait for. It has no file of its own.
     Later,
 }
 
@@ -71,7 +69,7 @@ impl Cas {
         let path = self.result_path(key);
         let file = match File::open(&path) {
             Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return self.cheap_result(key),
             Err(error) => return Err(at(&path)(error).into()),
         };
         look::note(&path, true);
@@ -85,6 +83,16 @@ impl Cas {
         }
         let value = bytes.split_off(HEADER);
         Ok((bytes == header(key, &value)).then_some(value))
+    }
+
+    /// The result under `key`, if it is one that may be lost.
+    fn cheap_result(&self, key: &Key) -> Result<Option<Vec<u8>>, CasError> {
+        let path = self.cheap.path(&key.0);
+        let found = self.cheap.last(&key.0).map_err(at(&path))?;
+        if found.is_some() {
+            look::note(&path, true);
+        }
+        Ok(found)
     }
 
     /// Records `value` under `key`, unless a valid result exists.
@@ -141,6 +149,12 @@ impl Cas {
             return Ok(false);
         }
         let target = self.result_path(key);
+        if flush == Flush::Later && value.len() <= MAX_VALUE && !target.exists() {
+            self.writable()?;
+            let path = self.cheap.path(&key.0);
+            self.cheap.append(&key.0, value).map_err(at(&path))?;
+            return Ok(true);
+        }
         let mut bytes = header(key, value);
         bytes.extend_from_slice(value);
         let temp = self.temp_path()?;
@@ -237,6 +251,29 @@ mod tests {
         assert_eq!(cas.result(&KEY).unwrap().unwrap(), b"one");
         cas.replace_result(&KEY, b"two", &[], Flush::Later).unwrap();
         assert_eq!(cas.result(&KEY).unwrap().unwrap(), b"two");
+    }
+
+    #[test]
+    fn a_result_that_may_be_lost_has_no_file_of_its_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let cas = Cas::open(dir.path()).unwrap();
+        assert!(cas.put_result(&KEY, b"one", &[], Flush::Later).unwrap());
+        assert!(!cas.put_result(&KEY, b"two", &[], Flush::Later).unwrap());
+        let others =
+            (1..50).map(|number| Key([[7; 31].as_slice(), &[number]].concat().try_into().unwrap()));
+        for key in others {
+            cas.put_result(&key, b"other", &[], Flush::Later).unwrap();
+        }
+        let files = fs::read_dir(cas.results()).unwrap();
+        assert_eq!(files.count(), 1);
+        let cas = Cas::open(dir.path()).unwrap();
+        assert_eq!(cas.result(&KEY).unwrap().unwrap(), b"one");
+        // One that has a file counts from then on.
+        cas.replace_result(&KEY, b"two", &[], Flush::Now).unwrap();
+        assert_eq!(cas.result(&KEY).unwrap().unwrap(), b"two");
+        cas.replace_result(&KEY, b"three", &[], Flush::Later)
+            .unwrap();
+        assert_eq!(cas.result(&KEY).unwrap().unwrap(), b"three");
     }
 
     #[test]

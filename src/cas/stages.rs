@@ -1,5 +1,7 @@
 //! The working folders of a store: made, given back, and used again.
 
+use std::time::Instant;
+
 use super::stage::Stage;
 use super::store::{Cas, CasError, locked};
 
@@ -21,8 +23,9 @@ impl Cas {
     /// The folder cannot be made.
     pub fn stage_with(&self, parts: &[&'static str]) -> Result<Stage, CasError> {
         if !parts.is_empty()
-            && let Some(stage) = locked(&self.stages).pop()
+            && let Some(mut stage) = locked(&self.stages).pop()
         {
+            stage.lent = Instant::now();
             return Ok(stage);
         }
         Ok(Stage::make(self.temp_path()?, parts)?)
@@ -31,7 +34,7 @@ impl Cas {
     /// Empties a stage with parts, and keeps it for the next command of this process. All
     /// processes that could write to it have ended. A stage that is not as it was when
     /// it was new is removed.
-    pub fn give_back(&self, stage: Stage) {
+    pub fn give_back(&self, mut stage: Stage) {
         if stage.renew().is_ok() {
             locked(&self.stages).push(stage);
         }

@@ -22,8 +22,9 @@ use crate::oci::{Descriptor, Digest};
 
 use super::access;
 use super::folder::{Access, CacheFolder};
+use super::ledger::{Ledger, LedgerKey};
 use super::stage::Stage;
-use crate::action::Output;
+use crate::action::{MAX_RUNS, Output};
 
 pub use ingest::Ingest;
 
@@ -31,6 +32,19 @@ pub use ingest::Ingest;
 /// hour, so that a build with nothing to do writes nothing. While another process has
 /// the store open, pruning keeps blobs with an access within twice this time.
 pub(super) const TOUCH_GRAIN: u64 = 3_600_000;
+
+/// Bytes of one of the 64 files with results that may be lost: about 180,000 results in all
+/// of them.
+const MAX_CHEAP: u64 = 512 << 10;
+
+/// The folder of the results, in the cache.
+pub const RESULTS: &str = "results";
+
+/// The folder of the last runs of tasks, in the cache.
+pub(crate) const HISTORY: &str = "why";
+
+/// Bytes of one of the 64 files with the last runs of tasks.
+const MAX_HISTORY: u64 = 1 << 20;
 
 /// Room beyond the end of a file without which `read_to_end` probes for it with small
 /// reads, in bytes.
@@ -159,6 +173,9 @@ pub struct Cas {
     pub(super) users: File,
     /// Working folders that were given back.
     pub(super) stages: Mutex<Vec<Stage>>,
+    /// Results that may be lost.
+    pub(super) cheap: Ledger,
+    history: Ledger,
     access: Access,
 }
 
@@ -187,7 +204,6 @@ impl Cas {
         // Commands that run elsewhere get paths of what is in it.
         let root = folder.versioned();
         let new = |root: PathBuf, users: File, access: Access| Self {
-            root,
             session: Mutex::default(),
             damaged: Mutex::default(),
             found_damaged: AtomicUsize::new(0),
@@ -195,6 +211,9 @@ impl Cas {
             accessed: Mutex::default(),
             wanted: Mutex::default(),
             stages: Mutex::default(),
+            cheap: Ledger::new(root.join(RESULTS), MAX_CHEAP, 1),
+            history: Ledger::new(root.join(HISTORY), MAX_HISTORY, MAX_RUNS),
+            root,
             users,
             access,
         };
@@ -243,6 +262,18 @@ impl Cas {
         }
     }
 
+    /// The last runs of tasks.
+    pub(crate) fn history(&self) -> &Ledger {
+        &self.history
+    }
+
+    /// Records a run of a task. Losing it is harmless.
+    pub(crate) fn add_history(&self, key: &LedgerKey, value: &[u8]) -> Result<(), CasError> {
+        self.writable()?;
+        let added = self.history.append(key, value);
+        Ok(added.map_err(at(&self.history.path(key)))?)
+    }
+
     /// The versioned folder of the store.
     #[must_use]
     pub fn root(&self) -> &Path {
@@ -281,21 +312,6 @@ impl Cas {
             let _ = fs::remove_file(&temp);
         }
         Ok(placed.map_err(at(path))?)
-    }
-
-    /// Appends a line to a file that only saves time. Losing it is harmless.
-    pub(crate) fn append_hint(&self, path: &Path, line: &[u8]) -> Result<(), CasError> {
-        self.writable()?;
-        let open = || disk::append(path);
-        let file = open().or_else(|error| match error.kind() {
-            io::ErrorKind::NotFound => {
-                fs::create_dir_all(path.parent().unwrap_or(&self.root))?;
-                open()
-            }
-            _ => Err(error),
-        });
-        let written = file.and_then(|mut file| file.write_all(line));
-        Ok(written.map_err(at(path))?)
     }
 
     /// The lock between processes; released when the file is dropped.

@@ -9,7 +9,8 @@
 //! It is one for the process, since a function that forgot to pass a recording on would
 //! make a false hit. Several at once each note everything.
 
-use std::collections::HashMap;
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, File, Metadata, ReadDir};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -62,6 +63,41 @@ impl Drop for Recording {
     }
 }
 
+thread_local! {
+    /// The paths that this thread looked at, while somebody wants to know.
+    static TRACE: RefCell<Option<HashSet<PathBuf>>> = const { RefCell::new(None) };
+}
+
+/// What `work` returns, and all paths that it looked at on this thread.
+pub fn traced<T>(work: impl FnOnce() -> T) -> (T, HashSet<PathBuf>) {
+    let outer = TRACE.replace(Some(HashSet::new()));
+    let done = work();
+    let paths = TRACE.replace(outer).unwrap_or_default();
+    trace(paths.iter());
+    (done, paths)
+}
+
+/// Does `work`, whose looks are not among those of [`traced`]: something else says whether
+/// what it finds is still so.
+pub fn untraced<T>(work: impl FnOnce() -> T) -> T {
+    let outer = TRACE.replace(None);
+    let done = work();
+    TRACE.set(outer);
+    done
+}
+
+fn is_traced() -> bool {
+    TRACE.with_borrow(Option::is_some)
+}
+
+fn trace<P: AsRef<Path>>(paths: impl Iterator<Item = P>) {
+    TRACE.with_borrow_mut(|trace| {
+        if let Some(trace) = trace {
+            trace.extend(paths.map(|path| path.as_ref().to_owned()));
+        }
+    });
+}
+
 fn each(with: impl Fn(&Notes)) {
     if COUNT.load(Ordering::SeqCst) == 0 {
         return;
@@ -85,6 +121,7 @@ pub fn note(path: &Path, present: bool) {
 
 /// The same for many.
 pub fn note_all<P: AsRef<Path>>(paths: impl Iterator<Item = P> + Clone, present: bool) {
+    trace(paths.clone());
     each(|notes| {
         paths
             .clone()
@@ -105,7 +142,7 @@ impl Notes {
 }
 
 fn noted<T>(path: &Path, found: io::Result<T>) -> io::Result<T> {
-    if COUNT.load(Ordering::SeqCst) > 0 {
+    if COUNT.load(Ordering::SeqCst) > 0 || is_traced() {
         // A link to nothing is there itself, and what cannot be read is there too.
         note(path, found.is_ok() || path.symlink_metadata().is_ok());
     }

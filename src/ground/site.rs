@@ -24,7 +24,7 @@ use crate::ground::lockfile::Lockfile;
 use crate::ground::published::Published;
 use crate::ground::source::OwnFiles;
 use crate::ground::threads::blocking;
-use crate::ground::tools::{Memory, Tool};
+use crate::ground::tools::{Footprint, Memory, Tool};
 use crate::ground::{Class, Failure, Stop};
 use crate::junit::Report;
 use crate::oci::{Descriptor, Digest, Reference};
@@ -66,6 +66,9 @@ pub struct SiteOptions {
     pub clean: bool,
 }
 
+/// A tool, and what was looked at for it, if that can be compared with later.
+type KnownTool = (Arc<Tool>, Option<Arc<Footprint>>);
+
 /// The shared state of a run.
 pub struct Site {
     pub cas: Arc<Cas>,
@@ -100,7 +103,7 @@ pub struct Site {
     /// Notes for the user, without duplicates.
     notes: Mutex<BTreeSet<String>>,
     /// Programs that were looked up, by name.
-    tools: Mutex<HashMap<String, Arc<Tool>>>,
+    tools: Mutex<HashMap<String, KnownTool>>,
     /// What earlier runs found out about programs.
     pub(crate) memory: Memory,
     /// Components that have been started.
@@ -363,11 +366,24 @@ impl Site {
 
     /// The program that was looked up as `name` in this run.
     pub(crate) fn known_tool(&self, name: &str) -> Option<Arc<Tool>> {
-        held(&self.tools).get(name).map(Arc::clone)
+        held(&self.tools)
+            .get(name)
+            .map(|(tool, _)| Arc::clone(tool))
     }
 
-    pub(crate) fn keep_tool(&self, name: String, tool: &Arc<Tool>) {
-        held(&self.tools).insert(name, Arc::clone(tool));
+    /// Keeps what was looked up as `name`, with what was looked at for it, if that can be
+    /// compared with later.
+    pub(crate) fn keep_tool(&self, name: String, tool: &Arc<Tool>, footprint: Option<Footprint>) {
+        let kept = (Arc::clone(tool), footprint.map(Arc::new));
+        held(&self.tools).insert(name, kept);
+    }
+
+    /// Whether what was looked up as `name` is what `digest` identifies, and is still so.
+    pub(crate) fn is_same_tool(&self, name: &str, digest: &Digest) -> bool {
+        let known = held(&self.tools).get(name).cloned();
+        known.is_some_and(|(tool, footprint)| {
+            tool.digest == *digest && footprint.is_some_and(|print| print.is_unchanged())
+        })
     }
 
     /// The manifest or index that `reference` names, resolved once in a run: so that

@@ -62,7 +62,14 @@ pub(super) async fn one(
             reason: reason.to_owned(),
         }));
     };
-    let tried = attempt(site, step, &results, &mut record, (started, watched));
+    // It is large, and is handed on.
+    let tried = Box::pin(attempt(
+        site,
+        step,
+        &results,
+        &mut record,
+        (started, watched),
+    ));
     let mut done = activity.during(tried).await;
     if let Err(Failure {
         changed: Some(path),
@@ -74,7 +81,13 @@ pub(super) async fn one(
         site.forget(path);
         record.attempts = 0;
         record.retried.clear();
-        let tried = attempt(site, step, &results, &mut record, (started, watched));
+        let tried = Box::pin(attempt(
+            site,
+            step,
+            &results,
+            &mut record,
+            (started, watched),
+        ));
         done = activity.during(tried).await;
     }
     if let Err(failure) = &mut done

@@ -9,9 +9,9 @@ use tokio::task::{JoinError, JoinSet};
 
 use crate::graph::GraphError;
 use crate::ground::site::Site;
-use crate::ground::threads::blocking;
+use crate::ground::threads::{alone, blocking};
 use crate::ground::{Class, Failure, RECALLED, Stop};
-use crate::kinds::{Kind as _, Results};
+use crate::kinds::{Kind as _, Results, Work};
 use crate::plan::{Plan, Step};
 use crate::run::attempt::{Ended, millis, one, skipped};
 use crate::run::event::Event;
@@ -180,13 +180,19 @@ impl<'r> Drive<'r> {
                 .collect();
             let (site, step, start) = (Arc::clone(self.site), Arc::new(step.clone()), self.start);
             let (events, watched) = (self.how.events.clone(), self.how.watched.clone());
-            let spawned = self.running.spawn(async move {
+            let is_command = matches!(step.work, Work::Run(_));
+            // It is large, and is handed on several times.
+            let done = Box::pin(async move {
                 let patient = step.work.stops_itself();
                 tokio::select! {
                     ended = one(&site, &step, inputs, (&events, watched.as_deref()), start) => ended,
                     () = site.stopped(), if !patient => stopped_step(&step, start),
                 }
             });
+            let spawned = match is_command {
+                true => self.running.spawn(alone(done)),
+                false => self.running.spawn(done),
+            };
             self.names.insert(spawned.id(), id);
         }
     }

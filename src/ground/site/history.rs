@@ -1,19 +1,18 @@
 //! The last runs of tasks in this workspace, which explain why a task runs again.
+//!
+//! A run is one record: the key of the run before, the action on one line, and the run as
+//! JSON, in the ledger [`Cas::history`](crate::cas::Cas::history). An action with many inputs has a file of its own, which the next run replaces.
 
-use std::fs::{self, File};
-use std::io::{Read as _, Seek as _, SeekFrom};
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::Site;
 use crate::action::{Action, ActionKey, ActionResult, FieldChange, Past, PastRun, changes};
-use crate::cas::{Evicted, Key};
+use crate::cas::{Evicted, HISTORY, Key, LedgerKey};
 use crate::text::first_of;
 
-/// Bytes of the runs of one task, after which the older ones are dropped: 128 KiB.
-const MAX_HISTORY: u64 = 128 << 10;
-
-/// Bytes in which the last run is looked for first; no run that is written is longer.
-const LAST: u64 = 32 << 10;
+/// Longest action that is part of its run, in bytes: most are shorter.
+const MAX_ACTION: usize = 4 << 10;
 
 /// How a run ended.
 pub(crate) struct Ended<'r> {
@@ -28,18 +27,32 @@ pub(crate) struct LookedBack {
     pub(crate) reason: String,
     /// What changed; `None`: there was no run, or what it read is not known any more.
     pub(crate) changes: Option<Vec<FieldChange>>,
+    /// The key of the run that it was compared with.
+    before: Option<String>,
     /// The action as text, which the next run is compared with.
     explained: Vec<u8>,
 }
 
 impl Site {
-    fn action_file(&self, home: &Path, task: &str) -> PathBuf {
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(home.as_os_str().as_encoded_bytes());
-        hasher.update(&[0]);
-        hasher.update(task.as_bytes());
-        let name = hasher.finalize().to_hex();
-        self.cas.root().join("why").join(name.as_str())
+    /// The file with the last action of a task, if that is long.
+    fn action_file(&self, task: &LedgerKey) -> PathBuf {
+        let name = blake3::Hash::from_bytes(*task).to_hex();
+        self.cas.root().join(HISTORY).join(name.as_str())
+    }
+
+    /// The last run of a task, and its action.
+    fn last_run(&self, task: &LedgerKey) -> (Option<PastRun>, Option<Vec<u8>>) {
+        let value = self.cas.history().last(task).ok().flatten();
+        let Some((run, action)) = value.and_then(|value| {
+            let recorded = Recorded::parse(&value)?;
+            Some((recorded.run()?, recorded.action.to_owned()))
+        }) else {
+            return (None, None);
+        };
+        match action.is_empty() {
+            true => (Some(run), fs::read(self.action_file(task)).ok()),
+            false => (Some(run), Some(action)),
+        }
     }
 
     /// Compares `action`, which has no cached result, with the last run of `step` here.
@@ -51,23 +64,24 @@ impl Site {
         unchanged: Option<&str>,
         action: &Action,
     ) -> LookedBack {
-        let file = self.action_file(home, step);
+        let (last, action_before) = self.last_run(&key_of(home, step));
+        let before = last.as_ref().map(|last| last.key.clone());
         let explained = action.explain();
-        let before = fs::read(&file).ok();
-        let changes = before.and_then(|before| changes(&before, &explained));
+        let changes = action_before.and_then(|before| changes(&before, &explained));
         LookedBack {
             reason: match self.options.force {
                 true => "--force".to_owned(),
-                false => self.reason(&file, unchanged, action, changes.as_deref()),
+                false => self.reason(last, unchanged, action, changes.as_deref()),
             },
             changes,
+            before,
             explained,
         }
     }
 
     fn reason(
         &self,
-        file: &Path,
+        last: Option<PastRun>,
         unchanged: Option<&str>,
         action: &Action,
         changed: Option<&[FieldChange]>,
@@ -75,7 +89,6 @@ impl Site {
         let Some(changed) = changed else {
             return "never run here".to_owned();
         };
-        let last = last_run(file);
         let failure = last.as_ref().map_or("", |last| last.failure.as_str());
         if changed.is_empty() {
             return match (failure, unchanged) {
@@ -97,7 +110,8 @@ impl Site {
 
     /// How many milliseconds a task took when it last ran here, and succeeded or failed.
     pub(crate) fn last_took_ms(&self, home: &Path, task: &str) -> Option<u64> {
-        last_run(&self.action_file(home, task)).map(|last| last.took_ms)
+        let (last, _) = self.last_run(&key_of(home, task));
+        last.map(|last| last.took_ms)
     }
 
     /// Why the result under `key`, which was there, is not any more.
@@ -144,8 +158,14 @@ impl Site {
         back: LookedBack,
         ended: &Ended<'_>,
     ) {
-        let path = self.action_file(home, task);
-        drop(self.cas.write_hint(&path, &back.explained));
+        let task = key_of(home, task);
+        let is_long = back.explained.len() > MAX_ACTION;
+        if is_long {
+            drop(
+                self.cas
+                    .write_hint(&self.action_file(&task), &back.explained),
+            );
+        }
         let run = PastRun {
             at: (self.clock)(),
             key: key.to_string(),
@@ -154,21 +174,15 @@ impl Site {
             failure: ended.failure.chars().take(MAX_FAILURE).collect(),
             changes: back.changes,
         };
-        let Ok(mut line) = serde_json::to_vec(&run.bounded()) else {
+        let Ok(run) = serde_json::to_vec(&run.bounded()) else {
             return;
         };
-        line.push(b'\n');
-        let path = runs_beside(&path);
-        if fs::metadata(&path).is_ok_and(|found| found.len() > MAX_HISTORY) {
-            let lines = past(&path).runs().iter().map(serde_json::to_vec).collect();
-            let lines: Vec<Vec<u8>> = Result::unwrap_or_default(lines);
-            let mut all = lines.join(&b'\n');
-            all.push(b'\n');
-            all.extend(line);
-            drop(self.cas.write_hint(&path, &all));
-        } else {
-            drop(self.cas.append_hint(&path, &line));
-        }
+        let recorded = Recorded {
+            before: back.before.as_deref().unwrap_or_default().as_bytes(),
+            action: if is_long { b"" } else { &back.explained },
+            run: &run,
+        };
+        drop(self.cas.add_history(&task, &recorded.write()));
     }
 
     /// What differs between `action` and the run that made the result under `then`.
@@ -192,7 +206,8 @@ impl Site {
 
     /// The last runs of a task.
     pub(crate) fn past(&self, home: &Path, task: &str) -> Past {
-        past(&runs_beside(&self.action_file(home, task)))
+        let values = self.cas.history().all(&key_of(home, task));
+        past(&values.unwrap_or_default())
     }
 
     /// Seconds since the Unix epoch.
@@ -221,46 +236,57 @@ pub fn shown_failure(failure: &str) -> String {
     line.chars().take(MAX_SHOWN).collect()
 }
 
-/// The file with the runs of a task.
-fn runs_beside(action: &Path) -> PathBuf {
-    action.with_extension("runs")
+/// What the history knows a task by.
+fn key_of(home: &Path, task: &str) -> LedgerKey {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(home.as_os_str().as_encoded_bytes());
+    hasher.update(&[0]);
+    hasher.update(task.as_bytes());
+    *hasher.finalize().as_bytes()
 }
 
-/// Runs that cannot be read, such as those of another version, are left out. What changed
-/// since one of them is then not known.
-fn past(path: &Path) -> Past {
-    let bytes = fs::read(path).unwrap_or_default();
+/// A run as it is recorded.
+struct Recorded<'r> {
+    /// The key of the run before; empty: none is known.
+    before: &'r [u8],
+    /// As [`Action::explain`] writes it; empty: it has a file.
+    action: &'r [u8],
+    /// As JSON.
+    run: &'r [u8],
+}
+
+impl<'r> Recorded<'r> {
+    fn write(&self) -> Vec<u8> {
+        [self.before, b"\n", self.run, b"\n", self.action].concat()
+    }
+
+    fn parse(value: &'r [u8]) -> Option<Self> {
+        let mut parts = value.splitn(3, |byte| *byte == b'\n');
+        Some(Self {
+            before: parts.next()?,
+            run: parts.next()?,
+            action: parts.next()?,
+        })
+    }
+
+    /// `None`: it cannot be read, such as one of another version.
+    fn run(&self) -> Option<PastRun> {
+        serde_json::from_slice(self.run).ok()
+    }
+}
+
+/// The runs that can be read. What changed since one that is missing is not known.
+fn past(values: &[Vec<u8>]) -> Past {
     let mut runs: Vec<PastRun> = Vec::new();
-    let mut gap = false;
-    for line in bytes
-        .split(|byte| *byte == b'\n')
-        .filter(|line| !line.is_empty())
-    {
-        match serde_json::from_slice::<PastRun>(line) {
-            Ok(mut run) => {
-                run.changes = run.changes.filter(|_| !gap);
-                gap = false;
-                runs.push(run);
-            }
-            Err(_) => gap = true,
-        }
+    for recorded in values.iter().filter_map(|value| Recorded::parse(value)) {
+        let Some(mut run) = recorded.run() else {
+            continue;
+        };
+        let before = runs.last().map_or("", |last| last.key.as_str());
+        run.changes = run.changes.filter(|_| recorded.before == before.as_bytes());
+        runs.push(run);
     }
     Past::new(runs)
-}
-
-/// The last run of a task, without reading those before.
-fn last_run(action: &Path) -> Option<PastRun> {
-    let mut file = File::open(runs_beside(action)).ok()?;
-    let length = file.metadata().ok()?.len();
-    // Older versions wrote longer ones.
-    [LAST, MAX_HISTORY].into_iter().find_map(|most| {
-        let start = SeekFrom::Start(length.saturating_sub(most));
-        file.seek(start).ok()?;
-        let mut bytes = Vec::new();
-        (&mut file).take(most).read_to_end(&mut bytes).ok()?;
-        let mut lines = bytes.split(|byte| *byte == b'\n').rev();
-        lines.find_map(|line| serde_json::from_slice(line).ok())
-    })
 }
 
 /// How long something is past, in its largest fitting unit.
@@ -310,12 +336,29 @@ mod tests {
         assert_eq!(reason, expected);
     }
 
+    fn site(cache: &Path) -> Arc<Site> {
+        let cas = Arc::new(Cas::open(cache).unwrap());
+        let registry = Registry::new(Options::default());
+        Site::new(cas, registry, cache, SiteOptions::default())
+    }
+
+    /// Records a run of `task`, and returns what it looked back on.
+    fn record(site: &Site, task: &str, action: &Action, failure: &str) -> LookedBack {
+        let home = Path::new("/w");
+        let back = site.look_back(home, task, None, action);
+        let ended = Ended {
+            failure,
+            took_ms: 7,
+        };
+        let again = site.look_back(home, task, None, action);
+        site.record_action(home, task, &action.key(), again, &ended);
+        back
+    }
+
     #[test]
     fn the_last_run_is_known_however_much_changed_in_it() {
         let dir = tempfile::tempdir().unwrap();
-        let cas = Arc::new(Cas::open(dir.path()).unwrap());
-        let registry = Registry::new(Options::default());
-        let site = Site::new(cas, registry, dir.path(), SiteOptions::default());
+        let site = site(dir.path());
         let home = Path::new("/w");
         let many = |value: &str| {
             let mut action = action(0);
@@ -327,70 +370,53 @@ mod tests {
         };
         // Each control character is six bytes of JSON.
         let failure = "\u{1}".repeat(5000);
-        let ended = Ended {
-            failure: &failure,
-            took_ms: 7,
-        };
-        let run = |value: &str| {
-            let action = many(value);
-            let back = site.look_back(home, "t", None, &action);
-            let changes = back.changes.clone();
-            site.record_action(home, "t", &action.key(), back, &ended);
-            changes
-        };
-        run("1");
-        let changes = run("2");
-        assert_eq!(changes.as_ref().map(Vec::len), Some(150));
-        let path = site.action_file(home, "t");
-        let text = fs::read_to_string(runs_beside(&path)).unwrap();
-        assert!(text.lines().all(|line| (line.len() as u64) < LAST));
+        let run = |action: &Action| record(&site, "t", action, &failure);
+        run(&many("1"));
+        assert_eq!(run(&many("2")).changes.unwrap().len(), 150);
         assert_eq!(site.last_took_ms(home, "t"), Some(7));
-
-        // One that an older version wrote.
-        let mut run = last_run(&path).unwrap();
-        (run.changes, run.took_ms) = (changes, 8);
-        let line = serde_json::to_string(&run).unwrap();
-        assert!(line.len() as u64 > LAST);
-        fs::write(runs_beside(&path), format!("{text}{line}\n")).unwrap();
-        assert_eq!(last_run(&path), Some(run));
+        assert_eq!(run(&many("2")).changes, Some(Vec::new()));
+        // A short one after long ones.
+        run(&action(1));
+        let reason = run(&action(2)).reason;
+        assert_eq!(reason, "env `N` changed; it failed last time");
     }
 
     #[test]
-    fn the_runs_of_a_task_are_bounded_and_torn_lines_are_gaps() {
+    fn runs_create_few_files() {
         let dir = tempfile::tempdir().unwrap();
-        let cas = Arc::new(Cas::open(dir.path()).unwrap());
-        let registry = Registry::new(Options::default());
-        let site = Site::new(cas, registry, dir.path(), SiteOptions::default());
-        let home = Path::new("/w");
-        let long = "x".repeat(5000);
-        for number in 0..400 {
-            let action = action(number);
-            let back = site.look_back(home, "t", None, &action);
-            match number {
-                0 => assert_eq!(back.reason, "never run here"),
-                _ => assert_eq!(back.reason, "env `N` changed; it failed last time"),
-            }
-            let ended = Ended {
-                failure: &long,
-                took_ms: 7,
-            };
-            site.record_action(home, "t", &action.key(), back, &ended);
+        let site = site(dir.path());
+        for number in 0..2000 {
+            record(&site, &number.to_string(), &action(number), "");
         }
-        let path = runs_beside(&site.action_file(home, "t"));
-        assert!(fs::metadata(&path).unwrap().len() < MAX_HISTORY + 8192);
-        let past = site.past(home, "t");
-        assert_eq!(past.runs().len(), 32);
-        assert!(past.runs().iter().all(|run| run.changes.is_some()));
-        assert_eq!(
-            last_run(&site.action_file(home, "t")).unwrap(),
-            past.runs()[31]
-        );
-        let text = fs::read_to_string(&path).unwrap();
-        let torn = text.trim_end().rsplit_once('\n').unwrap().0;
-        let kept = torn.len() - 100;
-        let last = text.trim_end().rsplit_once('\n').unwrap().1;
-        fs::write(&path, format!("{}\n{last}\n", &text[..kept])).unwrap();
-        let past = site.past(home, "t");
-        assert_eq!(past.runs().last().unwrap().changes, None);
+        let files = fs::read_dir(site.cas.root().join(HISTORY)).unwrap().count();
+        assert!(files <= 64, "{files}");
+    }
+
+    #[test]
+    fn what_changed_since_a_run_that_was_lost_is_not_known() {
+        let dir = tempfile::tempdir().unwrap();
+        let site = site(dir.path());
+        let home = Path::new("/w");
+        let key = key_of(home, "t");
+        let long = "x".repeat(5000);
+        let mut lost = None;
+        for number in 0..40 {
+            let action = action(number);
+            let reason = record(&site, "t", &action, &long).reason;
+            match number {
+                0 => assert_eq!(reason, "never run here"),
+                _ => assert_eq!(reason, "env `N` changed; it failed last time"),
+            }
+            if number == 38 {
+                lost = site.cas.history().last(&key).unwrap();
+            }
+        }
+        let past_runs = site.past(home, "t");
+        assert_eq!(past_runs.runs().len(), 32);
+        assert!(past_runs.runs().iter().all(|run| run.changes.is_some()));
+        assert_eq!(site.last_run(&key).0.unwrap(), past_runs.runs()[31]);
+        let mut values = site.cas.history().all(&key).unwrap();
+        values.retain(|value| Some(value) != lost.as_ref());
+        assert_eq!(past(&values).runs().last().unwrap().changes, None);
     }
 }

@@ -25,7 +25,7 @@ const MAX_BYTES: u64 = 64 << 20;
 
 /// How old a change must be to be trusted: file systems such as FAT keep every other
 /// second. In nanoseconds.
-const SETTLED_AFTER: i64 = 2_020_000_000;
+pub(super) const SETTLED_AFTER: i64 = 2_020_000_000;
 
 /// Metadata of a file that change when it does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

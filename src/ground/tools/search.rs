@@ -7,9 +7,11 @@ use std::sync::Arc;
 
 use super::closure::Tool;
 use super::declared::{self, Declared};
+use super::footprint::Footprint;
 use super::run::printed;
 use super::toolchains::{self, Managed, Query, Toolchain, Wanted, is_met, number};
 use super::{make, script};
+use crate::disk::look;
 use crate::ground::site::Site;
 use crate::ground::{Class, Failure};
 use crate::oci::Digest;
@@ -40,13 +42,25 @@ impl Search<'_> {
         if let Some(tool) = known.or_else(|| self.site.known_tool(&own())) {
             return Ok(tool);
         }
-        let tool = Arc::new(self.look(name)?);
+        let (tool, footprint) = self.look_with_footprint(name)?;
         let name = match tool.by_folder || is_own {
             true => own(),
             false => name.to_owned(),
         };
-        self.site.keep_tool(name, &tool);
+        self.site.keep_tool(name, &tool, footprint);
         Ok(tool)
+    }
+
+    /// Looks a tool up, with everything that is looked at for it; `None`: that cannot be
+    /// compared with later.
+    fn look_with_footprint(&self, name: &str) -> Result<(Arc<Tool>, Option<Footprint>), Failure> {
+        let (tool, paths) = look::traced(|| self.look(name));
+        // A declared one may be identified by what a program prints.
+        let is_found = !self.declared.contains_key(name);
+        Ok((
+            Arc::new(tool?),
+            is_found.then(|| Footprint::of(paths)).flatten(),
+        ))
     }
 
     /// A name for what depends on the folder and on variables of the task.
@@ -63,13 +77,28 @@ impl Search<'_> {
 
     /// Looks `name` up again, and fails if it is not what `digest` identifies.
     pub(crate) fn check_again(&self, name: &str, digest: &Digest) -> Result<(), Failure> {
-        let now = self.look(name);
-        if now.as_ref().is_ok_and(|tool| tool.digest == *digest) {
+        let known = [name.to_owned(), self.own_name(name)];
+        let mut names = known.iter();
+        if names.any(|known| self.site.is_same_tool(known, digest)) {
             return Ok(());
         }
-        self.site.forget_tool(name);
-        let path = now.map_or_else(|_| PathBuf::from(name), |tool| tool.path);
-        Err(Failure::changed(path))
+        let now = self.look_with_footprint(name);
+        match now {
+            Ok((tool, footprint)) if tool.digest == *digest => {
+                // The next time, this is what it is compared with.
+                for known in known {
+                    if self.site.known_tool(&known).is_some() {
+                        self.site.keep_tool(known, &tool, footprint.clone());
+                    }
+                }
+                Ok(())
+            }
+            now => {
+                self.site.forget_tool(name);
+                let path = now.map_or_else(|_| PathBuf::from(name), |(tool, _)| tool.path.clone());
+                Err(Failure::changed(path))
+            }
+        }
     }
 
     pub(super) fn look(&self, name: &str) -> Result<Tool, Failure> {

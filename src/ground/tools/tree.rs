@@ -94,6 +94,8 @@ fn unchanged(memory: &Memory, name: &str) -> Option<Tree> {
             return None;
         }
         walked.at = round;
+    } else {
+        look::note_all(walked.folders.iter().map(|(path, _)| path), true);
     }
     Some(walked.tree.clone())
 }

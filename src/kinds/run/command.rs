@@ -31,6 +31,7 @@ use crate::ground::link::{How, Lost};
 use crate::ground::process::{Ending, Finished, Piece, Process, ProcessError, Stream};
 use crate::ground::sandbox::{self, Level, Overlay, Root};
 use crate::ground::services::ServiceCommand;
+use crate::ground::threads::aside;
 use crate::ground::{Again, Reported, log};
 use crate::kinds::run::caches::Store;
 use crate::kinds::run::services::prefixes;
@@ -222,7 +223,7 @@ async fn attempt<T: Send + 'static>(
     activity::masked_by(Arc::new(move |text: &str| mask.line(text)));
     let finished = staged.process.run(cancel).await;
     let store = Arc::clone(cas);
-    let done = tokio::task::spawn_blocking(move || {
+    let done = aside(move || {
         let ran = staged.conclude(&store, finished)?;
         Ok((ran, check()))
     });
@@ -467,8 +468,7 @@ fn root(cas: &Cas, room: &Room, cwd: &Path, rules: &Confinement, network: bool) 
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, RunError> + Send + 'static,
 ) -> Result<T, RunError> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or(Err(RunError::BrokenOff))
+    aside(work).await.unwrap_or(Err(RunError::BrokenOff))
 }
 
 /// Stores outputs and log.

@@ -56,8 +56,8 @@ pub(super) fn owner(memory: &Memory, root: &Path, path: &Path) -> Option<Package
     if let Some(known) = facts.owners.get(path) {
         return known.clone();
     }
-    let listing = listing(facts, root);
-    let found = listing.owner(path);
+    // Of packages, the files of `current` say whether they are as they were.
+    let found = look::untraced(|| listing(facts, root).owner(path));
     facts.owners.insert(path.to_owned(), found.clone());
     facts.changed |= is_settled(facts);
     found
@@ -98,7 +98,10 @@ fn absent(name: &str) -> Failure {
 
 /// Forgets what was read from databases that have changed; `None`: there are none.
 fn current(facts: &mut Facts, root: &Path) -> Option<()> {
-    if facts.checked != Some(facts.round) {
+    if facts.checked == Some(facts.round) {
+        // What was compared a moment ago is part of what is looked at now.
+        look::note_all(facts.databases.iter().map(|(file, _)| file), true);
+    } else {
         let files = FORMATS.iter().map(|(path, _)| root.join(path));
         let seen: Vec<(PathBuf, Seen)> = files
             .filter_map(|file| Some((file.clone(), Seen::of(&file)?)))

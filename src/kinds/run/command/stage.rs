@@ -1,16 +1,17 @@
 //! The stage of one command: places inputs and finds outputs.
 
 use std::io::BufReader;
-use std::os::unix::fs::{FileTypeExt as _, PermissionsExt, symlink};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use rayon::prelude::*;
-use rustix::fs::{AtFlags, CWD, FileType, Timespec, Timestamps, utimensat};
+use rustix::fs::{AtFlags, CWD, FileType, utimensat};
 
 use crate::action::InputNode;
 use crate::archive::SafePath;
 use crate::cas::tree::{Tree, TreeEntry, TreeError, TreeKind, make_parents, stays_inside};
+use crate::cas::{STAGED_AT, staged_times};
 use crate::disk::{self, Enclosure, at};
 use crate::ground::folders::{lexical, relative_to};
 use crate::ground::inputs::Inputs;
@@ -121,9 +122,13 @@ pub(crate) fn prepare(
         open_folders(stage)?;
     }
     // Last, as what is put into a folder changes its time.
-    entries
-        .par_iter()
-        .try_for_each(|(path, _)| fix_time(&layout.at(path)))?;
+    entries.par_iter().try_for_each(|(path, node)| {
+        let path = layout.at(path);
+        match node {
+            InputNode::Directory(_) if has_time(&path) => Ok(()),
+            _ => fix_time(&path),
+        }
+    })?;
     Ok(cwd)
 }
 
@@ -197,9 +202,6 @@ pub(crate) fn open_folders(stage: &Path) -> Result<(), RunError> {
     Ok(())
 }
 
-/// Seconds from 1970 to 1980, the first year that zip archives can hold.
-const STAGED_AT: &str = "315532800";
-
 /// Variables that a command has unless its task sets them. With equal times Python
 /// would take compiled files of other sources for its own.
 pub(crate) const VARIABLES: [(&str, &str); 4] = [
@@ -212,21 +214,16 @@ pub(crate) const VARIABLES: [(&str, &str); 4] = [
 /// Gives what is at `path` the one time of staged files, so that an archive of them
 /// is the same every time.
 pub(crate) fn fix_time(path: &Path) -> Result<(), RunError> {
-    let time = Timespec {
-        tv_sec: const {
-            match i64::from_str_radix(STAGED_AT, 10) {
-                Ok(seconds) => seconds,
-                Err(_) => panic!("a number"),
-            }
-        },
-        tv_nsec: 0,
-    };
-    let times = Timestamps {
-        last_access: time,
-        last_modification: time,
-    };
-    let done = utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW);
+    let done = utimensat(CWD, path, &staged_times(), AtFlags::SYMLINK_NOFOLLOW);
     Ok(done.map_err(io::Error::from).map_err(at(path))?)
+}
+
+/// Whether the folder at `path` has that time already. A stage that is used again stays
+/// untouched then.
+fn has_time(path: &Path) -> bool {
+    let time = staged_times().last_modification;
+    fs::symlink_metadata(path)
+        .is_ok_and(|found| (found.mtime(), found.mtime_nsec()) == (time.tv_sec, time.tv_nsec))
 }
 
 /// The files and links that a command left, and that are neither inputs nor in an
