@@ -180,7 +180,9 @@ impl<'r> Drive<'r> {
                 .collect();
             let (site, step, start) = (Arc::clone(self.site), Arc::new(step.clone()), self.start);
             let (events, watched) = (self.how.events.clone(), self.how.watched.clone());
-            let is_command = matches!(step.work, Work::Run(_));
+            // Other work needs some of the runtime's threads, too.
+            let has_thread =
+                matches!(step.work, Work::Run(_)) && self.site.options.jobs <= MAX_THREADS / 2;
             // It is large, and is handed on several times.
             let done = Box::pin(async move {
                 let patient = step.work.stops_itself();
@@ -189,7 +191,7 @@ impl<'r> Drive<'r> {
                     () = site.stopped(), if !patient => stopped_step(&step, start),
                 }
             });
-            let spawned = match is_command {
+            let spawned = match has_thread {
                 true => self.running.spawn(alone(done)),
                 false => self.running.spawn(done),
             };
@@ -289,6 +291,10 @@ impl<'r> Drive<'r> {
         Outcome::Failed
     }
 }
+
+/// Maximum number of steps with a thread of their own: half of what the runtime has for
+/// blocking work.
+const MAX_THREADS: usize = 256;
 
 /// The reason for ending a task of a stopped run.
 const STOPPED: &str = "the run was stopped";
