@@ -115,6 +115,8 @@ pub struct Prepared {
     pub(super) keep_going: bool,
     /// The task in whose place a shell is to be opened; not in the plan.
     shell: Option<Step>,
+    /// Whether the plan has every task of the workspace.
+    pub(super) whole: bool,
     /// What the files of each folder with pins name; only for `update`, and without
     /// the folders of which not every file can be read.
     named: BTreeMap<PathBuf, NamesIn>,
@@ -191,6 +193,13 @@ pub fn prepare(options: &BuildOptions, ask: Ask<'_>) -> Result<Prepared, BuildEr
     };
     let site = Site::new(cas, registry, &workspace, site_options);
     site.give_walked(walked);
+    for step in plan.steps.values() {
+        if let Some(age) = step.fresh {
+            for pin in step.work.pins().unwrap_or_default() {
+                pin.limit_age(&site, age);
+            }
+        }
+    }
     Ok(Prepared {
         site,
         plan,
@@ -203,6 +212,7 @@ pub fn prepare(options: &BuildOptions, ask: Ask<'_>) -> Result<Prepared, BuildEr
         cache_from: cache_from(&options.cache_from)?,
         keep_going: options.run.keep_going,
         shell,
+        whole,
         variant: options.variant.name(),
         architecture: options.variant.architecture_or_host(),
         named,

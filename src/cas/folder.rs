@@ -66,7 +66,8 @@ impl CacheFolder {
     #[must_use]
     pub fn of_other_versions(&self) -> Vec<PathBuf> {
         let entries = fs::read_dir(&self.path).into_iter().flatten().flatten();
-        let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+        let folders = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+        let names = folders.filter_map(|entry| entry.file_name().into_string().ok());
         let is_version = |name: &String| {
             let number = name.strip_prefix('v');
             name != FORMAT && number.is_some_and(|number| number.parse::<u32>().is_ok())

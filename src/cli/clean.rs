@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::command_error::CommandError;
+use super::exit::Exit;
 use super::options::{PlaceArgs, TargetArgs, VariantArgs};
 use super::output::{note, print};
 use super::prepare::{Questions, prepare};
@@ -46,7 +47,12 @@ pub(super) fn clean(args: CleanArgs) -> Result<(), CommandError> {
         true => Withdrawal::rehearsed(),
         false => Withdrawal::default(),
     };
-    let Withdrawal { removed, kept, .. } = prepared.clean(withdrawal)?;
+    let Withdrawal {
+        removed,
+        kept,
+        failed,
+        ..
+    } = prepared.clean(withdrawal)?;
     let here = &options.place.here;
     let shown = |path: &Path| {
         path.strip_prefix(here)
@@ -65,5 +71,8 @@ pub(super) fn clean(args: CleanArgs) -> Result<(), CommandError> {
     if kept.len() > NAMED {
         note(&format!("note: left {} more", kept.len() - NAMED));
     }
-    Ok(())
+    match failed.into_iter().next() {
+        Some(error) => Err(CommandError::new(Exit::Environment, error)),
+        None => Ok(()),
+    }
 }

@@ -12,6 +12,7 @@ pub(crate) use good::{GOOD, Good};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{Semaphore, watch};
@@ -88,6 +89,8 @@ pub struct Site {
     lock_folders: Mutex<HashMap<PathBuf, PathBuf>>,
     /// What references stood for when they were resolved in this run.
     documents: Mutex<HashMap<String, Arc<tokio::sync::Mutex<Option<Document>>>>>,
+    /// The maximum age of pins, by what says when they were resolved.
+    ages: Mutex<HashMap<String, Duration>>,
     flights: Mutex<HashMap<ActionKey, Arc<tokio::sync::Mutex<()>>>>,
     made: Mutex<HashSet<ActionKey>>,
     /// Results that count only if this run made them.
@@ -163,6 +166,7 @@ impl Site {
             locks: Mutex::default(),
             lock_folders: Mutex::default(),
             documents: Mutex::default(),
+            ages: Mutex::default(),
             flights: Mutex::default(),
             made: Mutex::default(),
             distrusted: Mutex::default(),

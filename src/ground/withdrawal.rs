@@ -3,20 +3,30 @@
 //! Each kind compares what it delivered with what is there; files are removed only
 //! here, so that a rehearsal cannot remove any.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use crate::disk::{DiskError, at};
+use crate::workspace::{self, UnreadIndex};
 
 /// What is removed from folders of the user, and what is not.
 #[derive(Debug, Default)]
 pub struct Withdrawal {
     rehearsed: bool,
+    /// Whether every task of the workspace is cleaned.
+    pub(crate) whole: bool,
     /// Files and links that results put there, and that were as then.
     pub removed: Vec<PathBuf>,
     /// Those that have changed since, or that Git tracks.
     pub kept: Vec<PathBuf>,
+    /// Those that could not be removed.
+    pub failed: Vec<DiskError>,
+    /// What Git tracks in folders, read once.
+    tracked: BTreeMap<PathBuf, Rc<BTreeSet<String>>>,
+    visited: BTreeSet<PathBuf>,
 }
 
 impl Withdrawal {
@@ -29,13 +39,33 @@ impl Withdrawal {
         }
     }
 
-    /// Removes a file or link.
-    pub(crate) fn file(&mut self, path: &Path) -> Result<(), DiskError> {
-        if !self.rehearsed {
-            fs::remove_file(path).map_err(at(path))?;
+    /// The files in and below `folder` that Git tracks, relative to it.
+    pub(crate) fn tracked(&mut self, folder: &Path) -> Result<Rc<BTreeSet<String>>, UnreadIndex> {
+        if let Some(known) = self.tracked.get(folder) {
+            return Ok(Rc::clone(known));
         }
-        self.removed.push(path.to_owned());
-        Ok(())
+        let found = Rc::new(workspace::tracked_files(folder)?);
+        self.tracked.insert(folder.to_owned(), Rc::clone(&found));
+        Ok(found)
+    }
+
+    /// Whether `folder` is asked about for the first time.
+    pub(crate) fn is_first(&mut self, folder: &Path) -> bool {
+        self.visited.insert(folder.to_owned())
+    }
+
+    /// Removes a file or link.
+    pub(crate) fn file(&mut self, path: &Path) {
+        let removed = match self.rehearsed {
+            true => Ok(()),
+            false => fs::remove_file(path),
+        };
+        match removed {
+            Ok(()) => self.removed.push(path.to_owned()),
+            // Another process was faster.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => self.failed.push(at(path)(error)),
+        }
     }
 
     /// Leaves a file, link or folder to the user.
@@ -43,30 +73,21 @@ impl Withdrawal {
         self.kept.push(path.to_owned());
     }
 
-    /// Removes a folder if nothing is left in it; tells whether it is gone.
-    pub(crate) fn folder(&self, path: &Path) -> Result<bool, DiskError> {
-        if self.rehearsed {
-            return Ok(false);
-        }
-        match fs::remove_dir(path) {
-            Ok(()) => Ok(true),
-            Err(error) => match error.kind() {
-                io::ErrorKind::NotFound => Ok(true),
-                // A link that the user put there is not followed, and stays.
-                io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::NotADirectory => Ok(false),
-                _ => Err(at(path)(error)),
-            },
-        }
+    /// The number of files that stay.
+    pub(crate) fn left(&self) -> usize {
+        self.kept.len() + self.failed.len()
     }
 
-    /// Forgets a record of what was delivered.
-    pub(crate) fn record(&self, path: &Path) -> Result<(), DiskError> {
-        match self.rehearsed {
-            true => Ok(()),
-            false => fs::remove_file(path).or_else(|error| match error.kind() {
-                io::ErrorKind::NotFound => Ok(()),
-                _ => Err(at(path)(error)),
-            }),
+    /// Removes a folder if nothing is left in it; tells whether it is gone. A folder that
+    /// cannot be removed stays: it is empty.
+    pub(crate) fn folder(&self, path: &Path) -> bool {
+        !self.rehearsed && fs::remove_dir(path).is_ok()
+    }
+
+    /// Forgets a record of what was delivered. One that stays names nothing.
+    pub(crate) fn forget(&self, path: &Path) {
+        if !self.rehearsed {
+            let _ = fs::remove_file(path);
         }
     }
 }

@@ -28,7 +28,6 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::action::{Action, ActionKey, ActionResult, Fields, Output};
 use crate::cas::tree::Tree;
@@ -57,8 +56,6 @@ pub(crate) struct Context<'a> {
     pub(crate) site: &'a Arc<Site>,
     /// The number of processors that the step requests.
     pub(crate) cpu: u32,
-    /// The maximum age of pins that the step uses; `None`: unlimited.
-    pub(crate) fresh: Option<Duration>,
     /// The results of the steps before it.
     pub(crate) results: &'a Results,
 }
@@ -465,7 +462,6 @@ pub(crate) async fn output(site: &Arc<Site>, work: &Work) -> Result<Output, Fail
         cx: Context {
             site,
             cpu: 1,
-            fresh: None,
             results: &Results::new(),
         },
         cached: true,

@@ -7,11 +7,11 @@
 use std::path::{Path, PathBuf};
 use std::pin::Pin as Pinned;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::ground::lockfile::{Dropped, Lockfile, LockfileError};
 use crate::ground::site::Site;
 use crate::ground::{Class, Failure};
-use crate::kinds::Context;
 use crate::oci::Digest;
 use crate::text::with_causes;
 
@@ -64,14 +64,14 @@ pub(crate) trait Question: Send + Sync + 'static {
 
 /// The result of `question`: the pin in `folder`, else resolved now.
 pub(crate) async fn answer<Q: Question>(
-    cx: &Context<'_>,
+    site: &Arc<Site>,
     folder: &Path,
     question: &Q,
 ) -> Result<Q::Answer, Failure> {
-    let Context { site, fresh, .. } = *cx;
     let name = question.name();
     // For all pins of the reference: they are resolved together.
-    let last = format!("{}\n{name}", site.lock_folder(folder).display());
+    let last = reference(site, folder, &name);
+    let fresh = site.age_of(&last);
     let online = !site.options.locked && !site.options.offline;
     let too_old = |age| online && site.is_outdated(&last, age);
     let look = || -> Result<_, Failure> {
@@ -109,6 +109,11 @@ pub(crate) async fn answer<Q: Question>(
         site.note_resolved(&last);
     }
     Ok(found)
+}
+
+/// What says when a reference was resolved: of a lock file, by its name.
+fn reference(site: &Site, folder: &Path, name: &str) -> String {
+    format!("{}\n{name}", site.lock_folder(folder).display())
 }
 
 /// The error for a reference whose pin could not be kept: a build that used it anyway
@@ -184,6 +189,12 @@ impl Pin {
             name,
             ask: Box::new(ask),
         }
+    }
+
+    /// Lets every step of the run resolve the reference again if its pin is older than `age`:
+    /// they all use one answer.
+    pub(crate) fn limit_age(&self, site: &Site, age: Duration) {
+        site.limit_age(reference(site, &self.folder, &self.name), age);
     }
 
     /// Resolves the question even if it has a pin; the returned value records the answer.

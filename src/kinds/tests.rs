@@ -17,7 +17,6 @@ fn task<'a>(work: &'a Work, site: &'a Arc<Site>, results: &'a Results) -> Task<'
         work,
         cx: Context {
             site,
-            fresh: None,
             cpu: 1,
             results,
         },

@@ -516,10 +516,15 @@ fn caching(node: &Node, r: &mut Reader) -> Caching {
             r.at(node.span, "`allow` can only list `secrets`", help);
         }
     }
+    let fresh = span(&mut f, "fresh", r);
+    if let (Some(Duration::ZERO), Some(node)) = (fresh, f.node("fresh")) {
+        let help = "Write a time such as 1h, or run `jackal update` before the build.";
+        r.at(node.span, "`fresh` is no time at all", help);
+    }
     let made = Caching {
         keep: true,
         salt: f.string("salt", &mut r.mistakes).unwrap_or_default(),
-        fresh: span(&mut f, "fresh", r),
+        fresh,
         with_secrets,
     };
     f.finish(&mut r.mistakes);

@@ -415,7 +415,6 @@ pub(super) fn task_of<'a>(site: &'a Arc<Site>, step: &'a Step, results: &'a Resu
         cx: Context {
             site,
             cpu: step.resources.cpu,
-            fresh: step.fresh,
             results,
         },
         cached: step.cached,

@@ -2,7 +2,8 @@
 //!
 //! Source: Git's documentation, "gitformat-index", versions 2 to 4.
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 use super::git::checkout;
 use crate::disk::{self, look};
@@ -41,6 +42,33 @@ pub fn tracked(folder: &Path) -> Option<Vec<String>> {
     let below = format!("{below}/");
     let inside = all.iter().filter_map(|path| path.strip_prefix(&below));
     Some(inside.map(str::to_owned).collect())
+}
+
+/// Git's index of this checkout cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "`{0}` cannot be read, so jackal cannot tell which files Git tracks: run `git update-index --no-split-index`, or repair the index"
+)]
+pub struct UnreadIndex(PathBuf);
+
+/// The files and links that Git tracks in and below `folder`, relative to it: none
+/// outside of a checkout, and where nothing was ever added.
+///
+/// # Errors
+///
+/// The index exists and cannot be read, for instance because it is split.
+pub fn tracked_files(folder: &Path) -> Result<BTreeSet<String>, UnreadIndex> {
+    match tracked(folder) {
+        Some(found) => Ok(found.into_iter().collect()),
+        None => {
+            let full = look::canonicalize(folder).ok();
+            let index = full.and_then(|full| Some(checkout(&full)?.git.join("index")));
+            match index.filter(|index| look::symlink_metadata(index).is_ok()) {
+                Some(index) => Err(UnreadIndex(index)),
+                None => Ok(BTreeSet::new()),
+            }
+        }
+    }
 }
 
 fn number(bytes: &[u8], at: usize) -> Option<u32> {
@@ -162,5 +190,6 @@ mod tests {
     fn a_folder_without_git_has_no_tracked_files() {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(tracked(dir.path()), None);
+        assert_eq!(tracked_files(dir.path()).unwrap(), BTreeSet::new());
     }
 }

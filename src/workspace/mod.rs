@@ -13,7 +13,7 @@ mod watch;
 
 pub use footprint::{Footprint, is_unchanged};
 pub use git::{Checkout, Stands, Tag, checkout, git_facts};
-pub use index::tracked;
+pub use index::{UnreadIndex, tracked_files};
 pub use list::{Identity, Links, Rules, Written, list, list_by};
 pub use snapshot::Snapshot;
 pub use stat_cache::StatCache;

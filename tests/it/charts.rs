@@ -136,6 +136,22 @@ fn a_file_by_its_url_is_asked_for_again_after_the_time_that_its_task_sets() {
     assert_eq!(status(), "executed");
     assert_eq!((status().as_str(), server.asked()), ("cached", 1));
 
+    // One build uses one answer, also in a task that sets no time.
+    next_day(&sandbox.cache());
+    server.put("/motd", "text/plain", "2 1/2");
+    let tree = "component: { definition: jackal.yaml, name: web }, cache: { salt: x }";
+    sandbox.pipeline(&format!(
+        "tasks:\n  web: {{ component: {{ definition: jackal.yaml, name: web }}, cache: {{ fresh: 24h }} }}\n  \
+         again: {{ {tree} }}\n"
+    ));
+    let both = |status| {
+        [("again", status), ("web", status)]
+            .map(|(task, status): (&str, &str)| (task.to_owned(), status.to_owned()))
+    };
+    assert_eq!(sandbox.build(&["--pipeline", "p.yaml"]), both("executed"));
+    assert_eq!(sandbox.build(&["--pipeline", "p.yaml"]), both("cached"));
+    server.asked();
+
     // Without the key, only `jackal update` asks.
     next_day(&sandbox.cache());
     server.put("/motd", "text/plain", "three");

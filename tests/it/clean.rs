@@ -1,7 +1,7 @@
 //! `jackal clean` takes back what builds put into the workspace, and nothing else.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::process::Command;
 
 use super::sandbox::Sandbox;
@@ -155,6 +155,94 @@ fn what_git_tracks_stays() {
     );
     assert!(sandbox.src().join("out/a").exists());
     assert!(!sandbox.src().join("out/sub").exists());
+}
+
+#[test]
+fn nothing_goes_if_it_cannot_be_known_what_git_tracks() {
+    let sandbox = built();
+    git(&sandbox, &["init", "-q", "."]);
+    git(&sandbox, &["add", "-f", "."]);
+    git(&sandbox, &["update-index", "--split-index"]);
+    let cleaned = sandbox.run(&["clean"]);
+    assert_eq!(cleaned.code, Some(4), "{}", cleaned.stderr);
+    assert!(
+        cleaned.stderr.contains("--no-split-index"),
+        "{}",
+        cleaned.stderr
+    );
+    assert!(sandbox.src().join("out/a").exists());
+}
+
+#[test]
+fn archives_that_git_tracks_and_files_of_a_nested_repository_stay() {
+    let sandbox = built();
+    sandbox.write(
+        "web/jackal.yaml",
+        "kind: JackalPackageConfig\nmetadata: { name: web, version: \"1.0.0\" }\n\
+         components: [{ name: site, files: [{ source: in, target: /in }] }]\n",
+    );
+    sandbox.write("web/in", "text");
+    sandbox.write("jackal-workspace.yaml", "");
+    assert_eq!(sandbox.run(&["build"]).code, Some(0));
+    git(&sandbox, &["init", "-q", "."]);
+    git(&sandbox, &["add", "-f", "dist"]);
+    git(&sandbox, &["init", "-q", "out"]);
+    let cleaned = sandbox.run(&["clean"]);
+    assert_eq!(cleaned.code, Some(0), "{}", cleaned.stderr);
+    assert_eq!(fs::read_dir(sandbox.src().join("dist")).unwrap().count(), 1);
+    assert!(sandbox.src().join("out/a").exists());
+    assert!(!sandbox.src().join("other").exists());
+}
+
+#[test]
+fn folders_of_the_user_and_what_is_behind_a_link_stay() {
+    let sandbox = built();
+    let at = |path: &str| sandbox.src().join(path);
+    fs::remove_file(at("other")).unwrap();
+    fs::create_dir(at("other")).unwrap();
+    let elsewhere = at("../elsewhere");
+    fs::rename(at("gen"), &elsewhere).unwrap();
+    fs::remove_file(elsewhere.join("deep/f")).unwrap();
+    symlink(&elsewhere, at("gen")).unwrap();
+    let cleaned = sandbox.run(&["clean"]);
+    assert_eq!(cleaned.code, Some(0), "{}", cleaned.stderr);
+    assert!(at("other").is_dir(), "a folder that the user made");
+    assert!(elsewhere.join("deep").is_dir(), "a folder behind a link");
+}
+
+#[test]
+fn records_of_a_cache_that_is_only_read_count_for_nothing() {
+    let sandbox = built();
+    let cache = sandbox.cache();
+    let precious = sandbox.src().join("../precious");
+    fs::write(&precious, "text").unwrap();
+    for folder in fs::read_dir(cache.join("v1/placed-in")).unwrap() {
+        let path = precious.canonicalize().unwrap();
+        let forged = folder.unwrap().path().join("forged");
+        fs::write(forged, path.to_str().unwrap()).unwrap();
+    }
+    assert_eq!(sandbox.run(&["clean", "--dry-run"]).code, Some(0));
+    let shared = cache.to_str().unwrap();
+    let cleaned = sandbox.run(&["clean", "--shared-cache", shared]);
+    assert_eq!(cleaned.code, Some(3), "{}", cleaned.stderr);
+    assert!(sandbox.src().join("out/a").exists());
+    assert!(precious.exists());
+}
+
+#[test]
+fn what_cannot_be_removed_is_an_error_and_the_rest_goes() {
+    let sandbox = built();
+    let locked = sandbox.src().join("gen/deep");
+    fs::set_permissions(&locked, fs::Permissions::from_mode(0o555)).unwrap();
+    let cleaned = sandbox.run(&["clean"]);
+    // For root, every folder can be written, and it is gone.
+    let _ = fs::set_permissions(&locked, fs::Permissions::from_mode(0o755));
+    assert!(cleaned.stdout.contains("out/a\n"), "{}", cleaned.stdout);
+    assert!(!sandbox.src().join("other").exists());
+    if locked.join("f").exists() {
+        assert_eq!(cleaned.code, Some(4));
+        assert!(cleaned.stderr.contains("gen/deep/f"), "{}", cleaned.stderr);
+    }
 }
 
 #[test]

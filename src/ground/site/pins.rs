@@ -38,6 +38,18 @@ impl Site {
         found
     }
 
+    /// Limits the age of the pins of `reference`; of several limits, the shortest counts.
+    pub(crate) fn limit_age(&self, reference: String, age: Duration) {
+        let mut ages = held(&self.ages);
+        let known = ages.entry(reference).or_insert(age);
+        *known = age.min(*known);
+    }
+
+    /// The maximum age of the pins of `reference`; `None`: unlimited.
+    pub(crate) fn age_of(&self, reference: &str) -> Option<Duration> {
+        held(&self.ages).get(reference).copied()
+    }
+
     /// Whether `reference` was never resolved, or longer than `age` ago. The time is
     /// stored in the cache: in jackal.lock, every check would change a file under
     /// version control.

@@ -170,14 +170,14 @@ impl Kind for ChartWork {
         let mut manifest = None;
         match self.origin()? {
             Origin::Repository(url) => {
-                let pin = clone::commit(cx, &self.folders.own, &url).await?;
+                let pin = clone::commit(cx.site, &self.folders.own, &url).await?;
                 action = Action::new("chart-of-repository", REPOSITORY_FORMAT);
                 action.settings.put("repository", url.public_address());
                 action.settings.put(clone::PIN, pin);
                 action.settings.put("gitPath", &self.chart.git_path);
             }
             Origin::Published(question) => {
-                let pin = answer(cx, &self.folders.own, &*question).await?;
+                let pin = answer(cx.site, &self.folders.own, &*question).await?;
                 action = Action::new("published-chart", CHART_FORMAT);
                 // The archive is refused if it is another chart.
                 action.settings.put("name", question.chart_name());
@@ -238,7 +238,7 @@ impl Kind for ChartWork {
             }
             Origin::Published(question) => {
                 let output = remote::fetched(site, &question.0, prepared).await?;
-                let pin = answer(cx, &self.folders.own, &*question).await?;
+                let pin = answer(cx.site, &self.folders.own, &*question).await?;
                 let (cas, digest) = (Arc::clone(&site.cas), output.digest);
                 blocking(move || {
                     let archive = cas.open_blob(&digest)?;

@@ -70,13 +70,13 @@ impl Question for RepoUrl {
 
 /// The commit that `url` resolves to.
 pub(crate) async fn commit(
-    cx: &Context<'_>,
+    site: &Arc<Site>,
     folder: &Path,
     url: &RepoUrl,
 ) -> Result<String, Failure> {
     match &url.wanted {
         Wanted::Commit(commit) => Ok(commit.clone()),
-        _ => answer(cx, folder, url).await,
+        _ => answer(site, folder, url).await,
     }
 }
 
@@ -188,7 +188,7 @@ impl Kind for CloneWork {
             Wanted::Commit(name) => ("commit", name.as_str()),
             Wanted::Reference(name) => ("reference", name.as_str()),
         };
-        let pin = commit(cx, &self.folders.own, &self.url).await?;
+        let pin = commit(cx.site, &self.folders.own, &self.url).await?;
         action.settings.put("address", self.url.public_address());
         action.settings.put(sort, name);
         action.settings.put(PIN, pin);

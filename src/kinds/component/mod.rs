@@ -95,7 +95,7 @@ impl Kind for ComponentWork {
         let inputs = inputs_over(cx, &self.folders.made)?;
         let mut inputs = blocking(move || own.local(&site, inputs)).await?;
         for question in self.questions()? {
-            let pin = answer(cx, &self.folders.own, &question).await?;
+            let pin = answer(cx.site, &self.folders.own, &question).await?;
             inputs.blob(&question.url, pin.digest, pin.size)?;
         }
         let mut trees = Vec::new();

@@ -167,10 +167,9 @@ impl From<fetch::Pin> for ImagePin {
 impl PullWork {
     /// The manifest that the reference stands for. A reference with a digest never
     /// changes and has no pin.
-    async fn pin(&self, cx: &Context<'_>) -> Result<ImagePin, Failure> {
-        let site = cx.site;
+    async fn pin(&self, site: &Arc<Site>) -> Result<ImagePin, Failure> {
         let Some(digest) = self.reference.digest() else {
-            return answer(cx, &self.folder, self).await;
+            return answer(site, &self.folder, self).await;
         };
         let cas = Arc::clone(&site.cas);
         let held = blocking(move || Ok(fetch::held_document(&cas, &digest))).await?;
@@ -237,7 +236,7 @@ impl Kind for PullWork {
     }
 
     async fn action(&self, cx: &Context<'_>) -> Result<Prepared, Failure> {
-        let pin = self.pin(cx).await?;
+        let pin = self.pin(cx.site).await?;
         let mut action = Action::new("image", IMAGE_FORMAT);
         action.platform = Some(self.platform.clone());
         let mut inputs = Inputs::new(&cx.site.cas);

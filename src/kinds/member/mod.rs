@@ -77,7 +77,7 @@ impl Kind for MemberWork {
     async fn action(&self, cx: &Context<'_>) -> Result<Prepared, Failure> {
         let mut inputs = inputs_over(cx, &self.folders.made)?;
         if let Some(question) = self.question() {
-            let pin = answer(cx, &self.folders.own, &question).await?;
+            let pin = answer(cx.site, &self.folders.own, &question).await?;
             inputs.blob(&question.url, pin.digest, pin.size)?;
         } else {
             let (site, own) = (Arc::clone(cx.site), self.clone());

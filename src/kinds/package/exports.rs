@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 
 use crate::action::Output;
 use crate::cas::Cas;
-use crate::disk::{self, DiskError, look};
+use crate::disk::{self, look};
 use crate::ground::Withdrawal;
-use crate::workspace::Stat;
+use crate::workspace::{Stat, UnreadIndex};
 
 /// What an archive is besides its content.
 #[derive(Clone, Copy, Debug, Default)]
@@ -62,6 +62,9 @@ impl<'c> Exports<'c> {
     /// Records that `files` were written from `outputs`. Losing the record costs only a
     /// rewrite of the archive, so I/O errors are ignored.
     pub(crate) fn keep(&self, archive: &Path, outputs: &[Output], form: Form, files: &[PathBuf]) {
+        if self.cas.is_read_only() {
+            return;
+        }
         let mut text = identity(outputs, form);
         text.push('\n');
         for file in files {
@@ -73,24 +76,36 @@ impl<'c> Exports<'c> {
         drop(disk::write_hint(&self.note(archive), text.as_bytes()));
     }
 
-    /// Removes the files that were written for `archive` and are unchanged.
+    /// Removes the files that were written for `archive` and are unchanged, unless Git
+    /// tracks them.
     pub(crate) fn withdraw(
         &self,
         archive: &Path,
         withdrawal: &mut Withdrawal,
-    ) -> Result<(), DiskError> {
+    ) -> Result<(), UnreadIndex> {
         let note = self.note(archive);
         let text = fs::read_to_string(&note).unwrap_or_default();
+        let folder = archive.parent().unwrap_or(Path::new("/"));
+        let left = withdrawal.left();
         for line in text.lines().skip(1) {
-            match (unchanged(line), line.split_once(' ')) {
-                (Some(file), _) => withdrawal.file(&file)?,
-                (None, Some((_, file))) if Path::new(file).symlink_metadata().is_ok() => {
-                    withdrawal.leave(Path::new(file));
-                }
-                (None, _) => {}
+            let Some((_, file)) = line.split_once(' ') else {
+                continue;
+            };
+            let file = Path::new(file);
+            let name = file.file_name().and_then(|name| name.to_str());
+            let (Some(name), true) = (name, file.parent() == Some(folder)) else {
+                continue;
+            };
+            match unchanged(line) {
+                Some(_) if !withdrawal.tracked(folder)?.contains(name) => withdrawal.file(file),
+                _ if look::symlink_metadata(file).is_ok() => withdrawal.leave(file),
+                _ => {}
             }
         }
-        withdrawal.record(&note)
+        if withdrawal.left() == left {
+            withdrawal.forget(&note);
+        }
+        Ok(())
     }
 }
 

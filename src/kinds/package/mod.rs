@@ -281,13 +281,16 @@ pub(crate) fn withdraw(
     let bundles = layout::bundles_beside(&archive.path);
     let files = [archive.path.as_path(), bundles.as_path()];
     let before = withdrawal.removed.len();
-    let mut files = files.into_iter();
-    let withdrawn = files.try_for_each(|file| exports.withdraw(file, withdrawal));
-    let withdrawn = withdrawn.and_then(|()| match archive.path.parent() {
-        Some(folder) if withdrawal.removed.len() > before => withdrawal.folder(folder).map(drop),
-        _ => Ok(()),
-    });
-    withdrawn.map_err(|error| Failure::caused_by(Class::Environment, &error))
+    for file in files {
+        let withdrawn = exports.withdraw(file, withdrawal);
+        withdrawn.map_err(|error| Failure::caused_by(Class::Environment, &error))?;
+    }
+    // The user made a folder that the user named.
+    let is_own = site.options.output_bound.is_some() && withdrawal.removed.len() > before;
+    if let Some(folder) = archive.path.parent().filter(|_| is_own) {
+        withdrawal.folder(folder);
+    }
+    Ok(())
 }
 
 /// Outputs of a package step that are compressed frames of a member, not members.

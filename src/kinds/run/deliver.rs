@@ -10,12 +10,13 @@ use std::sync::{Arc, OnceLock};
 use super::RunWork;
 use super::command::{Placing, Wanted};
 use crate::action::Output;
+use crate::archive::SafePath;
 use crate::cas::tree::{Tree, TreeEntry, TreeKind};
 use crate::disk::{self, look};
 use crate::ground::folders::lexical;
 use crate::ground::site::Site;
 use crate::ground::{Class, Failure, Withdrawal};
-use crate::workspace::{self, Entry, Stat};
+use crate::workspace::{self, Entry, Stat, UnreadIndex};
 
 /// Makes the workspace hold the declared outputs as recorded, no more and no less.
 /// For correct outputs, it only calls `stat`.
@@ -34,7 +35,16 @@ pub(super) fn deliver(
         }
     });
     let wanted: Vec<Wanted<'_>> = wanted.collect();
-    let repaired = placing(site, &work.folder, |placing| placing.all(&wanted))?;
+    let list = OnceCell::new();
+    // If it cannot be known, nothing is removed that Git might track.
+    let tracked = |path: &str| match list.get_or_init(|| workspace::tracked_files(&work.folder)) {
+        Ok(list) => list.contains(path),
+        Err(_) => site.options.clean_outputs,
+    };
+    let repaired = placing(site, &work.folder, &tracked, |placing| placing.all(&wanted))?;
+    if site.cas.is_read_only() {
+        return Ok(());
+    }
     for Wanted { path, tree } in wanted {
         let note = note(site, &work.folder, path);
         // Without this record, the file is never removed again.
@@ -53,48 +63,56 @@ pub(super) fn deliver(
     Ok(())
 }
 
-/// Takes back what results put at the declared outputs, and at paths that no task declares
-/// any more.
+/// Takes back what results put at the declared outputs; if everything is cleaned, also
+/// what they put at paths that no task declares any more.
 pub(super) fn withdraw(
     site: &Site,
     work: &RunWork,
     withdrawal: &mut Withdrawal,
 ) -> Result<(), Failure> {
     let folder = &work.folder;
-    let declared = work.outputs.iter().map(|output| output.path.clone());
-    let paths: BTreeSet<String> = declared
-        .chain(undeclared(site, folder, &work.generated.paths))
+    let tracked = withdrawal.tracked(folder).map_err(unread)?;
+    let mut paths: BTreeSet<String> = work
+        .outputs
+        .iter()
+        .map(|output| output.path.clone())
         .collect();
+    if withdrawal.whole && withdrawal.is_first(folder) {
+        paths.extend(undeclared(site, folder, &work.generated.paths));
+    }
     for path in paths {
-        let left = withdrawal.kept.len();
-        placing(site, folder, |placing| placing.withdraw(&path, withdrawal))?;
-        if withdrawal.kept.len() == left {
-            let records = [note(site, folder, &path), listed(site, folder, &path)];
-            for record in records {
-                let forgotten = withdrawal.record(&record);
-                forgotten.map_err(|error| Failure::caused_by(Class::Environment, &error))?;
-            }
+        let Some(tree) = placed(site, folder, &path) else {
+            continue;
+        };
+        let left = withdrawal.left();
+        placing(site, folder, &|path| tracked.contains(path), |placing| {
+            placing.withdraw(&path, &tree, withdrawal)
+        })?;
+        if withdrawal.left() == left {
+            withdrawal.forget(&note(site, folder, &path));
+            withdrawal.forget(&listed(site, folder, &path));
         }
     }
     Ok(())
 }
 
+fn unread(error: UnreadIndex) -> Failure {
+    Failure::caused_by(Class::Environment, &error)
+}
+
 /// How outputs are put into `folder`, and taken from it.
-fn placing<R>(site: &Site, folder: &Path, with: impl FnOnce(&Placing<'_>) -> R) -> R {
-    let tracked = OnceCell::new();
-    let tracked = |path: &str| {
-        let list = || -> BTreeSet<String> {
-            let all = workspace::tracked(folder);
-            all.unwrap_or_default().into_iter().collect()
-        };
-        tracked.get_or_init(list).contains(path)
-    };
+fn placing<R>(
+    site: &Site,
+    folder: &Path,
+    tracked: &dyn Fn(&str) -> bool,
+    with: impl FnOnce(&Placing<'_>) -> R,
+) -> R {
     with(&Placing {
         cas: &site.cas,
         root: folder,
         same: &|path, there, entry| same(site, path, there, entry),
         placed: &|path| placed(site, folder, path),
-        tracked: &tracked,
+        tracked,
         clean: site.options.clean_outputs,
     })
 }
@@ -135,6 +153,7 @@ fn undeclared(
             name.to_str().is_none_or(|name| !declared.contains(name))
         })
         .filter_map(|name| fs::read_to_string(name.path()).ok())
+        .filter(|path| SafePath::parse(path).is_ok_and(|safe| safe.as_str() == path))
 }
 
 fn hashed(folder: &Path, path: &str) -> String {
@@ -227,10 +246,7 @@ impl Delivered {
             .collect();
         let tracked = match trees.is_empty() {
             true => BTreeSet::new(),
-            false => {
-                let all = workspace::tracked(folder);
-                all.unwrap_or_default().into_iter().collect()
-            }
+            false => workspace::tracked_files(folder).unwrap_or_default(),
         };
         Self {
             folder: folder.to_owned(),

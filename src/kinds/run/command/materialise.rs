@@ -4,7 +4,7 @@
 //! verified in a staging folder before anything old is touched, and nothing is
 //! removed that a task did not make.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
@@ -68,49 +68,70 @@ impl Placing<'_> {
         Ok(repaired)
     }
 
-    /// Takes back what an earlier result put at `path`. What has changed since, or is
-    /// tracked by Git, stays.
+    /// Takes back `placed`, which an earlier result put at `path`. What has changed since, is
+    /// tracked by Git, or lies in another repository, stays.
     ///
     /// # Errors
     ///
-    /// A file or folder cannot be read or removed.
-    pub(crate) fn withdraw(&self, path: &str, withdrawal: &mut Withdrawal) -> Result<(), RunError> {
-        let Some(placed) = (self.placed)(path) else {
-            return Ok(());
-        };
+    /// The tree is malformed, or a file cannot be looked at.
+    pub(crate) fn withdraw(
+        &self,
+        path: &str,
+        placed: &Tree,
+        withdrawal: &mut Withdrawal,
+    ) -> Result<(), RunError> {
         placed.check()?;
-        let mut folders = vec![path.to_owned()];
+        let mut folders = Vec::new();
+        if placed.single().is_none() {
+            folders.push(path.to_owned());
+        }
+        let mut repositories = HashMap::new();
         for entry in &placed.entries {
             let shown = match entry.path.as_str() {
                 "" => path.to_owned(),
                 below => format!("{path}/{below}"),
             };
             // A link in its place, or above it, is the user's.
-            if !matches!(parents_are_folders(self.root, &shown), Ok(true)) {
+            if !self.is_reachable(&shown) {
                 continue;
             }
             let full = self.root.join(&shown);
             let Some(there) = stat(&full)? else { continue };
             let unchanged = matches(&full, entry, &there, self.same);
-            if !unchanged || (self.tracked)(&shown) {
+            if !unchanged || (self.tracked)(&shown) || self.is_nested(&shown, &mut repositories) {
                 withdrawal.leave(&full);
             } else if entry.kind == TreeKind::Directory {
                 folders.push(shown);
             } else {
-                withdrawal.file(&full)?;
+                withdrawal.file(&full);
             }
-        }
-        for folder in folders.iter().rev() {
-            withdrawal.folder(&self.root.join(folder))?;
         }
         // The folders above it were made for it.
         let above = Path::new(path).ancestors().skip(1);
-        for folder in above.take_while(|folder| !folder.as_os_str().is_empty()) {
-            if !withdrawal.folder(&self.root.join(folder))? {
-                break;
-            }
+        let above = above
+            .filter_map(Path::to_str)
+            .filter(|path| !path.is_empty());
+        let all = folders.iter().rev().map(String::as_str).chain(above);
+        for folder in all.filter(|folder| self.is_reachable(folder)) {
+            withdrawal.folder(&self.root.join(folder));
         }
         Ok(())
+    }
+
+    /// Whether all above `path` are folders, not links.
+    fn is_reachable(&self, path: &str) -> bool {
+        matches!(parents_are_folders(self.root, path), Ok(true))
+    }
+
+    /// Whether a folder above `path`, but below the root, is a checkout of its own.
+    fn is_nested(&self, path: &str, known: &mut HashMap<String, bool>) -> bool {
+        let above = path.match_indices('/').map(|(end, _)| &path[..end]);
+        above.into_iter().any(|folder| {
+            *known.entry(folder.to_owned()).or_insert_with(|| {
+                let git = self.root.join(folder).join(".git");
+                look::symlink_metadata(&git).is_ok()
+            })
+        })
     }
 
     fn repair(&self, path: &str, tree: Option<&Tree>) -> Result<usize, RunError> {
