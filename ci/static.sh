@@ -31,7 +31,8 @@ arguments=()
 for argument; do
   case \$argument in --target=*) ;; *) arguments+=("\$argument") ;; esac
 done
-exec python3 -m ziglang cc -target $machine-linux-musl "\${arguments[@]}"
+# Without the checks of undefined behaviour that zig adds: they need a library.
+exec python3 -m ziglang cc -target $machine-linux-musl -fno-sanitize=undefined "\${arguments[@]}"
 CC
 cat > "$wrappers/ar" <<'AR'
 #!/usr/bin/env bash
