@@ -488,7 +488,8 @@ pub(crate) struct Task<'a> {
 
 impl Task<'_> {
     pub(crate) async fn prepare(&self) -> Result<Prepared, Failure> {
-        let mut prepared = self.work.action(&self.cx).await?;
+        // The future has room for those of all kinds: on its own, it is never moved.
+        let mut prepared = Box::pin(self.work.action(&self.cx)).await?;
         prepared.action.salt = self.salts.join("\n");
         let mut earlier = Marks::default();
         for (step, done) in self.cx.results {
@@ -562,8 +563,9 @@ impl Task<'_> {
     /// Makes the result, and rejects it if a source has changed since the key was
     /// computed: otherwise the cache would have new bytes under an old key.
     async fn sound(&self, prepared: &Prepared) -> Result<Made, Failure> {
-        let fetched = self.work.fetch(&self.cx, prepared).await?;
-        let made = self.work.make(&self.cx, prepared).await;
+        // As in `prepare`.
+        let fetched = Box::pin(self.work.fetch(&self.cx, prepared)).await?;
+        let made = Box::pin(self.work.make(&self.cx, prepared)).await;
         if let Some(path) = prepared.inputs.changed() {
             return Err(Failure::changed(path));
         }

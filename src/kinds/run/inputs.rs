@@ -317,10 +317,16 @@ impl Selection<'_> {
         let mut found = self.found;
         found.sort_by(|a, b| a.path.cmp(&b.path));
         found.dedup_by(|a, b| a.path == b.path);
+        let levels = self.levels.values();
+        // Most times, there are none, and many inputs.
+        let marked = levels.filter(|level| !level.snapshot.tracked_ignored.is_empty());
+        let marked: Vec<&Level> = marked.collect();
         let tracked = |entry: &&Entry| {
+            if marked.is_empty() {
+                return false;
+            }
             let full = lexical(&self.work.folder.join(&entry.path));
-            let mut levels = self.levels.values();
-            levels.any(|level| {
+            marked.iter().any(|level| {
                 let below = full.strip_prefix(&level.folder).ok();
                 let below = below.and_then(Path::to_str);
                 below.is_some_and(|below| level.snapshot.tracked_ignored.contains(below))
