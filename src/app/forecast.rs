@@ -41,8 +41,8 @@ impl Forecast {
         }
     }
 
-    /// What reads how long the tasks of `plan` took when they last ran: it reads a file for
-    /// each of them.
+    /// What reads how long the tasks of `plan` took when they last ran, for which it reads
+    /// files.
     pub(super) fn reading(site: &Arc<Site>, plan: &Plan) -> impl FnOnce() -> Self + use<> {
         let site = Arc::clone(site);
         let steps: Vec<_> = (plan.running())

@@ -1,8 +1,8 @@
 //! Results of finished work, by key.
 //!
 //! Built on the blob store: a result is opaque bytes here, and is recorded only after
-//! the blobs it needs are stored. It is written once per key, completely or not at all,
-//! and a damaged one is a miss. This module knows nothing about the meaning of keys.
+//! the blobs it needs are stored. It counts completely or not at all, and a damaged one is
+//! a miss. This module knows nothing about the meaning of keys.
 
 use std::fmt;
 use std::fs::{self, File};
@@ -46,7 +46,7 @@ pub enum Flush {
     /// Before it is used.
     Now,
     /// When the system writes it, some seconds later: what it names costs less to make
-    /// again than to wait for. It has no file of its own.
+    /// again than to wait for. A small one has no file of its own.
     Later,
 }
 

@@ -109,6 +109,9 @@ impl Ledger {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             facts => facts?,
         };
+        if facts.len() > self.most() {
+            return Ok(Vec::new());
+        }
         // A book is whole between statements, so a poisoned lock is harmless.
         let mut books = self.books.lock().unwrap_or_else(PoisonError::into_inner);
         let book = books.entry(book_of(key)).or_default();
@@ -150,10 +153,16 @@ impl Ledger {
             file => file?,
         };
         file.write_all(&record)?;
-        match file.metadata()?.len() > self.limit {
-            true => self.shorten(&path, &file),
-            false => Ok(()),
+        if file.metadata()?.len() > self.limit {
+            // The value is written; another time will do for the old ones.
+            let _ = self.shorten(&path, &file);
         }
+        Ok(())
+    }
+
+    /// The largest file that is read, in bytes: writers shorten it long before.
+    fn most(&self) -> u64 {
+        self.limit.saturating_mul(4)
     }
 
     /// Drops old records of the file at `path`. What is appended meanwhile may be lost.
@@ -164,7 +173,9 @@ impl Ledger {
         }
         let file = File::open(path)?;
         let mut book = Book::default();
-        book.read(&file)?;
+        if file.metadata()?.len() <= self.most() {
+            book.read(&file)?;
+        }
         let kept = book.places.values().flat_map(|places| {
             let first = places.len().saturating_sub(self.kept);
             places[first..].iter().copied()

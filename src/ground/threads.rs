@@ -27,6 +27,8 @@ pub(crate) async fn aside<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Option<T> {
     if ALONE.get() {
+        // Between two pieces, the work can be given up.
+        tokio::task::yield_now().await;
         return catch_unwind(AssertUnwindSafe(work)).ok();
     }
     tokio::task::spawn_blocking(work).await.ok()
@@ -51,8 +53,8 @@ pub(crate) async fn alone<T: Send + 'static>(work: impl Future<Output = T> + Sen
         runtime.block_on(async {
             tokio::select! {
                 biased;
-                done = work => Some(done),
                 _ = given_up => None,
+                done = work => Some(done),
             }
         })
     });

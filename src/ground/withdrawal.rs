@@ -78,10 +78,12 @@ impl Withdrawal {
         self.kept.len() + self.failed.len()
     }
 
-    /// Removes a folder if nothing is left in it; tells whether it is gone. A folder that
-    /// cannot be removed stays: it is empty.
-    pub(crate) fn folder(&self, path: &Path) -> bool {
-        !self.rehearsed && fs::remove_dir(path).is_ok()
+    /// Removes a folder if nothing is left in it. One that cannot be removed stays: it is
+    /// empty.
+    pub(crate) fn folder(&self, path: &Path) {
+        if !self.rehearsed {
+            let _ = fs::remove_dir(path);
+        }
     }
 
     /// Forgets a record of what was delivered. One that stays names nothing.

@@ -290,7 +290,7 @@ mod tests {
             let found = errors(&format!(
                 "{images}  b:\n    {verb}\n    cache: {{ fresh: 24h }}\n"
             ));
-            assert!(found.contains("`fresh` belongs to `images`"), "{found}");
+            assert!(found.contains("`fresh` belongs to `component`"), "{found}");
         }
     }
 

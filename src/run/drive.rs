@@ -182,7 +182,7 @@ impl<'r> Drive<'r> {
             let (events, watched) = (self.how.events.clone(), self.how.watched.clone());
             // Other work needs some of the runtime's threads, too.
             let has_thread =
-                matches!(step.work, Work::Run(_)) && self.site.options.jobs <= MAX_THREADS / 2;
+                matches!(step.work, Work::Run(_)) && self.site.options.jobs <= MAX_ALONE;
             // It is large, and is handed on several times.
             let done = Box::pin(async move {
                 let patient = step.work.stops_itself();
@@ -292,9 +292,9 @@ impl<'r> Drive<'r> {
     }
 }
 
-/// Maximum number of steps with a thread of their own: half of what the runtime has for
-/// blocking work.
-const MAX_THREADS: usize = 256;
+/// Maximum number of steps with a thread of their own: a quarter of the threads that the
+/// runtime has for blocking work, since each step may need one more.
+const MAX_ALONE: usize = 128;
 
 /// The reason for ending a task of a stopped run.
 const STOPPED: &str = "the run was stopped";

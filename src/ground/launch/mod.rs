@@ -55,7 +55,7 @@ pub(super) struct Launched {
     pub socket: UnixStream,
     pub stdout: PipeReader,
     pub stderr: PipeReader,
-    /// It takes another command of these when this one has ended: see [`keep`].
+    /// The commands that the process can run after this one, for [`keep`]; `None`: it ends.
     pub remains: Option<Serves>,
 }
 
@@ -122,7 +122,11 @@ pub(super) fn launch(program: &Path, plan: &Plan) -> io::Result<Launched> {
 
 /// Keeps a process that [`remains`](Launched::remains) for another command.
 pub(super) fn keep(serves: Serves, socket: UnixStream) {
-    running().idle.push((serves, socket));
+    let mut running = running();
+    // It ends with its connection, if its launcher was given up meanwhile.
+    if running.launchers.contains_key(&serves) {
+        running.idle.push((serves, socket));
+    }
 }
 
 /// A process for a command whose output is `terminal`, as [`launch`] has it.

@@ -1,7 +1,8 @@
 //! The last runs of tasks in this workspace, which explain why a task runs again.
 //!
-//! A run is one record: the key of the run before, the action on one line, and the run as
-//! JSON, in the ledger [`Cas::history`](crate::cas::Cas::history). An action with many inputs has a file of its own, which the next run replaces.
+//! A run is one record: its key, the run as JSON on one line, and the action, in the ledger
+//! [`Cas::history`](crate::cas::Cas::history). An action with many inputs has a file of its
+//! own, which the next run replaces.
 
 use std::fs;
 use std::path::{Path, PathBuf};

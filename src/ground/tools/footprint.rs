@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FileType, Stat, lstat, stat};
 
-use super::memory::{SETTLED_AFTER, now};
+use super::memory::SETTLED_AFTER;
 
 /// The paths that a lookup looked at, each with what was there.
 #[derive(Clone, Debug)]
@@ -29,12 +29,13 @@ struct State {
 }
 
 impl Footprint {
-    /// `None`: something changed a moment ago, and may change again without a trace.
-    pub(super) fn of(paths: impl IntoIterator<Item = PathBuf>) -> Option<Self> {
-        let now = now();
+    /// What is at `paths`, which were looked at from the time `began` on. `None`: something
+    /// changed shortly before that or since, so that it may not be what was looked at, or
+    /// may change again without a trace.
+    pub(super) fn of(paths: impl IntoIterator<Item = PathBuf>, began: i64) -> Option<Self> {
         let paths = paths.into_iter().map(|path| {
             let there = There::at(&path);
-            there.is_settled(now).then_some((path, there))
+            there.is_settled(began).then_some((path, there))
         });
         paths.collect::<Option<_>>().map(Self)
     }
@@ -59,9 +60,9 @@ impl There {
         }
     }
 
-    fn is_settled(&self, now: i64) -> bool {
+    fn is_settled(&self, began: i64) -> bool {
         let mut states = [self.own, self.target].into_iter().flatten();
-        states.all(|state| state.modified.max(state.changed) < now.saturating_sub(SETTLED_AFTER))
+        states.all(|state| state.modified.max(state.changed) < began.saturating_sub(SETTLED_AFTER))
     }
 }
 
@@ -83,6 +84,7 @@ mod tests {
     use std::os::unix::fs::symlink;
     use std::time::{Duration, SystemTime};
 
+    use super::super::memory::now;
     use super::*;
 
     #[test]
@@ -93,7 +95,12 @@ mod tests {
         symlink("file", at("link")).unwrap();
         let paths = ["link", "absent"].map(at);
         // Those that were made just now.
-        assert!(Footprint::of(paths.clone()).is_none());
+        assert!(Footprint::of(paths.clone(), now()).is_none());
+        // Those that were replaced while a long lookup went on.
+        let long_ago = now() - 3_600_000_000_000;
+        assert!(Footprint::of(paths.clone(), long_ago).is_none());
+        let in_an_hour = now() + 3_600_000_000_000;
+        assert!(Footprint::of(paths.clone(), in_an_hour).is_some());
         let print = || {
             Footprint(
                 paths

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::closure::Tool;
 use super::declared::{self, Declared};
 use super::footprint::Footprint;
+use super::memory::now;
 use super::run::printed;
 use super::toolchains::{self, Managed, Query, Toolchain, Wanted, is_met, number};
 use super::{make, script};
@@ -54,12 +55,13 @@ impl Search<'_> {
     /// Looks a tool up, with everything that is looked at for it; `None`: that cannot be
     /// compared with later.
     fn look_with_footprint(&self, name: &str) -> Result<(Arc<Tool>, Option<Footprint>), Failure> {
+        let began = now();
         let (tool, paths) = look::traced(|| self.look(name));
         // A declared one may be identified by what a program prints.
         let is_found = !self.declared.contains_key(name);
         Ok((
             Arc::new(tool?),
-            is_found.then(|| Footprint::of(paths)).flatten(),
+            is_found.then(|| Footprint::of(paths, began)).flatten(),
         ))
     }
 
