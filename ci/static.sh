@@ -7,8 +7,6 @@
 # the package `ziglang` (pip install ziglang==0.17.1): its C compiler comes with the
 # headers and libraries of every target.
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
-
 fail() { echo "error: $*" >&2; exit 1; }
 case ${1:-} in
   amd64) machine=x86_64 ;;
@@ -18,6 +16,7 @@ esac
 [ -n "${2:-}" ] || fail "no folder: ci/static.sh $1 FOLDER"
 mkdir -p "$2"
 folder=$(realpath "$2")
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
 python3 -m ziglang version > /dev/null || fail "no zig: pip install ziglang==0.17.1"
 target=$machine-unknown-linux-musl
 rustup target add "$target"
