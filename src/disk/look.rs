@@ -64,7 +64,7 @@ impl Drop for Recording {
 }
 
 thread_local! {
-    /// The paths that this thread looked at, while somebody wants to know.
+    /// The paths that this thread looked at, while they are traced.
     static TRACE: RefCell<Option<HashSet<PathBuf>>> = const { RefCell::new(None) };
 }
 

@@ -157,7 +157,7 @@ fn trace_id(trace: &Trace) -> String {
     format!("{:032x}", trace.id)
 }
 
-/// The id of a span, as the JSON form has it.
+/// The id of a span in the JSON form: 16 hex digits.
 fn shown(id: u64) -> String {
     format!("{id:016x}")
 }

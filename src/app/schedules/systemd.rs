@@ -36,7 +36,7 @@ fn path(folder: &Path) -> Result<String, ExportError> {
 /// Updates the checkout that the folder is in, if it is in one.
 const PULL: &str = "while [ ! -e .git ] && [ \"$PWD\" != / ]; do cd ..; done; [ ! -e .git ] || exec git pull --quiet --ff-only";
 
-/// Whom the service runs as: whoever owns the checkout, since Git refuses those of others.
+/// The user of the service: the owner of the checkout, since Git refuses those of others.
 fn user(one: &Named<'_>, options: &ExportOptions) -> Result<String, ExportError> {
     const ADVICE: &str = "# It runs as root, who must own the folder: Git refuses those of others. Else name the owner.\n#User=\n";
     let user = match (&options.user, &options.checkout) {
