@@ -58,8 +58,8 @@ pub mod testing {
     pub use crate::ground::sandbox::Level;
     pub use crate::kinds::image::import::import_path;
     pub use crate::kinds::member::extract::extract_member;
-    pub use crate::sbom::StoredScan;
     pub use crate::sbom::document::ScanTarget;
     pub use crate::sbom::format::syft::write as write_sbom;
     pub use crate::sbom::scan::{Image, component as catalogue_component, layer as scan_layer};
+    pub use crate::sbom::{Aside, StoredScan};
 }

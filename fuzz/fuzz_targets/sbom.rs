@@ -2,7 +2,9 @@
 //! refused, and the same each time.
 #![no_main]
 
-use jackal::testing::{Image, ScanTarget, StoredScan, catalogue_component, scan_layer, write_sbom};
+use std::io::{self, Cursor, Read};
+
+use jackal::testing::{Aside, Image, ScanTarget, StoredScan, catalogue_component, scan_layer, write_sbom};
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
 
@@ -71,6 +73,12 @@ fn tar_of(files: &[File<'_>]) -> Vec<u8> {
     tar
 }
 
+fn aside(input: &mut dyn Read) -> io::Result<Box<dyn Aside>> {
+    let mut bytes = Vec::new();
+    input.read_to_end(&mut bytes)?;
+    Ok(Box::new(Cursor::new(bytes)))
+}
+
 fuzz_target!(|input: Layers<'_>| {
     let mut layers: Vec<Vec<u8>> = input.0.iter().take(4).map(|files| tar_of(files)).collect();
     layers.push(input.1.to_vec());
@@ -78,7 +86,7 @@ fuzz_target!(|input: Layers<'_>| {
     let catalogued = || {
         let mut image = Image::default();
         for layer in &layers {
-            let Ok(scanned) = scan_layer(&layer[..]) else {
+            let Ok(scanned) = scan_layer(&layer[..], &aside) else {
                 continue;
             };
             let stored = scanned.store(Vec::new()).unwrap();
@@ -105,7 +113,7 @@ fuzz_target!(|input: Layers<'_>| {
     assert_eq!(first, catalogued());
     budget::within(length, || {
         for layer in &layers {
-            let _ = catalogue_component("a", &layer[..]);
+            let _ = catalogue_component("a", &layer[..], &aside);
         }
     });
 });

@@ -453,6 +453,17 @@ impl Cas {
         Ok(Ingest::new(self, path, file))
     }
 
+    /// A file without a name in the cache's folder, gone when it is closed.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be created.
+    pub fn unnamed(&self) -> Result<File, CasError> {
+        let path = self.temp_path()?;
+        let folder = path.parent().unwrap_or(&self.root);
+        Ok(tempfile::tempfile_in(folder).map_err(at(folder))?)
+    }
+
     /// Stores the content that `descriptor` describes, unless it is stored already;
     /// reads at most one byte past its size.
     ///

@@ -161,6 +161,21 @@ impl Package {
     }
 }
 
+/// A file that could not be read.
+#[derive(Clone, Debug)]
+pub struct Unknown {
+    pub location: Location,
+    /// The cataloguer that wanted it, and what was wrong.
+    pub reason: String,
+}
+
+/// What cataloguers found in one tree.
+#[derive(Clone, Debug, Default)]
+pub struct Findings {
+    pub packages: Vec<Package>,
+    pub unknowns: Vec<Unknown>,
+}
+
 /// A directed edge between two ids.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Relationship {
@@ -197,6 +212,8 @@ pub struct Document {
     pub packages: Vec<Package>,
     /// Edges, sorted.
     pub relationships: Vec<Relationship>,
+    /// Files that could not be read, sorted by path.
+    pub unknowns: Vec<Unknown>,
     /// The subject of the scan.
     pub source: ScanTarget,
     /// Distribution facts; an empty object if unknown.

@@ -8,6 +8,7 @@ use std::io::{self, Read};
 use std::sync::Arc;
 
 use super::binary::{self, Facts};
+use super::body::{Body, PutAside};
 pub use super::budget::LayerError;
 use super::budget::{HELD_BYTES, Memory};
 use super::search;
@@ -42,6 +43,10 @@ pub enum NodeKind {
 pub enum Content {
     Text(Text),
     Executable(Facts),
+    /// What a cataloguer took out of a file that is too large to keep.
+    Extract(Vec<u8>),
+    /// Why a file that a cataloguer wants could not be read.
+    Unreadable(String),
 }
 
 impl Content {
@@ -54,6 +59,8 @@ impl Content {
                 let go = go.map_or(0, |(version, text)| version.len() + text.len());
                 go + facts.audit.as_ref().map_or(0, Vec::len)
             }
+            Self::Extract(bytes) => bytes.len(),
+            Self::Unreadable(reason) => reason.len(),
         }
     }
 }
@@ -131,8 +138,31 @@ impl<R: Read> Read for Hashing<R> {
     }
 }
 
-/// Which files are kept whole: of a path, the most bytes; `None`: not this one.
-pub(super) type Wanted = fn(&str) -> Option<Most>;
+/// What is kept of the file at a path; `None`: what executables carry, if it is one.
+pub(super) type Wanted = fn(&str) -> Option<Keep>;
+
+/// What is kept of a file.
+#[derive(Clone, Copy)]
+pub(super) enum Keep {
+    /// All of it.
+    Whole(Most),
+    /// What `extract` takes out of it.
+    Extract { most: Most, extract: Extractor },
+}
+
+/// Takes what a cataloguer needs out of the file called `name`. Never fails: what is
+/// damaged is [`Extracted::Unreadable`].
+pub(super) type Extractor = fn(name: &str, body: &mut Body) -> Extracted;
+
+/// The result of an [`Extractor`].
+pub(super) enum Extracted {
+    /// What to keep, in a form of the cataloguer's own.
+    Facts(Vec<u8>),
+    /// It is not a file of this kind.
+    Nothing,
+    /// It is one, and cannot be read for this reason.
+    Unreadable(String),
+}
 
 /// The largest file that is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,14 +173,21 @@ pub(super) enum Most {
     Skip(u64),
 }
 
-/// Scans the uncompressed layer tar `input` to its end. Keeps the whole content of
-/// files whose path is `wanted`.
-pub(super) fn scan(input: impl Read, wanted: Wanted) -> Result<LayerScan, LayerError> {
-    scan_within(input, wanted, HELD_BYTES)
+/// Scans the uncompressed layer tar `input` to its end. Keeps of its files what is
+/// `wanted`.
+pub(super) fn scan(
+    input: impl Read,
+    wanted: Wanted,
+    aside: PutAside<'_>,
+) -> Result<LayerScan, LayerError> {
+    scan_within(input, Keeper::new(wanted, aside), HELD_BYTES)
 }
 
-fn scan_within(input: impl Read, wanted: Wanted, bytes: usize) -> Result<LayerScan, LayerError> {
-    let mut keeper = Keeper::new(wanted);
+fn scan_within(
+    input: impl Read,
+    mut keeper: Keeper<'_>,
+    bytes: usize,
+) -> Result<LayerScan, LayerError> {
     let mut memory = Memory::new(bytes, "the layer has too many files or links");
     let mut entries = Vec::new();
     let mut scan = walk(
@@ -256,16 +293,18 @@ impl Entry {
 }
 
 /// Extracts the content that cataloguers want from one file after the other.
-pub(super) struct Keeper {
+pub(super) struct Keeper<'a> {
     wanted: Wanted,
+    aside: PutAside<'a>,
     /// Buffer for one executable, reused for the next.
     scratch: Vec<u8>,
 }
 
-impl Keeper {
-    pub(super) fn new(wanted: Wanted) -> Self {
+impl<'a> Keeper<'a> {
+    pub(super) fn new(wanted: Wanted, aside: PutAside<'a>) -> Self {
         Self {
             wanted,
+            aside,
             scratch: Vec::new(),
         }
     }
@@ -277,18 +316,36 @@ impl Keeper {
         size: u64,
         input: &mut dyn Read,
     ) -> Result<Option<Content>, LayerError> {
-        if let Some(most) = (self.wanted)(path) {
-            match most {
-                Most::Refuse(most) if size > most => {
+        if let Some(keep) = (self.wanted)(path) {
+            let (Keep::Whole(most) | Keep::Extract { most, .. }) = keep;
+            let longest = match most {
+                Most::Refuse(longest) if size > longest => {
                     return Err(LayerError::TooLarge("a database of packages is too large"));
                 }
-                Most::Skip(most) if size > most => return Ok(None),
-                Most::Refuse(most) | Most::Skip(most) => {
-                    let mut bytes = Vec::new();
-                    input.take(most).read_to_end(&mut bytes)?;
-                    return Ok(Some(Content::Text(Text::new(bytes))));
+                Most::Skip(longest) if size > longest => {
+                    let reason = format!("it is longer than {longest} bytes");
+                    return Ok(Some(Content::Unreadable(reason)));
                 }
-            }
+                Most::Refuse(longest) | Most::Skip(longest) => longest,
+            };
+            let mut input = input.take(longest);
+            return match keep {
+                Keep::Whole(_) => {
+                    let mut bytes = Vec::new();
+                    input.read_to_end(&mut bytes)?;
+                    Ok(Some(Content::Text(Text::new(bytes))))
+                }
+                Keep::Extract { extract, .. } => {
+                    let name = path.rsplit('/').next().unwrap_or(path);
+                    Ok(
+                        match extract(name, &mut Body::read(&mut input, size, self.aside)?) {
+                            Extracted::Facts(facts) => Some(Content::Extract(facts)),
+                            Extracted::Nothing => None,
+                            Extracted::Unreadable(reason) => Some(Content::Unreadable(reason)),
+                        },
+                    )
+                }
+            };
         }
         if size < 64 {
             return Ok(None);
@@ -356,7 +413,8 @@ pub(super) fn tar_of(files: &[(&str, &[u8])]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::catalog::wanted;
+    use super::super::body::in_memory;
+    use super::super::catalog::wanted_of_images as wanted;
     use super::*;
 
     #[test]
@@ -368,7 +426,7 @@ mod tests {
             (".wh..wh.plnk", b""),
             ("other", b"zzz"),
         ]);
-        let scan = scan(&tar[..], wanted).unwrap();
+        let scan = scan(&tar[..], wanted, &in_memory).unwrap();
         assert_eq!(scan.diff_id, Digest::of(&tar));
         assert_eq!(scan.whiteouts, ["etc/gone"]);
         assert_eq!(scan.opaque, ["opt"]);
@@ -381,15 +439,15 @@ mod tests {
     fn a_tar_without_its_last_padding_and_end_is_whole_and_a_cut_one_is_not() {
         let whole = tar_of(&[("a", &[1; 5000])]);
         let cut = &whole[..512 + 5000];
-        let scan = scan(cut, wanted).unwrap();
+        let scan = scan(cut, wanted, &in_memory).unwrap();
         assert_eq!((scan.entries.len(), scan.file_bytes), (1, 5000));
         assert_eq!(scan.diff_id, Digest::of(cut));
-        assert!(super::scan(&whole[..3000], wanted).is_err());
+        assert!(super::scan(&whole[..3000], wanted, &in_memory).is_err());
     }
 
     #[test]
     fn a_broken_tar_is_an_error() {
-        assert!(scan(&[7_u8; 600][..], wanted).is_err());
+        assert!(scan(&[7_u8; 600][..], wanted, &in_memory).is_err());
     }
 
     #[test]
@@ -407,12 +465,12 @@ mod tests {
         let entry = tar_of(&[("a/package.json", &one)]);
         let entry = &entry[..512 + one.len().next_multiple_of(512)];
         let many = entry.repeat(10);
-        assert!(scan_within(&many[..], wanted, 2 << 20).is_ok());
-        let refused = scan_within(&many[..], wanted, 999_000).unwrap_err();
+        assert!(scan_within(&many[..], Keeper::new(wanted, &in_memory), 2 << 20).is_ok());
+        let refused = scan_within(&many[..], Keeper::new(wanted, &in_memory), 999_000).unwrap_err();
         assert!(matches!(refused, LayerError::TooLarge(_)), "{refused}");
         let zeros = vec![b' '; (33 << 20) + 1];
         for (path, refused) in [("var/lib/dpkg/status", true), ("a/package.json", false)] {
-            let scanned = scan(&tar_of(&[(path, &zeros)])[..], wanted);
+            let scanned = scan(&tar_of(&[(path, &zeros)])[..], wanted, &in_memory);
             assert_eq!(scanned.is_err(), refused, "{path}");
         }
     }

@@ -4,6 +4,7 @@
 //! puts them into a `document`, `format` writes it. Never opens a file.
 
 mod binary;
+mod body;
 mod budget;
 mod catalog;
 pub mod document;
@@ -18,6 +19,7 @@ mod squash;
 mod stored;
 pub mod unpack;
 
+pub use body::Aside;
 pub use catalog::CATALOGUE_VERSION;
 pub use squash::StackError;
 pub use stored::{StoredError, StoredScan};

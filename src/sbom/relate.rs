@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::budget::EDGES;
 use super::catalog;
-use super::document::{Document, Package, Relationship, ScanTarget};
+use super::document::{Document, Findings, Package, Relationship, ScanTarget};
 use super::layer::LayerError;
 
 impl Document {
@@ -17,12 +17,15 @@ impl Document {
     /// # Errors
     ///
     /// [`LayerError`]: they have too many relations.
-    pub fn new(source: ScanTarget, distro: Value, found: Vec<Package>) -> Result<Self, LayerError> {
-        let packages = merge(found);
+    pub fn new(source: ScanTarget, distro: Value, found: Findings) -> Result<Self, LayerError> {
+        let packages = merge(found.packages);
         let relationships = edges(&source.id, &packages)?;
+        let mut unknowns = found.unknowns;
+        unknowns.sort_by(|a, b| (&a.location, &a.reason).cmp(&(&b.location, &b.reason)));
         Ok(Self {
             packages,
             relationships,
+            unknowns,
             source,
             distro,
         })

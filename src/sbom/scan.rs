@@ -8,8 +8,9 @@ use std::io::{self, Read};
 
 use serde_json::{Value, json};
 
+use super::body::PutAside;
 use super::budget::{HELD_BYTES, INNER_BYTES};
-use super::catalog::{self, Found};
+use super::catalog::{self, Found, Mark, Tree};
 use super::document::{Annotations, Document, Evidence, Location, ScanTarget};
 use super::layer::{self, Keeper, LayerError, LayerScan};
 use super::squash::{StackError, View};
@@ -18,13 +19,14 @@ use super::unpack::{self, TAR_HEAD};
 use crate::archive::{Growth, is_tar};
 use crate::oci::Digest;
 
-/// Scans the uncompressed layer tar `input` to its end.
+/// Scans the uncompressed layer tar `input` to its end. Long files that are read at any
+/// place are put `aside`.
 ///
 /// # Errors
 ///
 /// `LayerError`: the tar is damaged or too large. Unknown entries are skipped.
-pub fn layer(input: impl Read) -> Result<LayerScan, LayerError> {
-    layer::scan(input, catalog::wanted)
+pub fn layer(input: impl Read, aside: PutAside<'_>) -> Result<LayerScan, LayerError> {
+    layer::scan(input, catalog::wanted_of_images, aside)
 }
 
 /// An image whose layers are stacked one after the other, base first.
@@ -55,7 +57,7 @@ impl Image {
     /// [`LayerError`]: it lists too many packages.
     pub fn document(self, source: ScanTarget) -> Result<Document, LayerError> {
         let mut found = Found::default();
-        catalog::packages(&self.0, &mut found)?;
+        catalog::packages(&self.0, Tree::Image, &mut found)?;
         let distro = self.0.distro().clone();
         drop(self.0);
         Document::new(source, distro, found.finish()?)
@@ -72,9 +74,9 @@ impl Image {
 ///
 /// `LayerError`: the tar is damaged, or it or an archive inside is too large. Damaged
 /// archives inside count as ordinary files.
-pub fn component(name: &str, tar: impl Read) -> Result<Document, LayerError> {
+pub fn component(name: &str, tar: impl Read, aside: PutAside<'_>) -> Result<Document, LayerError> {
     let mut found = Found::default();
-    let mut keeper = Keeper::new(catalog::wanted);
+    let mut keeper = Keeper::new(catalog::wanted_of_components, aside);
     let mut view = View::new(false, HELD_BYTES);
     layer::walk(
         tar,
@@ -82,14 +84,14 @@ pub fn component(name: &str, tar: impl Read) -> Result<Document, LayerError> {
             let mut head = Vec::with_capacity(TAR_HEAD);
             input.take(TAR_HEAD as u64).read_to_end(&mut head)?;
             if unpack::is_compressed(&head) || is_tar(&head) {
-                archive(path, size, (&head[..]).chain(input), &mut found)?;
+                archive(path, size, (&head[..]).chain(input), aside, &mut found)?;
                 return Ok(None);
             }
             keeper.keep(path, size, &mut (&head[..]).chain(input))
         },
         view.filling(),
     )?;
-    catalog::packages(&view, &mut found)?;
+    catalog::packages(&view, Tree::Component, &mut found)?;
     drop(view);
     let source = ScanTarget {
         id: Digest::of(name.as_bytes()).hex(),
@@ -104,10 +106,16 @@ pub fn component(name: &str, tar: impl Read) -> Result<Document, LayerError> {
 
 /// Finds the packages in an archive of `size` bytes at `path`; none if it is not a valid
 /// tar.
-fn archive(path: &str, size: u64, input: impl Read, found: &mut Found) -> Result<(), LayerError> {
+fn archive(
+    path: &str,
+    size: u64,
+    input: impl Read,
+    aside: PutAside<'_>,
+    found: &mut Found,
+) -> Result<(), LayerError> {
     let most = Growth::INNER.of(size);
     let mut view = View::new(false, INNER_BYTES);
-    let mut keeper = Keeper::new(catalog::wanted);
+    let mut keeper = Keeper::new(catalog::wanted_of_components, aside);
     let scan = || -> Result<(), LayerError> {
         let mut plain = unpack::unpacked(input)?.take(most);
         let mut head = Vec::with_capacity(TAR_HEAD);
@@ -122,24 +130,26 @@ fn archive(path: &str, size: u64, input: impl Read, found: &mut Found) -> Result
         Err(LayerError::Read(_)) => return Ok(()),
         done => done?,
     }
-    let before = found.count();
-    catalog::packages(&view, found)?;
+    let before = found.mark();
+    catalog::packages(&view, Tree::Component, found)?;
     relocate(found, before, path);
     Ok(())
 }
 
-/// Moves the packages after the first `before` from the root of the archive at `path` into
+/// Moves what was found after `before` from the root of the archive at `path` into
 /// the component that contains the archive.
-fn relocate(found: &mut Found, before: usize, path: &str) {
+fn relocate(found: &mut Found, before: Mark, path: &str) {
     let archive = format!("/{path}");
     // The path may be long; it is not part of a document in these places.
     let mark = Digest::of(archive.as_bytes()).hex();
     let mark = &mark[..16];
+    let inside = |location: &mut Location| {
+        location.path = format!("{archive}:{}", location.path);
+        location.access_path = format!("{archive}:{}", location.access_path);
+    };
+    found.change_unknowns_after(before, archive.len(), inside);
     found.change_after(before, archive.len(), |package| {
-        for location in &mut package.locations {
-            location.path = format!("{archive}:{}", location.path);
-            location.access_path = format!("{archive}:{}", location.access_path);
-        }
+        package.locations.iter_mut().for_each(inside);
         // Only packages of the same archive can own or require each other.
         for owned in &mut package.owns {
             *owned = format!("{archive}:{owned}");
@@ -161,13 +171,14 @@ fn relocate(found: &mut Found, before: usize, path: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sbom::body::in_memory;
     use crate::sbom::layer::tar_of;
     use std::io::Write as _;
 
     #[test]
     fn component_locations_are_relative_to_the_component() {
         let tar = tar_of(&[("files/0/app/package.json", br#"{"name":"a","version":"1"}"#)]);
-        let document = component("base", &tar[..]).unwrap();
+        let document = component("base", &tar[..], &in_memory).unwrap();
         let location = &document.packages[0].locations[0];
         assert_eq!(location.path, "/files/0/app/package.json");
         assert_eq!(location.layer, None);
@@ -193,7 +204,7 @@ mod tests {
             ("files/4/d.gz", &zstd::encode_all(&b"text"[..], 1).unwrap()),
             ("files/5/package.json", br#"{"name":"b","version":"1"}"#),
         ]);
-        let document = component("base", &tar[..]).unwrap();
+        let document = component("base", &tar[..], &in_memory).unwrap();
         let found: Vec<_> = document
             .packages
             .iter()

@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 
 use super::budget::{Memory, Steps};
 use super::document::{Annotations, Evidence, Location};
-use super::layer::{Content, Entry, LayerError, Most, NodeKind};
+use super::layer::{Content, Entry, Keep, LayerError, Most, NodeKind};
 use super::stored::{StoredError, StoredScan};
 use crate::oci::Digest;
 
@@ -316,7 +316,7 @@ impl View {
     pub fn bytes(&self, path: &str) -> Option<Vec<u8>> {
         match self.placed(path)?.content.as_deref()? {
             Content::Text(text) => Some(text.bytes()),
-            Content::Executable(_) => None,
+            Content::Executable(_) | Content::Extract(_) | Content::Unreadable(_) => None,
         }
     }
 
@@ -417,22 +417,22 @@ fn joined(real: &[(&str, Option<usize>)]) -> String {
 
 /// Whether a scan must keep the file at `path` for [`View::distro`]. The folder
 /// does not count: links may lead there from one of the known places.
-pub(super) fn wanted(path: &str) -> Option<Most> {
+pub(super) fn wanted(path: &str) -> Option<Keep> {
     let named = path.rsplit('/').next() == Some("os-release");
-    named.then_some(Most::Skip(MAX_OS_RELEASE))
+    named.then_some(Keep::Whole(Most::Skip(MAX_OS_RELEASE)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::budget::HELD_BYTES;
-    use super::super::catalog::wanted;
+    use super::super::catalog::wanted_of_images as wanted;
     use super::super::layer::{scan, tar_of};
     use super::*;
 
     fn view(layers: &[&[(&str, &[u8])]]) -> View {
         let mut view = View::new(true, HELD_BYTES);
         for layer in layers {
-            view.stack(scan(&tar_of(layer)[..], wanted).unwrap())
+            view.stack(scan(&tar_of(layer)[..], wanted, &crate::sbom::body::in_memory).unwrap())
                 .unwrap();
         }
         view
@@ -545,7 +545,7 @@ mod tests {
             files.push((format!("l0/e{number}/f"), b""));
         }
         let files: Vec<(&str, &[u8])> = files.iter().map(|(name, b)| (name.as_str(), *b)).collect();
-        let scanned = scan(&tar_of(&files)[..], wanted).unwrap();
+        let scanned = scan(&tar_of(&files)[..], wanted, &crate::sbom::body::in_memory).unwrap();
         let mut view = View::new(true, HELD_BYTES);
         let refused = view.stack(scanned).unwrap_err();
         assert!(
@@ -561,7 +561,7 @@ mod tests {
             .iter()
             .map(|name| (name.as_str(), &b"x"[..]))
             .collect();
-        let scanned = scan(&tar_of(&files)[..], wanted).unwrap();
+        let scanned = scan(&tar_of(&files)[..], wanted, &crate::sbom::body::in_memory).unwrap();
         View::new(true, HELD_BYTES).stack(scanned).unwrap();
     }
 
@@ -573,7 +573,7 @@ mod tests {
             .iter()
             .map(|name| (name.as_str(), &text[..]))
             .collect();
-        let scanned = || scan(&tar_of(&files)[..], wanted).unwrap();
+        let scanned = || scan(&tar_of(&files)[..], wanted, &crate::sbom::body::in_memory).unwrap();
         let mut view = View::new(true, 90_000);
         view.stack(scanned()).unwrap();
         // What replaces a file takes its memory.
@@ -582,7 +582,7 @@ mod tests {
         let others: Vec<(String, &[u8])> = others.collect();
         let others: Vec<(&str, &[u8])> =
             others.iter().map(|(name, b)| (name.as_str(), *b)).collect();
-        let scanned = scan(&tar_of(&others)[..], wanted).unwrap();
+        let scanned = scan(&tar_of(&others)[..], wanted, &crate::sbom::body::in_memory).unwrap();
         assert!(matches!(view.stack(scanned), Err(LayerError::TooLarge(_))));
     }
 }

@@ -13,7 +13,7 @@ use crate::archive::MAX_PATH_BYTES;
 use crate::codec::{CodecError, Reader, Writer};
 use crate::oci::Digest;
 
-const MAGIC: &[u8; 8] = b"jkscan\x02\n";
+const MAGIC: &[u8; 8] = b"jkscan\x03\n";
 
 /// Longest path or link target of a stored scan, in bytes. More than this is damage.
 const MAX_PATH: u64 = MAX_PATH_BYTES as u64;
@@ -133,6 +133,14 @@ fn write_entry(out: &mut Writer, entry: &Entry) {
             out.flag(facts.audit.is_some());
             out.bytes(facts.audit.as_deref().unwrap_or_default());
         }
+        Some(Content::Extract(bytes)) => {
+            out.byte(3);
+            out.bytes(bytes);
+        }
+        Some(Content::Unreadable(reason)) => {
+            out.byte(4);
+            out.text(reason);
+        }
     }
 }
 
@@ -158,7 +166,9 @@ fn read_entry<R: Read>(reader: &mut Reader<R>) -> Result<Entry, CodecError> {
             reader.bytes(MAX_PIECE, "a content")?,
         ))),
         2 => Some(Content::Executable(read_facts(reader)?)),
-        _ => return Err(CodecError::malformed(at, "a kind from 0 to 2")),
+        3 => Some(Content::Extract(reader.bytes(MAX_PIECE, "an extract")?)),
+        4 => Some(Content::Unreadable(reader.text(MAX_PATH, "a reason")?)),
+        _ => return Err(CodecError::malformed(at, "a kind from 0 to 4")),
     };
     Ok(Entry {
         path,
@@ -184,7 +194,7 @@ fn read_facts<R: Read>(reader: &mut Reader<R>) -> Result<Facts, CodecError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sbom::catalog::wanted;
+    use crate::sbom::catalog::wanted_of_images as wanted;
     use crate::sbom::layer::{scan, tar_of};
 
     fn load(stored: &[u8]) -> Result<LayerScan, StoredError> {
@@ -210,7 +220,7 @@ mod tests {
             ("h == var/lib/dpkg/status", b""),
             ("d/.wh.gone", b""),
         ]);
-        let found = scan(&tar[..], wanted).unwrap();
+        let found = scan(&tar[..], wanted, &crate::sbom::body::in_memory).unwrap();
         let shown = format!("{found:?}");
         let stored = found.store(Vec::new()).unwrap();
         let again = load(&stored).unwrap();
@@ -220,7 +230,10 @@ mod tests {
     #[test]
     fn cut_and_altered_scans_are_refused() {
         let tar = tar_of(&[("var/lib/dpkg/status", b"Package: a\n")]);
-        let stored = scan(&tar[..], wanted).unwrap().store(Vec::new()).unwrap();
+        let stored = scan(&tar[..], wanted, &crate::sbom::body::in_memory)
+            .unwrap()
+            .store(Vec::new())
+            .unwrap();
         let plain = zstd::decode_all(&stored[..]).unwrap();
         let packed = |plain: &[u8]| load(&zstd::encode_all(plain, 1).unwrap());
         assert!(packed(&plain).is_ok());

@@ -4,7 +4,7 @@
 //! layer is scanned once and the scan is cached; an image's document is made from the
 //! scans of its layers.
 
-use std::io::{self, BufReader};
+use std::io::{self, BufReader, Read};
 
 use base64::Engine as _;
 use serde_json::json;
@@ -19,7 +19,7 @@ use crate::sbom::document::{Document, ScanTarget};
 use crate::sbom::format::syft;
 use crate::sbom::layer::LayerError;
 use crate::sbom::scan::Image;
-use crate::sbom::{StackError, StoredError, StoredScan, scan, unpack};
+use crate::sbom::{Aside, StackError, StoredError, StoredScan, scan, unpack};
 
 /// Why an SBOM could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -80,7 +80,7 @@ pub fn scan_layer(cas: &Cas, layer: &Descriptor, limit: Option<u64>) -> Result<O
     let limit = layer_limit(layer, limit);
     let found = unpack::unpacked(blob)
         .map_err(LayerError::from)
-        .and_then(|plain| scan::layer(Bounded::new(plain, limit)))
+        .and_then(|plain| scan::layer(Bounded::new(plain, limit), &|input| aside(cas, input)))
         .map_err(|error| match error {
             LayerError::Read(error) if error.kind() == io::ErrorKind::FileTooLarge => {
                 LayerError::TooLarge(
@@ -94,6 +94,13 @@ pub fn scan_layer(cas: &Cas, layer: &Descriptor, limit: Option<u64>) -> Result<O
             source,
         })?;
     put(cas, "scan", |out| found.store(out).map(drop))
+}
+
+/// Puts what a scan cannot hold in memory into an unnamed file of the cache.
+fn aside(cas: &Cas, input: &mut dyn Read) -> io::Result<Box<dyn Aside>> {
+    let mut file = cas.unnamed().map_err(io::Error::other)?;
+    io::copy(input, &mut file)?;
+    Ok(Box::new(file))
 }
 
 /// Stores the output of `write`.
@@ -217,9 +224,11 @@ fn names(reference: &str, manifest: &Descriptor) -> (String, String) {
 /// [`SbomError`]
 pub fn component_sbom(cas: &Cas, name: &str, tar: &Digest) -> Result<Output, SbomError> {
     let blob = BufReader::with_capacity(256 << 10, cas.open_blob(tar)?);
-    let found = scan::component(name, blob).map_err(|source| SbomError::Layer {
-        what: name.to_owned(),
-        source,
+    let found = scan::component(name, blob, &|input| aside(cas, input)).map_err(|source| {
+        SbomError::Layer {
+            what: name.to_owned(),
+            source,
+        }
     })?;
     write(cas, found)
 }

@@ -2,13 +2,14 @@
 
 use serde_json::json;
 
-use super::{Cataloguer, Finds, Found};
+use super::{Cataloguer, Finds, Found, Scope};
 use crate::sbom::document::{Ecosystem, Evidence, License, Package};
 use crate::sbom::purl::{distro_of, purl};
 use crate::sbom::squash::View;
 
 pub(super) const CATALOGUER: Cataloguer = Cataloguer {
     ecosystem: APK,
+    scope: Scope::Everywhere,
     finds: Finds::InFiles {
         lists: |folder, name| name == "installed" && folder.ends_with("lib/apk/db"),
         supports: |_, _| false,
@@ -151,10 +152,15 @@ mod tests {
         let text = format!("P:a\nV:1\nF:{folder}\n{}", "R:r\n".repeat(1_000));
         let tar = layer::tar_of(&[("lib/apk/db/installed", text.as_bytes())]);
         let mut view = View::new(true, HELD_BYTES);
-        let scan = layer::scan(&tar[..], super::super::wanted).unwrap();
+        let scan = layer::scan(
+            &tar[..],
+            super::super::wanted_of_images,
+            &crate::sbom::body::in_memory,
+        )
+        .unwrap();
         view.stack(scan).unwrap();
         let mut found = Found::within(1 << 20);
-        super::super::packages(&view, &mut found).unwrap();
+        super::super::packages(&view, super::super::Tree::Image, &mut found).unwrap();
         assert!(found.finish().is_err());
     }
 }

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{Cataloguer, Finds, Found};
+use super::{Cataloguer, Finds, Found, Scope};
 use crate::oci::Digest;
 use crate::sbom::binary::Facts;
 use crate::sbom::document::{Ecosystem, Evidence, Package};
@@ -12,6 +12,7 @@ use crate::sbom::squash::View;
 
 pub(super) const CATALOGUER: Cataloguer = Cataloguer {
     ecosystem: CARGO,
+    scope: Scope::Everywhere,
     finds: Finds::InExecutables(find),
 };
 
@@ -83,8 +84,9 @@ fn find(view: &View, path: &str, facts: &Facts, found: &mut Found) {
 mod tests {
     use serde_json::Value;
 
-    use super::super::packages;
+    use super::super::{Tree, packages};
     use super::*;
+    use crate::sbom::body::in_memory;
     use crate::sbom::budget::HELD_BYTES;
     use crate::sbom::document::{Document, ScanTarget};
     use crate::sbom::layer::{Content, scan, tar_of};
@@ -93,7 +95,7 @@ mod tests {
     fn run_time_crates_and_their_edges_are_found() {
         let list = br#"{"packages":[{"name":"a","version":"1.0.0","dependencies":[1,2,9]},
             {"name":"b","version":"2.0.0"},{"name":"c","version":"3.0.0","kind":"build"}]}"#;
-        let mut layer = scan(&tar_of(&[("a", b"")])[..], |_| None).unwrap();
+        let mut layer = scan(&tar_of(&[("a", b"")])[..], |_| None, &in_memory).unwrap();
         let facts = Facts {
             go: None,
             audit: Some(list.to_vec()),
@@ -109,7 +111,7 @@ mod tests {
         let mut view = View::new(true, HELD_BYTES);
         view.stack(layer).unwrap();
         let mut found = Found::default();
-        packages(&view, &mut found).unwrap();
+        packages(&view, Tree::Image, &mut found).unwrap();
         let found = found.finish().unwrap();
         let document = Document::new(source, Value::Null, found).unwrap();
         let names: Vec<&str> = document.packages.iter().map(|p| p.name.as_str()).collect();

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{Cataloguer, Fields, Finds, Found, split, stanzas};
+use super::{Cataloguer, Fields, Finds, Found, Scope, split, stanzas};
 use crate::sbom::document::{Ecosystem, Evidence, License, Package};
 use crate::sbom::purl::{distro_of, purl};
 use crate::sbom::squash::View;
 
 pub(super) const CATALOGUER: Cataloguer = Cataloguer {
     ecosystem: DPKG,
+    scope: Scope::Everywhere,
     finds: Finds::InFiles {
         lists: |folder, name| {
             (name == "status" && folder.ends_with("lib/dpkg"))
@@ -292,11 +293,16 @@ mod tests {
     fn refused(files: &[(&str, &[u8])]) -> String {
         use crate::sbom::{budget::HELD_BYTES, layer};
         let tar = layer::tar_of(files);
-        let scan = layer::scan(&tar[..], super::super::wanted).unwrap();
+        let scan = layer::scan(
+            &tar[..],
+            super::super::wanted_of_images,
+            &crate::sbom::body::in_memory,
+        )
+        .unwrap();
         let mut view = View::new(true, HELD_BYTES);
         view.stack(scan).unwrap();
         let mut found = Found::within(1 << 20);
-        super::super::packages(&view, &mut found).unwrap();
+        super::super::packages(&view, super::super::Tree::Image, &mut found).unwrap();
         found.finish().unwrap_err().to_string()
     }
 

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Cataloguer, Finds, Found, goversion};
+use super::{Cataloguer, Finds, Found, Scope, goversion};
 use crate::oci::Digest;
 use crate::sbom::binary::Facts;
 use crate::sbom::document::{Ecosystem, Evidence, License, Package};
@@ -11,6 +11,7 @@ use crate::sbom::squash::View;
 
 pub(super) const CATALOGUER: Cataloguer = Cataloguer {
     ecosystem: GO,
+    scope: Scope::Everywhere,
     finds: Finds::InExecutables(find),
 };
 

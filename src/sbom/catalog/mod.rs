@@ -1,8 +1,8 @@
 //! Cataloguers: from the squashed view to packages, one file per ecosystem.
 //!
 //! A new one is a file here, its line in [`TABLE`], and a higher
-//! [`CATALOGUE_VERSION`]. Files that cannot be parsed are skipped: a scan finds
-//! what it can.
+//! [`CATALOGUE_VERSION`]. A scan finds what it can: files that cannot be parsed are
+//! listed in the document.
 
 mod apk;
 mod cargo;
@@ -12,14 +12,16 @@ mod goversion;
 mod npm;
 mod python;
 
+use std::collections::{HashMap, HashSet};
+
 use super::binary::Facts;
 use super::budget::{FOUND_BYTES, Memory};
-use super::document::{Ecosystem, Package};
-use super::layer::{Content, LayerError, Most};
+use super::document::{Ecosystem, Evidence, Findings, Location, Package, Unknown};
+use super::layer::{Content, Extractor, Keep, LayerError, Most};
 use super::squash::{self, View};
 
 /// Version of what cataloguers find; raised whenever an SBOM could differ.
-pub const CATALOGUE_VERSION: u32 = 3;
+pub const CATALOGUE_VERSION: u32 = 4;
 
 /// Every cataloguer, in the order in which their packages are collected.
 const TABLE: &[Cataloguer] = &[
@@ -34,13 +36,39 @@ const TABLE: &[Cataloguer] = &[
 /// One ecosystem, and how its packages are found.
 struct Cataloguer {
     ecosystem: Ecosystem,
+    scope: Scope,
     finds: Finds,
 }
 
-/// Where packages are found.
+/// In which trees a cataloguer looks.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Scope {
+    /// In images and components: what is installed.
+    Everywhere,
+    /// In components only: what a project declares, such as a lock file. An image may
+    /// have the lock file of a program, and lack what the file lists.
+    Components,
+}
+
+/// What is scanned.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tree {
+    /// The squashed layers of an image.
+    Image,
+    /// The files of a component, or an archive among them.
+    Component,
+}
+
+impl Scope {
+    fn covers(self, tree: Tree) -> bool {
+        self == Self::Everywhere || tree == Tree::Component
+    }
+}
+
+/// Where packages are found. The filters get a file's folder, without slashes at its
+/// ends, and its name.
 enum Finds {
-    /// In files that are kept whole. The filters get a file's folder, without
-    /// slashes at its ends, and its name.
+    /// In files that are kept whole.
     InFiles {
         /// Whether the file lists packages: `find` is called for each of these.
         lists: fn(folder: &str, name: &str) -> bool,
@@ -50,27 +78,48 @@ enum Finds {
         longest: u64,
         find: fn(view: &View, path: &str, found: &mut Found),
     },
+    /// In files that are too large to keep. `extract` reads each of them once, at any
+    /// place, and `find` gets what it returned.
+    InExtracts {
+        lists: fn(folder: &str, name: &str) -> bool,
+        longest: u64,
+        extract: Extractor,
+        find: fn(view: &View, path: &str, extract: &[u8], found: &mut Found),
+    },
     /// In executables that carry facts.
     InExecutables(fn(view: &View, path: &str, facts: &Facts, found: &mut Found)),
 }
 
 impl Cataloguer {
-    fn wants(&self, path: &str) -> Option<Most> {
+    /// Whether it finds packages in the file at `path` itself.
+    fn lists(&self, path: &str) -> bool {
         let (folder, name) = split(path);
-        let Finds::InFiles {
-            lists,
-            supports,
-            longest,
-            ..
-        } = self.finds
-        else {
-            return None;
-        };
+        match self.finds {
+            Finds::InFiles { lists, .. } | Finds::InExtracts { lists, .. } => lists(folder, name),
+            Finds::InExecutables(_) => false,
+        }
+    }
+
+    fn wants(&self, path: &str) -> Option<Keep> {
+        let lists = self.lists(path);
         // Without its database, a system would seem to have no packages.
-        let database = self.ecosystem.language.is_empty() && lists(folder, name);
-        match database {
-            true => Some(Most::Refuse(longest)),
-            false => (lists(folder, name) || supports(folder, name)).then_some(Most::Skip(longest)),
+        let database = self.ecosystem.language.is_empty() && lists;
+        let most = |longest| match database {
+            true => Most::Refuse(longest),
+            false => Most::Skip(longest),
+        };
+        let (folder, name) = split(path);
+        match self.finds {
+            Finds::InFiles {
+                supports, longest, ..
+            } => (lists || supports(folder, name)).then(|| Keep::Whole(most(longest))),
+            Finds::InExtracts {
+                longest, extract, ..
+            } => lists.then(|| Keep::Extract {
+                most: most(longest),
+                extract,
+            }),
+            Finds::InExecutables(_) => None,
         }
     }
 }
@@ -80,6 +129,7 @@ impl Cataloguer {
 /// One line of a list may name a long path, and a million lines the same one.
 pub struct Found {
     packages: Vec<Package>,
+    unknowns: Vec<Unknown>,
     memory: Memory,
     full: bool,
 }
@@ -100,6 +150,7 @@ impl Found {
     fn within(bytes: usize) -> Self {
         Self {
             packages: Vec::new(),
+            unknowns: Vec::new(),
             memory: Memory::new(bytes, "its lists of packages are too long"),
             full: false,
         }
@@ -150,77 +201,161 @@ impl Found {
         }
     }
 
+    /// Lists the file at `path` as one that `cataloguer` could not read.
+    fn unreadable(&mut self, view: &View, path: &str, cataloguer: Ecosystem, reason: &str) {
+        let Some(location) = view.location(path, Evidence::Primary) else {
+            return;
+        };
+        if self.text(2 * path.len() + reason.len()) {
+            self.unknowns.push(Unknown {
+                location,
+                reason: format!("{}: {reason}", cataloguer.found_by),
+            });
+        }
+    }
+
     /// Whether there is too much: nothing more is taken.
     fn is_full(&self) -> bool {
         self.full
     }
 
-    pub(super) fn finish(self) -> Result<Vec<Package>, LayerError> {
+    pub(super) fn finish(self) -> Result<Findings, LayerError> {
         match self.full {
             true => Err(LayerError::TooLarge("its lists of packages are too long")),
-            false => Ok(self.packages),
+            false => Ok(Findings {
+                packages: self.packages,
+                unknowns: self.unknowns,
+            }),
         }
     }
 
-    /// Changes the packages that came after the first `count`: each path, and each name
-    /// it has, grows by at most `bytes`.
+    /// Of the packages from `declared` on, drops those that are among the ones after
+    /// `first` already: what is installed says more than what a lock file wants.
+    fn prefer_installed(&mut self, first: usize, declared: usize) {
+        type Identity<'p> = (&'static str, &'p str, &'p str);
+        fn identity(package: &Package) -> Identity<'_> {
+            (package.ecosystem.kind, &package.name, &package.version)
+        }
+        let rest = self.packages.split_off(declared);
+        let installed: HashSet<Identity> = self.packages[first..].iter().map(identity).collect();
+        let mut rest = rest;
+        rest.retain(|package| !installed.contains(&identity(package)));
+        self.packages.append(&mut rest);
+    }
+
+    /// How much was found so far.
+    pub(super) fn mark(&self) -> Mark {
+        Mark {
+            packages: self.packages.len(),
+            unknowns: self.unknowns.len(),
+        }
+    }
+
+    /// Changes the packages that came after `mark`: each path, and each name it has,
+    /// grows by at most `bytes`.
     pub(super) fn change_after(
         &mut self,
-        count: usize,
+        mark: Mark,
         bytes: usize,
-        mut change: impl FnMut(&mut Package),
+        change: impl FnMut(&mut Package),
     ) {
-        let paths = self.packages[count..].iter().map(|package| {
+        let paths = self.packages[mark.packages..].iter().map(|package| {
             let names = package.provides.len() + package.requires.len();
             2 + 2 * package.locations.len() + package.owns.len() + names
         });
         let bytes = paths.sum::<usize>().saturating_mul(bytes.max(TEXT_COST));
         if self.text(bytes) {
-            self.packages[count..].iter_mut().for_each(&mut change);
+            self.packages[mark.packages..].iter_mut().for_each(change);
         }
     }
 
-    /// How many packages there are.
-    pub(super) fn count(&self) -> usize {
-        self.packages.len()
+    /// Changes the locations of unreadable files that came after `mark`: each path grows
+    /// by at most `bytes`.
+    pub(super) fn change_unknowns_after(
+        &mut self,
+        mark: Mark,
+        bytes: usize,
+        change: impl FnMut(&mut Location),
+    ) {
+        let paths = 2 * (self.unknowns.len() - mark.unknowns);
+        if self.text(paths.saturating_mul(bytes)) {
+            let unknowns = self.unknowns[mark.unknowns..].iter_mut();
+            unknowns
+                .map(|unknown| &mut unknown.location)
+                .for_each(change);
+        }
     }
+}
+
+/// How much was found at some time.
+#[derive(Clone, Copy)]
+pub(super) struct Mark {
+    packages: usize,
+    unknowns: usize,
 }
 
 fn split(path: &str) -> (&str, &str) {
     path.rsplit_once('/').unwrap_or(("", path))
 }
 
-/// Runs all cataloguers over `view`.
+/// Runs the cataloguers for a `tree` over `view`.
 ///
 /// # Errors
 ///
 /// The view or the packages are too large.
-pub(super) fn packages(view: &View, found: &mut Found) -> Result<(), LayerError> {
-    for cataloguer in TABLE {
+pub(super) fn packages(view: &View, tree: Tree, found: &mut Found) -> Result<(), LayerError> {
+    let first = found.packages.len();
+    for row in TABLE.iter().filter(|row| row.scope == Scope::Everywhere) {
+        row.run(view, found);
+    }
+    if tree == Tree::Component {
+        let declared = found.packages.len();
+        for row in TABLE.iter().filter(|row| row.scope == Scope::Components) {
+            row.run(view, found);
+        }
+        found.prefer_installed(first, declared);
+    }
+    view.check()
+}
+
+impl Cataloguer {
+    fn run(&self, view: &View, found: &mut Found) {
         view.each(|path, content| {
             if found.is_full() || view.check().is_err() {
                 return;
             }
-            match (&cataloguer.finds, content) {
-                (Finds::InFiles { lists, find, .. }, Content::Text(_)) => {
-                    let (folder, name) = split(path);
-                    if lists(folder, name) {
-                        find(view, path, found);
-                    }
-                }
+            match (&self.finds, content) {
                 (Finds::InExecutables(find), Content::Executable(facts)) => {
                     find(view, path, facts, found);
+                }
+                (_, Content::Executable(_)) => {}
+                _ if !self.lists(path) => {}
+                (Finds::InFiles { find, .. }, Content::Text(_)) => find(view, path, found),
+                (Finds::InExtracts { find, .. }, Content::Extract(extract)) => {
+                    find(view, path, extract, found);
+                }
+                (_, Content::Unreadable(reason)) => {
+                    found.unreadable(view, path, self.ecosystem, reason);
                 }
                 _ => {}
             }
         });
     }
-    view.check()
 }
 
-/// Whether a scan must keep the whole file at `path`, and how much of it.
-pub(super) fn wanted(path: &str) -> Option<Most> {
-    let own = TABLE.iter().find_map(|row| row.wants(path));
+/// What a scan of an image must keep of the file at `path`.
+pub(super) fn wanted_of_images(path: &str) -> Option<Keep> {
+    wanted(path, Tree::Image)
+}
+
+/// What a scan of a component must keep of the file at `path`.
+pub(super) fn wanted_of_components(path: &str) -> Option<Keep> {
+    wanted(path, Tree::Component)
+}
+
+fn wanted(path: &str, tree: Tree) -> Option<Keep> {
+    let mut rows = TABLE.iter().filter(|row| row.scope.covers(tree));
+    let own = rows.find_map(|row| row.wants(path));
     own.or_else(|| squash::wanted(path))
 }
 
@@ -233,7 +368,7 @@ pub(super) fn is_database(path: &str) -> bool {
 }
 
 /// The keys and values of one stanza.
-type Fields<'t> = std::collections::HashMap<&'t str, String>;
+type Fields<'t> = HashMap<&'t str, String>;
 
 /// The stanzas of a text of `Key: value` lines, one after the other, with continuation
 /// lines joined by newlines.
@@ -262,17 +397,27 @@ fn stanzas(text: &str) -> impl Iterator<Item = Fields<'_>> {
     })
 }
 
-/// What `cataloguer` finds in an image of these files.
+/// What `cataloguer` finds in a tree of these files.
 #[cfg(test)]
 fn find_in(cataloguer: &Cataloguer, files: &[(&str, &[u8])]) -> Vec<Package> {
-    let tar = super::layer::tar_of(files);
-    let layer = super::layer::scan(&tar[..], wanted).unwrap();
-    let mut view = View::new(true, super::budget::HELD_BYTES);
-    view.stack(layer).unwrap();
+    let mut found = findings(cataloguer, files).packages;
     let kind = cataloguer.ecosystem.kind;
-    let mut all = Found::default();
-    packages(&view, &mut all).unwrap();
-    let mut found = all.finish().unwrap();
     found.retain(|package| package.ecosystem.kind == kind);
     found
+}
+
+/// What all cataloguers find in the tree of these files where `cataloguer` looks.
+#[cfg(test)]
+fn findings(cataloguer: &Cataloguer, files: &[(&str, &[u8])]) -> Findings {
+    let (tree, wanted): (_, super::layer::Wanted) = match cataloguer.scope {
+        Scope::Everywhere => (Tree::Image, wanted_of_images),
+        Scope::Components => (Tree::Component, wanted_of_components),
+    };
+    let tar = super::layer::tar_of(files);
+    let layer = super::layer::scan(&tar[..], wanted, &crate::sbom::body::in_memory).unwrap();
+    let mut view = View::new(true, super::budget::HELD_BYTES);
+    view.stack(layer).unwrap();
+    let mut all = Found::default();
+    packages(&view, tree, &mut all).unwrap();
+    all.finish().unwrap()
 }

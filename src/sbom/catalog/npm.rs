@@ -2,13 +2,14 @@
 
 use serde_json::{Value, json};
 
-use super::{Cataloguer, Finds, Found};
+use super::{Cataloguer, Finds, Found, Scope};
 use crate::sbom::document::{Ecosystem, Evidence, License, Package};
 use crate::sbom::purl::purl;
 use crate::sbom::squash::View;
 
 pub(super) const CATALOGUER: Cataloguer = Cataloguer {
     ecosystem: NPM,
+    scope: Scope::Everywhere,
     finds: Finds::InFiles {
         lists: |_, name| name == "package.json",
         supports: |_, _| false,

@@ -2,13 +2,14 @@
 
 use serde_json::{Value, json};
 
-use super::{Cataloguer, Finds, Found};
+use super::{Cataloguer, Finds, Found, Scope};
 use crate::sbom::document::{Ecosystem, Evidence, License, Package};
 use crate::sbom::purl::purl;
 use crate::sbom::squash::View;
 
 pub(super) const CATALOGUER: Cataloguer = Cataloguer {
     ecosystem: PYTHON,
+    scope: Scope::Everywhere,
     finds: Finds::InFiles {
         lists: |folder, name| match name {
             "METADATA" => is_info(folder, "dist-info"),

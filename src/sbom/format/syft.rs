@@ -7,7 +7,8 @@ use std::io::{self, Write};
 
 use serde_json::{Value, json};
 
-use crate::sbom::document::{Document, Package};
+use crate::oci::Digest;
+use crate::sbom::document::{Document, Package, Unknown};
 
 /// The schema whose shapes are written.
 pub const SCHEMA: &str = "16.0.18";
@@ -59,8 +60,29 @@ pub fn write(document: Document, version: &str, out: &mut impl Write) -> io::Res
         serde_json::to_writer(&mut *out, &value)?;
     }
     out.write_all(b"],")?;
+    if !document.unknowns.is_empty() {
+        let files: Vec<Value> = document.unknowns.iter().map(file).collect();
+        write!(out, "\"files\":{},", json!(files))?;
+    }
     // The rest continues the object that was opened above.
     out.write_all(&head.as_bytes()[1..])
+}
+
+/// A file that could not be read.
+fn file(unknown: &Unknown) -> Value {
+    let at = &unknown.location;
+    let mut location = json!({"path": at.path});
+    let mut identity = at.path.clone();
+    if let Some(layer) = at.layer {
+        location["layerID"] = json!(layer);
+        identity.push('\0');
+        identity.push_str(&layer.to_string());
+    }
+    json!({
+        "id": &Digest::of(identity.as_bytes()).hex()[..16],
+        "location": location,
+        "unknowns": [unknown.reason],
+    })
 }
 
 /// One package as JSON text.
@@ -110,7 +132,7 @@ fn artifact(package: &Package) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sbom::document::{Ecosystem, ScanTarget};
+    use crate::sbom::document::{Ecosystem, Findings, ScanTarget};
 
     #[test]
     fn documents_are_sorted_and_name_their_schema() {
@@ -120,7 +142,10 @@ mod tests {
             found_by: "x",
             metadata_type: "y",
         };
-        let package = |name| Package::new(ecosystem, name, "1");
+        let findings = |names: [&str; 2]| Findings {
+            packages: names.map(|name| Package::new(ecosystem, name, "1")).into(),
+            unknowns: Vec::new(),
+        };
         let source = ScanTarget {
             id: "aa".into(),
             name: "n".into(),
@@ -128,9 +153,8 @@ mod tests {
             kind: "directory",
             metadata: json!({"path": "."}),
         };
-        let one =
-            Document::new(source.clone(), json!({}), vec![package("b"), package("a")]).unwrap();
-        let two = Document::new(source, json!({}), vec![package("a"), package("b")]).unwrap();
+        let one = Document::new(source.clone(), json!({}), findings(["b", "a"])).unwrap();
+        let two = Document::new(source, json!({}), findings(["a", "b"])).unwrap();
         let encode = |document| {
             let mut bytes = Vec::new();
             write(document, "1", &mut bytes).unwrap();
