@@ -192,14 +192,32 @@ impl Process {
         Ok(output.finish(ending).await)
     }
 
-    /// Runs the command in a process of the launcher, which receives the plan and the
-    /// request to stop over a socket, and ends when this program does.
+    /// Runs the command in a process of the launcher, another one if the first was killed
+    /// before it took the plan.
     async fn run_through(
         &self,
         through: &Path,
         start: Instant,
         cancel: impl Future<Output = ()>,
     ) -> Result<Finished, ProcessError> {
+        let mut cancel = std::pin::pin!(cancel);
+        loop {
+            let once = self.run_once_through(through, start, cancel.as_mut());
+            if let Some(finished) = once.await? {
+                return Ok(finished);
+            }
+        }
+    }
+
+    /// As [`run_through`](Self::run_through), in one process: it receives the plan and the
+    /// request to stop over a socket, and ends when this program does. `None`: it ended
+    /// before it took the plan.
+    async fn run_once_through(
+        &self,
+        through: &Path,
+        start: Instant,
+        cancel: impl Future<Output = ()>,
+    ) -> Result<Option<Finished>, ProcessError> {
         let refused = |source| ProcessError::Start {
             program: through.display().to_string(),
             source,
@@ -234,6 +252,13 @@ impl Process {
         let kill = async || drop(to.lock().await.take());
         let watch = self.watch(report, terminate, kill, cancel);
         let (ending, report) = output.during(watch).await;
+        // The kernel resets a connection only if something in it was not received: the plan.
+        // A process that has run other commands may have been killed for one of them.
+        if let (None, true, Some(Err(error))) = (&ending, remains, &report)
+            && error.kind() == std::io::ErrorKind::ConnectionReset
+        {
+            return Ok(None);
+        }
         // A connection that breaks brings no report.
         let (report, from) = report.and_then(Result::ok).unzip();
         let Reports {
@@ -262,11 +287,11 @@ impl Process {
                 return Err(self.cannot_start(why));
             }
         };
-        Ok(Finished {
+        Ok(Some(Finished {
             running,
             lost,
             ..output.finish(ending).await
-        })
+        }))
     }
 
     fn plan(&self) -> Plan {

@@ -62,15 +62,12 @@ pub(super) async fn one(
             reason: reason.to_owned(),
         }));
     };
-    // It is large, and is handed on.
-    let tried = Box::pin(attempt(
-        site,
-        step,
-        &results,
-        &mut record,
-        (started, watched),
-    ));
-    let mut done = activity.during(tried).await;
+    let try_it = async |record: &mut TaskRecord| {
+        // It is large, and is handed on.
+        let tried = Box::pin(attempt(site, step, &results, record, (started, watched)));
+        activity.during(tried).await
+    };
+    let mut done = try_it(&mut record).await;
     if let Err(Failure {
         changed: Some(path),
         ..
@@ -81,14 +78,7 @@ pub(super) async fn one(
         site.forget(path);
         record.attempts = 0;
         record.retried.clear();
-        let tried = Box::pin(attempt(
-            site,
-            step,
-            &results,
-            &mut record,
-            (started, watched),
-        ));
-        done = activity.during(tried).await;
+        done = try_it(&mut record).await;
     }
     if let Err(failure) = &mut done
         && may_be_damage(step, failure)

@@ -87,3 +87,51 @@ fn a_killed_build_leaves_no_command() {
         std::thread::yield_now();
     }
 }
+
+#[test]
+fn a_command_starts_elsewhere_if_what_was_to_start_it_is_killed() {
+    let sandbox = Sandbox::new();
+    let note = sandbox.src().join("pid");
+    let (script, note_path) = ("echo > last", note.display());
+    sandbox.write(
+        "p.yaml",
+        format!(
+            "{HEAD}tasks:\n  \
+             first: {{ run: [sh, -c, 'echo $PPID > {note_path}; echo > first'], inputs: [], \
+             outputs: [first], tools: [sh], sandbox: none }}\n  \
+             slow: {{ run: [sh, -c, 'sleep 1; echo > slow'], needs: [first], inputs: [], \
+             outputs: [slow], tools: [sh, sleep] }}\n  \
+             last: {{ run: [sh, -c, '{script}'], needs: [slow], inputs: [], \
+             outputs: [last], tools: [sh], sandbox: none }}\n"
+        ),
+    );
+    let mut command = sandbox.command(&["build", "--pipeline", "p.yaml"]);
+    let child = command
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let end = Instant::now() + Duration::from_secs(60);
+    let pid: i32 = loop {
+        let text = fs::read_to_string(&note).unwrap_or_default();
+        if text.ends_with('\n') {
+            break text.trim().parse().unwrap();
+        }
+        assert!(Instant::now() < end, "the command did not begin");
+        std::thread::yield_now();
+    };
+    let signal = |name: &str| {
+        let pid = pid.to_string();
+        let mut kill = std::process::Command::new("kill");
+        assert!(kill.args([name, &pid]).status().unwrap().success());
+    };
+    // It waits for `last`, whose plan it will not take.
+    std::thread::sleep(Duration::from_millis(400));
+    signal("-STOP");
+    std::thread::sleep(Duration::from_millis(1500));
+    signal("-KILL");
+    let output = child.wait_with_output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{stderr}");
+    assert!(sandbox.src().join("last").exists());
+}

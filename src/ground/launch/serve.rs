@@ -53,7 +53,7 @@ pub fn launcher(program: &Path, args: &[OsString]) -> ExitCode {
         });
         refused = Some(left.map_or_else(|why| why, during("start again")));
     }
-    serve(&Serves::Launchers, refused.as_deref())
+    serve(&Starts::Launchers, refused.as_deref())
 }
 
 /// The connections of a process that is to be started: its input, output and error
@@ -61,14 +61,14 @@ pub fn launcher(program: &Path, args: &[OsString]) -> ExitCode {
 type Ends = [OwnedFd; 3];
 
 /// What a launcher starts.
-enum Serves {
+enum Starts {
     /// Commands on this machine, or launchers of commands in namespaces.
     Launchers,
     /// Commands in namespaces with this part of a root, or the reason why not.
     Commands(Result<Template, String>),
 }
 
-fn serve(serves: &Serves, refused: Option<&str>) -> ExitCode {
+fn serve(starts: &Starts, refused: Option<&str>) -> ExitCode {
     loop {
         // Those that have ended since.
         while let Ok(Some(_)) = wait(WaitOptions::NOHANG) {}
@@ -77,17 +77,17 @@ fn serve(serves: &Serves, refused: Option<&str>) -> ExitCode {
             Ok(None) => break,
             Err(_) => return ExitCode::FAILURE,
         };
-        let refused = match (refused, serves) {
+        let refused = match (refused, starts) {
             (Some(why), _) => Some(why.to_owned()),
-            (None, Serves::Commands(Ok(template))) if purpose == Purpose::Worker => {
+            (None, Starts::Commands(Ok(template))) if purpose == Purpose::Worker => {
                 template.beside().err()
             }
-            (None, Serves::Commands(Ok(template))) => template.next().err(),
-            (None, Serves::Commands(Err(why))) => Some(why.clone()),
-            (None, Serves::Launchers) => None,
+            (None, Starts::Commands(Ok(template))) => template.next().err(),
+            (None, Starts::Commands(Err(why))) => Some(why.clone()),
+            (None, Starts::Launchers) => None,
         };
         match fork::fork() {
-            Ok(Fork::Child) => return copied(purpose, streams, serves, refused),
+            Ok(Fork::Child) => return copied(purpose, streams, starts, refused),
             // The caller finds the connection closed.
             Ok(Fork::Parent(_)) | Err(_) => {}
         }
@@ -98,7 +98,7 @@ fn serve(serves: &Serves, refused: Option<&str>) -> ExitCode {
 }
 
 /// Does what a copy of a launcher is for.
-fn copied(purpose: Purpose, streams: Ends, serves: &Serves, refused: Option<String>) -> ExitCode {
+fn copied(purpose: Purpose, streams: Ends, starts: &Starts, refused: Option<String>) -> ExitCode {
     if let Err(error) = connect(streams) {
         Report::Refused(during("connect the command")(error)).send();
         return ExitCode::SUCCESS;
@@ -106,18 +106,18 @@ fn copied(purpose: Purpose, streams: Ends, serves: &Serves, refused: Option<Stri
     if purpose == Purpose::Shared {
         return shared(refused);
     }
-    match (purpose, &refused, serves) {
-        (Purpose::Worker, None, Serves::Launchers) => return work(&once_here),
-        (Purpose::Worker, None, Serves::Commands(Ok(template))) => {
+    match (purpose, &refused, starts) {
+        (Purpose::Worker, None, Starts::Launchers) => return work(&once_here),
+        (Purpose::Worker, None, Starts::Commands(Ok(template))) => {
             return work(&|plan, streams| once_within(template, plan, streams));
         }
         _ => {}
     }
-    let done = match (refused, serves) {
+    let done = match (refused, starts) {
         (Some(why), _) => Err(why),
-        (None, Serves::Launchers) => on_this_machine(),
-        (None, Serves::Commands(Ok(template))) => within(template, purpose),
-        (None, Serves::Commands(Err(why))) => Err(why.clone()),
+        (None, Starts::Launchers) => on_this_machine(),
+        (None, Starts::Commands(Ok(template))) => within(template, purpose),
+        (None, Starts::Commands(Err(why))) => Err(why.clone()),
     };
     done.unwrap_or_else(Report::Refused).send();
     ExitCode::SUCCESS
@@ -128,10 +128,10 @@ fn copied(purpose: Purpose, streams: Ends, serves: &Serves, refused: Option<Stri
 fn shared(refused: Option<String>) -> ExitCode {
     let received = receive_shared();
     let made = refused.map_or(received, Err).and_then(|(at, shared)| {
-        sandbox::apart(|| serve(&Serves::Commands(Template::make(&at, &shared)), None))
+        sandbox::apart(|| serve(&Starts::Commands(Template::make(&at, &shared)), None))
     });
     // It says why to those that want commands.
-    made.unwrap_or_else(|why| serve(&Serves::Launchers, Some(&why)))
+    made.unwrap_or_else(|why| serve(&Starts::Launchers, Some(&why)))
 }
 
 /// The folder on which a part of roots is made, and that part.
