@@ -18,18 +18,19 @@ impl<T: Read + Seek> Aside for T {}
 pub type PutAside<'a> = &'a dyn Fn(&mut dyn Read) -> io::Result<Box<dyn Aside>>;
 
 /// The content of a file.
-pub(super) struct Body {
+pub(super) struct Body<'a> {
     held: Box<dyn Aside>,
     size: u64,
+    aside: PutAside<'a>,
 }
 
-impl Body {
+impl<'a> Body<'a> {
     /// Reads `input`, which should have `size` bytes, to its end.
     ///
     /// # Errors
     ///
     /// `input` or `aside` fails.
-    pub(super) fn read(input: &mut dyn Read, size: u64, aside: PutAside<'_>) -> io::Result<Self> {
+    pub(super) fn read(input: &mut dyn Read, size: u64, aside: PutAside<'a>) -> io::Result<Self> {
         let mut held: Box<dyn Aside> = if size > HELD {
             aside(input)?
         } else {
@@ -39,7 +40,12 @@ impl Body {
         };
         let size = held.seek(SeekFrom::End(0))?;
         held.rewind()?;
-        Ok(Self { held, size })
+        Ok(Self { held, size, aside })
+    }
+
+    /// What puts files inside this one aside.
+    pub(super) fn aside(&self) -> PutAside<'a> {
+        self.aside
     }
 
     /// How long it is, in bytes.
@@ -59,13 +65,13 @@ impl Body {
     }
 }
 
-impl Read for Body {
+impl Read for Body<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.held.read(buffer)
     }
 }
 
-impl Seek for Body {
+impl Seek for Body<'_> {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
         self.held.seek(to)
     }

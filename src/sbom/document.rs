@@ -148,14 +148,19 @@ impl Package {
     }
 
     /// Identity within and across documents: 16 hex digits from kind, name, version,
-    /// purl and real paths, but not from layers.
+    /// purl and real paths, but not from layers. Of a package in an archive, the access
+    /// path is the one inside, such as `/a.war:b.jar`.
     #[must_use]
     pub fn id(&self) -> String {
-        let paths: BTreeSet<&str> = self.locations.iter().map(|l| l.path.as_str()).collect();
+        let path = |at: &Location| match at.access_path.strip_prefix(&at.path) {
+            Some(inside) if inside.starts_with(':') => at.access_path.clone(),
+            _ => at.path.clone(),
+        };
+        let paths: BTreeSet<String> = self.locations.iter().map(path).collect();
         let mut text = [self.ecosystem.kind, &self.name, &self.version, &self.purl].join("\0");
         for path in paths {
             text.push('\0');
-            text.push_str(path);
+            text.push_str(&path);
         }
         Digest::of(text.as_bytes()).hex()[..16].to_owned()
     }

@@ -18,6 +18,7 @@ mod search;
 mod squash;
 mod stored;
 pub mod unpack;
+mod xml;
 
 pub use body::Aside;
 pub use catalog::CATALOGUE_VERSION;

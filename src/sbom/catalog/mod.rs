@@ -9,6 +9,7 @@ mod cargo;
 mod dpkg;
 mod go;
 mod goversion;
+mod java;
 mod npm;
 mod python;
 
@@ -31,6 +32,7 @@ const TABLE: &[Cataloguer] = &[
     npm::CATALOGUER,
     go::CATALOGUER,
     cargo::CATALOGUER,
+    java::ARCHIVES,
 ];
 
 /// One ecosystem, and how its packages are found.

@@ -1,0 +1,187 @@
+//! What an archive is: its name, its version and its group.
+
+use super::extract::Archive;
+use super::manifest::Manifest;
+use super::name;
+use super::pom::{Coordinates, Project};
+
+/// The identity of an archive, and where it comes from.
+#[derive(Debug, Default)]
+pub(super) struct Identity<'a> {
+    pub(super) name: String,
+    pub(super) version: String,
+    /// Place of its own list of properties.
+    pub(super) properties: Option<usize>,
+    pub(super) pom: Option<(&'a str, &'a Project)>,
+}
+
+/// The coordinates in a list of properties.
+pub(super) fn coordinates(pairs: &[(String, String)]) -> Coordinates {
+    let get = |key: &str| {
+        let mut pairs = pairs.iter().rev();
+        let value = pairs.find(|(name, _)| name == key);
+        value.map_or_else(String::new, |(_, value)| value.clone())
+    };
+    Coordinates {
+        group: get("groupId"),
+        artifact: get("artifactId"),
+        version: get("version"),
+    }
+}
+
+/// The identity of `archive`, whose file is called `file`.
+pub(super) fn of<'a>(archive: &'a Archive, manifest: &Manifest, file: &str) -> Identity<'a> {
+    let (stem, version) = name::split(file);
+    let mut identity = Identity {
+        properties: own_properties(archive, stem),
+        ..Identity::default()
+    };
+    identity.pom = match identity.properties {
+        Some(place) => pom_beside(archive, &archive.properties[place].0),
+        None if archive.properties.is_empty() && archive.poms.len() == 1 => archive.poms.first(),
+        None => None,
+    }
+    .map(|(path, project)| (path.as_str(), project));
+    let own = match (identity.properties, identity.pom) {
+        (Some(place), _) => coordinates(&archive.properties[place].1),
+        (None, Some((_, project))) => {
+            let mut own = project.own.clone();
+            if own.version.is_empty() {
+                own.version = project
+                    .parent
+                    .as_ref()
+                    .map_or("", |p| &p.version)
+                    .to_owned();
+            }
+            own
+        }
+        (None, None) => Coordinates::default(),
+    };
+    let own_name = first(&[&own.artifact, &manifest_name(manifest, stem)]);
+    let own_version = first(&[&own.version, &manifest_version(manifest, version)]);
+    identity.name = own_name;
+    identity.version = own_version;
+    identity
+}
+
+fn first(texts: &[&str]) -> String {
+    let mut texts = texts.iter();
+    let known = texts.find(|text| !text.is_empty() && !text.contains("${"));
+    known.map_or_else(String::new, |text| (*text).to_owned())
+}
+
+/// The list of properties of the archive itself, and not of what is packed into it.
+fn own_properties(archive: &Archive, stem: &str) -> Option<usize> {
+    let fits = |exactly: bool| {
+        let mut matching = (0..archive.properties.len()).filter(move |place| {
+            let (_, pairs) = &archive.properties[*place];
+            let artifact = coordinates(pairs).artifact;
+            match exactly {
+                true => artifact == stem,
+                false => {
+                    !artifact.is_empty()
+                        && !stem.is_empty()
+                        && (artifact.starts_with(stem) || stem.ends_with(&artifact))
+                }
+            }
+        });
+        let first = matching.next()?;
+        let has_pom = |place: &usize| pom_beside(archive, &archive.properties[*place].0).is_some();
+        let with_pom = std::iter::once(first).chain(matching).find(has_pom);
+        Some(with_pom.unwrap_or(first))
+    };
+    fits(true).or_else(|| fits(false))
+}
+
+/// The description in the same folder as `path`.
+pub(super) fn pom_beside<'a>(archive: &'a Archive, path: &str) -> Option<&'a (String, Project)> {
+    let folder = |path: &'a str| path.rsplit_once('/').map_or("", |(folder, _)| folder);
+    let own = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+    archive.poms.iter().find(|(path, _)| folder(path) == own)
+}
+
+fn manifest_name(manifest: &Manifest, stem: &str) -> String {
+    if manifest
+        .get("Created-By")
+        .contains("Apache Maven Bundle Plugin")
+    {
+        let symbolic = directive(manifest.get("Bundle-SymbolicName"));
+        let last = symbolic.rsplit('.').next().unwrap_or(symbolic);
+        if !last.is_empty() && symbolic != manifest.get("Implementation-Vendor-Id") {
+            return last.to_owned();
+        }
+    }
+    if !stem.is_empty() {
+        let is_word = |part: &str| {
+            let rest = |c: char| c.is_ascii_alphanumeric() || c == '_';
+            part.starts_with(|c: char| c.is_ascii_alphabetic()) && part.chars().all(rest)
+        };
+        let dotted = stem.contains('.') && stem.split('.').all(is_word);
+        return match dotted && !stem.starts_with("org.eclipse.") {
+            true => stem.rsplit('.').next().unwrap_or(stem).to_owned(),
+            false => stem.to_owned(),
+        };
+    }
+    let keys = [
+        "Name",
+        "Bundle-Name",
+        "Short-Name",
+        "Extension-Name",
+        "Implementation-Title",
+    ];
+    first(&keys.map(|key| manifest.get(key)))
+}
+
+fn manifest_version(manifest: &Manifest, of_file: &str) -> String {
+    let keys = [
+        "Implementation-Version",
+        "Specification-Version",
+        "Plugin-Version",
+        "Bundle-Version",
+    ];
+    let [a, b, c, d] = keys.map(|key| manifest.get(key));
+    first(&[of_file, a, b, c, d])
+}
+
+/// A value of OSGi without its directives.
+fn directive(value: &str) -> &str {
+    value.split(';').next().unwrap_or(value).trim()
+}
+
+/// The group of a package called `name`.
+pub(super) fn group(name: &str, known: &[&str], manifest: Option<&Manifest>) -> String {
+    let known = first(known);
+    if !known.is_empty() {
+        return known;
+    }
+    let Some(manifest) = manifest else {
+        return name.to_owned();
+    };
+    let keys = [
+        "Group-Id",
+        "Bundle-SymbolicName",
+        "Extension-Name",
+        "Specification-Vendor",
+        "Implementation-Vendor",
+        "Implementation-Vendor-Id",
+        "Implementation-Title",
+        "Bundle-Activator",
+        "Automatic-Module-Name",
+        "Main-Class",
+        "Package",
+    ];
+    let mut values = keys.iter().map(|key| directive(manifest.get(key)));
+    let group = values.find(|value| is_domain(value));
+    group.map_or(name, |group| group).to_owned()
+}
+
+/// Whether `text` looks like the reverse of a domain.
+fn is_domain(text: &str) -> bool {
+    let top = [
+        "com", "org", "net", "io", "be", "de", "fr", "edu", "gov", "javax", "jakarta", "java",
+        "ch", "co", "dev", "me", "eu", "uk", "us", "info", "at", "nl", "se", "ru", "cn", "jp",
+        "br", "fi", "it", "pl", "cz", "app", "ai",
+    ];
+    let first = text.split('.').next().unwrap_or("");
+    text.contains('.') && top.contains(&first) && !text.contains(char::is_whitespace)
+}

@@ -1,0 +1,36 @@
+//! Packages of Java: archives such as `x.jar`, with all that is packed into them.
+
+mod directory;
+mod extract;
+mod identity;
+mod manifest;
+mod name;
+mod packages;
+mod pom;
+mod properties;
+
+use super::{Cataloguer, Finds, Scope};
+use crate::sbom::document::Ecosystem;
+
+pub(super) const ARCHIVES: Cataloguer = Cataloguer {
+    ecosystem: ARCHIVE,
+    scope: Scope::Everywhere,
+    finds: Finds::InExtracts {
+        lists: |_, name| extract::is_container(name),
+        longest: 4 << 30,
+        extract: extract::extract,
+        find: packages::find,
+    },
+};
+
+const ARCHIVE: Ecosystem = Ecosystem {
+    kind: "java-archive",
+    language: "java",
+    found_by: "java-archive-cataloger",
+    metadata_type: "java-archive",
+};
+
+const PLUGIN: Ecosystem = Ecosystem {
+    kind: "jenkins-plugin",
+    ..ARCHIVE
+};
