@@ -11,12 +11,12 @@ use super::binary::{self, Facts};
 use super::body::{Body, PutAside};
 pub use super::budget::LayerError;
 use super::budget::{HELD_BYTES, Memory};
-use super::search;
+use super::programs;
 use crate::archive::{TarKind, TarReader};
 use crate::oci::{Digest, Hasher};
 
 /// Longest executable held in memory, in bytes: 16 MiB, because several layers are
-/// scanned at the same time. Larger ones are searched as streams.
+/// scanned at the same time. Larger ones are put aside.
 const WHOLE_BINARY: u64 = 16 << 20;
 
 /// Memory for an entry in addition to its texts, in bytes.
@@ -54,11 +54,7 @@ impl Content {
     pub(super) fn size(&self) -> usize {
         match self {
             Self::Text(text) => text.held.len(),
-            Self::Executable(facts) => {
-                let go = facts.go.as_ref();
-                let go = go.map_or(0, |(version, text)| version.len() + text.len());
-                go + facts.audit.as_ref().map_or(0, Vec::len)
-            }
+            Self::Executable(facts) => facts.size(),
             Self::Extract(bytes) => bytes.len(),
             Self::Unreadable(reason) => reason.len(),
         }
@@ -347,21 +343,38 @@ impl<'a> Keeper<'a> {
                 }
             };
         }
-        if size < 64 {
+        let name = path.rsplit('/').next().unwrap_or(path);
+        let programs = programs::named(name);
+        if size < 64 && programs.is_empty() {
             return Ok(None);
         }
-        let mut head = [0; binary::HEAD_BYTES];
-        input.read_exact(&mut head)?;
-        if !binary::is_executable(&head) {
+        let mut head = Vec::with_capacity(binary::HEAD_BYTES);
+        input
+            .take(binary::HEAD_BYTES as u64)
+            .read_to_end(&mut head)?;
+        let executable = binary::is_executable(&head);
+        if !executable && programs.is_empty() {
             return Ok(None);
         }
-        let mut whole = head.chain(input);
+        let mut search = programs::Search::new(name, programs);
+        let mut whole = (&head[..]).chain(input);
+        let mut facts = Facts::default();
         if size > WHOLE_BINARY {
-            return Ok(search::search(&mut whole)?.map(Content::Executable));
+            let mut body = Body::read(&mut whole, size, self.aside)?;
+            if executable {
+                facts = binary::facts_aside(&mut body)?;
+            }
+            search.look_in(&mut body)?;
+        } else {
+            self.scratch.clear();
+            whole.take(WHOLE_BINARY).read_to_end(&mut self.scratch)?;
+            if executable {
+                facts = binary::facts(&self.scratch);
+            }
+            search.look(&self.scratch);
         }
-        self.scratch.clear();
-        whole.take(WHOLE_BINARY).read_to_end(&mut self.scratch)?;
-        Ok(binary::facts(&self.scratch).map(Content::Executable))
+        facts.signatures = search.finish();
+        Ok((!facts.is_empty()).then_some(Content::Executable(facts)))
     }
 }
 

@@ -7,13 +7,14 @@ use std::sync::Arc;
 
 use zstd::stream::read::Decoder;
 
-use super::binary::Facts;
+use super::binary::{Facts, Go};
 use super::layer::{Content, Entry, LayerScan, NodeKind, Text};
+use super::programs::Signature;
 use crate::archive::MAX_PATH_BYTES;
 use crate::codec::{CodecError, Reader, Writer};
 use crate::oci::Digest;
 
-const MAGIC: &[u8; 8] = b"jkscan\x03\n";
+const MAGIC: &[u8; 8] = b"jkscan\x04\n";
 
 /// Longest path or link target of a stored scan, in bytes. More than this is damage.
 const MAX_PATH: u64 = MAX_PATH_BYTES as u64;
@@ -125,13 +126,8 @@ fn write_entry(out: &mut Writer, entry: &Entry) {
             out.bytes(&text.bytes());
         }
         Some(Content::Executable(facts)) => {
-            let (version, text) = facts.go.clone().unwrap_or_default();
             out.byte(2);
-            out.flag(facts.go.is_some());
-            out.text(&version);
-            out.text(&text);
-            out.flag(facts.audit.is_some());
-            out.bytes(facts.audit.as_deref().unwrap_or_default());
+            write_facts(out, facts);
         }
         Some(Content::Extract(bytes)) => {
             out.byte(3);
@@ -141,6 +137,25 @@ fn write_entry(out: &mut Writer, entry: &Entry) {
             out.byte(4);
             out.text(reason);
         }
+    }
+}
+
+fn write_facts(out: &mut Writer, facts: &Facts) {
+    out.flag(facts.go.is_some());
+    if let Some(go) = &facts.go {
+        out.text(&go.compiler);
+        out.text(&go.modules);
+        out.text(&go.machine);
+    }
+    out.flag(facts.audit.is_some());
+    if let Some(audit) = &facts.audit {
+        out.bytes(audit);
+    }
+    out.u64(facts.signatures.len() as u64);
+    for signature in &facts.signatures {
+        out.text(&signature.program);
+        out.text(&signature.version);
+        out.flag(signature.in_library);
     }
 }
 
@@ -180,15 +195,25 @@ fn read_entry<R: Read>(reader: &mut Reader<R>) -> Result<Entry, CodecError> {
 }
 
 fn read_facts<R: Read>(reader: &mut Reader<R>) -> Result<Facts, CodecError> {
-    let go = reader.flag()?;
-    let version = reader.text(MAX_PIECE, "a version of Go")?;
-    let text = reader.text(MAX_PIECE, "build information of Go")?;
-    let audited = reader.flag()?;
-    let audit = reader.bytes(MAX_PIECE, "audit data of Rust")?;
-    Ok(Facts {
-        go: go.then_some((version, text)),
-        audit: audited.then_some(audit),
-    })
+    let mut facts = Facts::default();
+    if reader.flag()? {
+        facts.go = Some(Go {
+            compiler: reader.text(MAX_PIECE, "a version of Go")?,
+            modules: reader.text(MAX_PIECE, "build information of Go")?,
+            machine: reader.text(MAX_PATH, "a processor")?,
+        });
+    }
+    if reader.flag()? {
+        facts.audit = Some(reader.bytes(MAX_PIECE, "audit data of Rust")?);
+    }
+    facts.signatures = reader.list(|reader| {
+        Ok(Signature {
+            program: reader.text(MAX_PATH, "the id of a program")?,
+            version: reader.text(MAX_PATH, "a version")?,
+            in_library: reader.flag()?,
+        })
+    })?;
+    Ok(facts)
 }
 
 #[cfg(test)]

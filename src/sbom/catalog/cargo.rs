@@ -97,8 +97,8 @@ mod tests {
             {"name":"b","version":"2.0.0"},{"name":"c","version":"3.0.0","kind":"build"}]}"#;
         let mut layer = scan(&tar_of(&[("a", b"")])[..], |_| None, &in_memory).unwrap();
         let facts = Facts {
-            go: None,
             audit: Some(list.to_vec()),
+            ..Facts::default()
         };
         layer.entries[0].content = Some(std::sync::Arc::new(Content::Executable(facts)));
         let source = ScanTarget {

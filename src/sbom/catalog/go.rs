@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::{Cataloguer, Finds, Found, Scope, goversion};
 use crate::oci::Digest;
-use crate::sbom::binary::Facts;
+use crate::sbom::binary::{Facts, Go};
 use crate::sbom::document::{Ecosystem, Evidence, License, Package};
 use crate::sbom::purl::purl;
 use crate::sbom::squash::View;
@@ -45,11 +45,11 @@ struct BuildInfo<'a> {
 /// Finds the main module, its dependencies and the standard library of one
 /// executable.
 fn find(view: &View, path: &str, facts: &Facts, found: &mut Found) {
-    let Some((compiler, text)) = &facts.go else {
+    let Some(go) = &facts.go else {
         return;
     };
     let location = view.location(path, Evidence::Primary);
-    modules(path, compiler, text, &mut |mut package: Package| {
+    modules(path, go, &mut |mut package: Package| {
         package.locations.extend(location.clone());
         found.push(package);
         !found.is_full()
@@ -139,17 +139,22 @@ const MAX_SETTINGS: usize = 1000;
 
 /// Passes all packages of one executable to `take`, until it returns false; `file`
 /// distinguishes them from those of others.
-fn modules(file: &str, compiler: &str, text: &str, take: &mut dyn FnMut(Package) -> bool) {
-    let info = parse(text);
+fn modules(file: &str, go: &Go, take: &mut dyn FnMut(Package) -> bool) {
+    let info = parse(&go.modules);
     // A path may be long, and each module has it.
     let mark = &Digest::of(file.as_bytes()).hex()[..16];
+    let compiler = go.compiler.as_str();
     let (compiler, experiments) = compiler.split_once(' ').unwrap_or((compiler, ""));
+    let machine = match info.setting("GOARCH") {
+        "" => &go.machine,
+        setting => setting,
+    };
     let main = info.main();
     let name = main.map_or("", |main| main.path);
     let facts = |sum: &str| {
         let mut facts = json!({
             "goCompiledVersion": compiler,
-            "architecture": info.setting("GOARCH"),
+            "architecture": machine,
             "mainModule": name,
         });
         if !sum.is_empty() {
@@ -188,6 +193,7 @@ fn modules(file: &str, compiler: &str, text: &str, take: &mut dyn FnMut(Package)
             version: compiler,
             sum: "",
         });
+        library.describe(&json!({"goCompiledVersion": compiler, "architecture": ""}));
         library.purl = purl("golang", "", "stdlib", number, &[]);
         library.cpes = vec![format!("cpe:2.3:a:golang:go:{number}:-:*:*:*:*:*:*")];
         library.licenses.insert(License("BSD-3-Clause".to_owned()));
@@ -220,7 +226,12 @@ mod tests {
 
     fn modules(file: &str, compiler: &str, text: &str) -> Vec<Package> {
         let mut found = Vec::new();
-        super::modules(file, compiler, text, &mut |package| {
+        let go = Go {
+            compiler: compiler.to_owned(),
+            modules: text.to_owned(),
+            machine: String::new(),
+        };
+        super::modules(file, &go, &mut |package| {
             found.push(package);
             true
         });

@@ -11,6 +11,7 @@ mod go;
 mod goversion;
 mod java;
 mod npm;
+mod programs;
 mod python;
 
 use std::collections::{HashMap, HashSet};
@@ -33,7 +34,14 @@ const TABLE: &[Cataloguer] = &[
     go::CATALOGUER,
     cargo::CATALOGUER,
     java::ARCHIVES,
+    programs::CATALOGUER,
 ];
+
+/// Kinds of packages of systems, which own the files of a distribution.
+const SYSTEMS: [&str; 7] = ["alpm", "apk", "bitnami", "deb", "nix", "portage", "rpm"];
+
+/// What describes an installation of Java.
+const JAVA_INSTALLATION: &str = "java-jvm-installation";
 
 /// One ecosystem, and how its packages are found.
 struct Cataloguer {
@@ -90,6 +98,8 @@ enum Finds {
     },
     /// In executables that carry facts.
     InExecutables(fn(view: &View, path: &str, facts: &Facts, found: &mut Found)),
+    /// In facts about several executables: called once for a tree.
+    OfTree(fn(view: &View, found: &mut Found)),
 }
 
 impl Cataloguer {
@@ -98,7 +108,7 @@ impl Cataloguer {
         let (folder, name) = split(path);
         match self.finds {
             Finds::InFiles { lists, .. } | Finds::InExtracts { lists, .. } => lists(folder, name),
-            Finds::InExecutables(_) => false,
+            Finds::InExecutables(_) | Finds::OfTree(_) => false,
         }
     }
 
@@ -121,7 +131,7 @@ impl Cataloguer {
                 most: most(longest),
                 extract,
             }),
-            Finds::InExecutables(_) => None,
+            Finds::InExecutables(_) | Finds::OfTree(_) => None,
         }
     }
 }
@@ -245,6 +255,41 @@ impl Found {
         self.packages.append(&mut rest);
     }
 
+    /// Of the packages after `first`, drops programs in files that a system package or a
+    /// Java installation owns: those say more about them.
+    fn drop_owned(&mut self, view: &View, first: usize) {
+        let mut rest = self.packages.split_off(first);
+        let paths = |package: &Package| {
+            let paths = package.locations.iter().map(|at| at.path.clone());
+            paths.collect::<Vec<String>>()
+        };
+        let programs = rest.iter().filter(|package| programs::is_program(package));
+        let wanted: HashSet<String> = programs.flat_map(paths).collect();
+        let names: HashSet<&str> = wanted.iter().map(|path| split(path).1).collect();
+        let owned_by = |owner: &dyn Fn(&Package) -> bool| {
+            let owners = rest.iter().filter(|package| owner(package));
+            let owned = owners.flat_map(|package| &package.owns);
+            let owned = owned.filter(|path| names.contains(split(path).1));
+            // Lists of files have paths such as `/bin/bash`, where `/bin` is a link.
+            let real = owned.filter_map(|path| view.resolve(path));
+            real.map(|path| format!("/{path}"))
+                .collect::<HashSet<String>>()
+        };
+        let by_system = owned_by(&|package| SYSTEMS.contains(&package.ecosystem.kind));
+        let by_java = owned_by(&|package| package.ecosystem.metadata_type == JAVA_INSTALLATION);
+        let noted = rest.iter().filter(|package| programs::is_note(package));
+        let noted: HashSet<String> = noted.flat_map(paths).collect();
+        rest.retain(|package| {
+            let at =
+                |set: &HashSet<String>| package.locations.iter().any(|at| set.contains(&at.path));
+            let other = programs::is_program(package) && !programs::is_note(package);
+            !(programs::is_program(package) && at(&by_system)
+                || other && at(&noted)
+                || package.name == "java" && other && at(&by_java))
+        });
+        self.packages.append(&mut rest);
+    }
+
     /// How much was found so far.
     pub(super) fn mark(&self) -> Mark {
         Mark {
@@ -317,11 +362,15 @@ pub(super) fn packages(view: &View, tree: Tree, found: &mut Found) -> Result<(),
         }
         found.prefer_installed(first, declared);
     }
+    found.drop_owned(view, first);
     view.check()
 }
 
 impl Cataloguer {
     fn run(&self, view: &View, found: &mut Found) {
+        if let Finds::OfTree(find) = self.finds {
+            return find(view, found);
+        }
         view.each(|path, content| {
             if found.is_full() || view.check().is_err() {
                 return;
