@@ -23,6 +23,10 @@ const PLACES: &[&str] = &[
     "a/b.dist-info/METADATA",
     "a/b.dist-info/RECORD",
     "bin/program",
+    "a/b.zip",
+    "a/b.rpm",
+    "a/b.deb",
+    "a/b.tar.xz",
     "a/.wh.b",
     "a/.wh..wh..opq",
 ];

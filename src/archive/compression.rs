@@ -12,9 +12,33 @@ pub const COMPRESSION_MAGIC: usize = 6;
 /// The first bytes of a Zstandard frame.
 pub(super) const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
-/// Maximum memory that a block of an xz archive may require: 128 MiB. `xz -9` writes
-/// dictionaries of 64 MiB.
-const XZ_MEMORY_KIB: u32 = 128 << 10;
+/// How much memory a decoder may take for what it has decoded last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Window {
+    /// 128 MiB: as much as programs write. `xz -9` takes 64 MiB.
+    Large,
+    /// 32 MiB, for archives inside archives, which are open at the same time. `xz -8`
+    /// takes that, and packages of distributions 8 MiB.
+    Small,
+}
+
+impl Window {
+    /// As a power of two, for Zstandard.
+    fn log(self) -> u32 {
+        match self {
+            Self::Large => ZSTD_WINDOW_LOG,
+            Self::Small => 25,
+        }
+    }
+
+    /// Of a block of xz, whose decoder takes a little more than the dictionary.
+    fn xz_kib(self) -> u32 {
+        match self {
+            Self::Large => 128 << 10,
+            Self::Small => 33 << 10,
+        }
+    }
+}
 
 /// Largest window that a Zstandard frame may require, as a power of two: 128 MiB. `zstd
 /// -d` accepts as much by default, and `zstd --ultra -22` and Zarf write no more.
@@ -33,8 +57,12 @@ impl<R: BufRead> Unzstd<'_, R> {
     ///
     /// No memory for a decoder.
     pub fn new(input: R) -> io::Result<Self> {
+        Self::within(input, Window::Large)
+    }
+
+    fn within(input: R, window: Window) -> io::Result<Self> {
         let mut decoder = zstd::stream::read::Decoder::with_buffer(input)?;
-        decoder.window_log_max(ZSTD_WINDOW_LOG)?;
+        decoder.window_log_max(window.log())?;
         Ok(Self(decoder))
     }
 }
@@ -84,10 +112,23 @@ impl Compression {
     ///
     /// No memory for a decoder.
     pub fn decode<'a>(self, input: impl BufRead + 'a) -> io::Result<Box<dyn Read + 'a>> {
+        self.decode_within(input, Window::Large)
+    }
+
+    /// Decompresses `input` within a `window`.
+    ///
+    /// # Errors
+    ///
+    /// No memory for a decoder.
+    pub fn decode_within<'a>(
+        self,
+        input: impl BufRead + 'a,
+        window: Window,
+    ) -> io::Result<Box<dyn Read + 'a>> {
         Ok(match self {
             Self::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(input)),
-            Self::Zstd => Box::new(Unzstd::new(input)?),
-            Self::Xz => Box::new(XzReader::new_mem_limit(input, true, XZ_MEMORY_KIB)),
+            Self::Zstd => Box::new(Unzstd::within(input, window)?),
+            Self::Xz => Box::new(XzReader::new_mem_limit(input, true, window.xz_kib())),
             Self::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(input)),
         })
     }

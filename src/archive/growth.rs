@@ -24,8 +24,8 @@ impl Growth {
         times: 100,
         least: 4 << 30,
     };
-    /// Of an archive inside a component, whose packages an SBOM lists. The rest is
-    /// ignored: a bomb takes seconds instead of a day.
+    /// Of an archive inside a component, whose packages an SBOM lists, with the archives
+    /// in it: a bomb takes seconds instead of a day.
     pub const INNER: Self = Self {
         times: 64,
         least: 1 << 30,
@@ -39,7 +39,13 @@ impl Growth {
     /// What content of `size` bytes may unpack to, in bytes.
     #[must_use]
     pub fn of(self, size: u64) -> u64 {
-        size.saturating_mul(self.times).max(self.least)
+        self.multiple(size).max(self.least)
+    }
+
+    /// The multiple alone.
+    #[must_use]
+    pub fn multiple(self, size: u64) -> u64 {
+        size.saturating_mul(self.times)
     }
 }
 

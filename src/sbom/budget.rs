@@ -12,8 +12,14 @@ use std::io;
 /// have half a million files.
 pub(super) const HELD_BYTES: usize = 128 << 20;
 
-/// The same for one archive inside a component, which is held beside its component.
+/// The same for one archive inside a component, which is held beside its component; half
+/// of it for an archive inside that, and so on.
 pub(super) const INNER_BYTES: usize = 64 << 20;
+
+/// Bytes that all archives of a component may unpack to, in addition to a multiple of
+/// the size of each: 1 GiB. A thousand small bombs must not take a thousand times as long
+/// as one.
+pub(super) const INNER_SPARE: u64 = 1 << 30;
 
 /// Maximum memory for the packages of one document, in bytes: 112 MiB. A system of
 /// five thousand packages with half a million files takes that.

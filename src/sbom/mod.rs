@@ -9,6 +9,7 @@ mod budget;
 mod catalog;
 pub mod document;
 pub mod format;
+mod inner;
 pub mod layer;
 pub mod names;
 mod programs;

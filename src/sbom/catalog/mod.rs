@@ -18,7 +18,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::binary::Facts;
 use super::budget::{FOUND_BYTES, Memory};
-use super::document::{Ecosystem, Evidence, Findings, Location, Package, Unknown};
+use super::document::{Annotations, Ecosystem, Evidence, Findings, Location, Package, Unknown};
 use super::layer::{Content, Extractor, Keep, LayerError, Most};
 use super::squash::{self, View};
 
@@ -222,6 +222,25 @@ impl Found {
             self.unknowns.push(Unknown {
                 location,
                 reason: format!("{}: {reason}", cataloguer.found_by),
+            });
+        }
+    }
+
+    /// Lists the archive at `path` in a component as one that could not be read, at
+    /// least not to its end.
+    pub(super) fn unreadable_archive(&mut self, path: &str, reason: &str) {
+        if self.text(2 * path.len() + reason.len()) {
+            let path = format!("/{path}");
+            self.unknowns.push(Unknown {
+                location: Location {
+                    path: path.clone(),
+                    layer: None,
+                    access_path: path,
+                    annotations: Annotations {
+                        evidence: Evidence::Primary,
+                    },
+                },
+                reason: format!("archive: {reason}"),
             });
         }
     }

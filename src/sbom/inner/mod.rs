@@ -1,0 +1,302 @@
+//! Archives inside a component, and archives inside those, down to [`DEPTH`] levels.
+//!
+//! Each is a tree of its own. Reads tar and what compresses it, zip, and the files in
+//! `.rpm` and `.deb` packages, all recognized by their first bytes. Archives of Java
+//! belong to their cataloguer, which knows what a nested one means.
+
+mod cpio;
+mod wrapped;
+mod zip;
+
+use std::cell::Cell;
+use std::io::{self, Read, Seek as _};
+
+use super::body::{Body, PutAside};
+use super::budget::{INNER_BYTES, INNER_SPARE};
+use super::catalog::{self, Found, Mark, Tree};
+use super::document::{Annotations, Evidence, Location};
+use super::layer::{self, Content, Entry, Keeper, LayerError};
+use super::squash::View;
+use super::unpack::{TAR_HEAD, plain};
+use crate::archive::{Compression, Growth, Window, is_tar};
+use crate::oci::Digest;
+
+/// How deep archives are opened: one in the component, one in that, and one in that.
+const DEPTH: usize = 3;
+
+/// Keeps what is wanted of a file.
+type Keep<'k> = &'k mut dyn FnMut(&str, u64, &mut dyn Read) -> Result<Option<Content>, LayerError>;
+
+/// Takes an entry.
+type Take<'t> = &'t mut dyn FnMut(Entry) -> Result<(), LayerError>;
+
+/// What an archive is, by its first bytes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Tar,
+    /// Something compressed: whether it is a tar shows once it is decompressed.
+    Compressed(Compression),
+    Zip,
+    Rpm,
+    Deb,
+}
+
+impl Form {
+    /// `head` is the first [`TAR_HEAD`] bytes.
+    fn of(head: &[u8]) -> Option<Self> {
+        match head {
+            [b'P', b'K', 3, 4, ..] | [b'P', b'K', 5, 6, ..] => Some(Self::Zip),
+            [0xed, 0xab, 0xee, 0xdb, ..] => Some(Self::Rpm),
+            head if is_tar(head) => Some(Self::Tar),
+            head if head.starts_with(b"!<arch>\ndebian-binary") => Some(Self::Deb),
+            // Two or three bytes would be found in other files as well.
+            [0x1f, 0x8b, method, ..] if *method != 8 => None,
+            [b'B', b'Z', b'h', rest @ ..] if rest.get(1..7) != Some(b"1AY&SY") => None,
+            head => Compression::of(head).map(Self::Compressed),
+        }
+    }
+}
+
+/// A file among those of a component or an archive.
+struct File<'f> {
+    path: &'f str,
+    size: u64,
+    /// How many archives it is in.
+    depth: usize,
+    /// Bytes that the archive in the component may still unpack to.
+    left: Option<&'f Cell<u64>>,
+}
+
+/// Opens the archives of one component.
+pub(super) struct Opener<'a> {
+    aside: PutAside<'a>,
+    /// Bytes that all archives together may unpack to, beyond a multiple of their sizes.
+    spare: u64,
+    pub(super) found: Found,
+}
+
+impl<'a> Opener<'a> {
+    pub(super) fn new(aside: PutAside<'a>) -> Self {
+        Self {
+            aside,
+            spare: INNER_SPARE,
+            found: Found::default(),
+        }
+    }
+
+    /// What is kept of a file of the component. Catalogues the file if it is an archive.
+    ///
+    /// # Errors
+    ///
+    /// `LayerError`: `input` fails, or an archive is too large. Damaged archives are
+    /// listed.
+    pub(super) fn file(
+        &mut self,
+        keeper: &mut Keeper<'_>,
+        path: &str,
+        size: u64,
+        input: &mut dyn Read,
+    ) -> Result<Option<Content>, LayerError> {
+        let (depth, left) = (0, None);
+        let file = File {
+            path,
+            size,
+            depth,
+            left,
+        };
+        self.keep(keeper, &file, input)
+    }
+
+    fn keep(
+        &mut self,
+        keeper: &mut Keeper<'_>,
+        file: &File<'_>,
+        input: &mut dyn Read,
+    ) -> Result<Option<Content>, LayerError> {
+        let (path, size) = (file.path, file.size);
+        let mut head = Vec::with_capacity(TAR_HEAD);
+        input.take(TAR_HEAD as u64).read_to_end(&mut head)?;
+        let mut input = (&head[..]).chain(input);
+        let wanted = catalog::wanted_of_components(path).is_some();
+        match Form::of(&head) {
+            None => keeper.keep(path, size, &mut input),
+            Some(Form::Zip) if wanted => keeper.keep(path, size, &mut input),
+            Some(form) if wanted || form == Form::Zip => {
+                let mut body = Body::read(&mut input, size, self.aside)?;
+                let mut content = None;
+                if wanted {
+                    content = keeper.keep(path, size, &mut body)?;
+                    body.rewind()?;
+                }
+                match form {
+                    Form::Zip => self.open(file, |left, keep, take| {
+                        zip::walk(&mut body, left, keep, take).map(|()| true)
+                    })?,
+                    form => self.stream(file, form, &mut body)?,
+                }
+                Ok(content)
+            }
+            Some(form) => self.stream(file, form, &mut input).map(|()| None),
+        }
+    }
+
+    /// Catalogues an archive that is read front to back.
+    fn stream(
+        &mut self,
+        file: &File<'_>,
+        form: Form,
+        input: &mut dyn Read,
+    ) -> Result<(), LayerError> {
+        // Levels are open at the same time, each with its decompressor.
+        let window = match file.depth {
+            0 => Window::Large,
+            _ => Window::Small,
+        };
+        self.open(file, |left, keep, take| match form {
+            Form::Rpm => {
+                let payload = plain(wrapped::payload(input)?, window)?;
+                cpio::walk(Counted::new(payload, left), keep, take).map(|()| true)
+            }
+            Form::Deb => {
+                let data = plain(wrapped::data(input)?, window)?;
+                tar(Counted::new(data, left), keep, take)
+            }
+            _ => tar(Counted::new(plain(input, window)?, left), keep, take),
+        })
+    }
+
+    /// Catalogues the archive at `file`, whose entries `walk` yields; `walk` returns
+    /// whether it is an archive at all.
+    fn open(
+        &mut self,
+        file: &File<'_>,
+        walk: impl FnOnce(&Cell<u64>, Keep<'_>, Take<'_>) -> Result<bool, LayerError>,
+    ) -> Result<(), LayerError> {
+        let before = self.found.mark();
+        let growth = Growth::INNER;
+        let multiple = growth.multiple(file.size);
+        let most = growth
+            .of(file.size)
+            .min(multiple.saturating_add(self.spare));
+        let own = Cell::new(most);
+        let left = file.left.unwrap_or(&own);
+        if file.depth == DEPTH {
+            // Only to see whether it is an archive.
+            let stop = || LayerError::from(io::Error::from(io::ErrorKind::Interrupted));
+            let walked = walk(left, &mut |_, _, _| Err(stop()), &mut |_| Err(stop()));
+            if !matches!(walked, Ok(false)) {
+                self.unreadable(file.path, "it is inside three other archives");
+            }
+            return Ok(());
+        }
+        let mut view = View::new(false, INNER_BYTES >> file.depth);
+        let walked = {
+            let mut keeper = Keeper::new(catalog::wanted_of_components, self.aside);
+            let keep: Keep<'_> = &mut |path, size, input| {
+                let inner = File {
+                    path,
+                    size,
+                    depth: file.depth + 1,
+                    left: Some(left),
+                };
+                self.keep(&mut keeper, &inner, input)
+            };
+            walk(left, keep, &mut view.filling())
+        };
+        let used = most.saturating_sub(own.get());
+        self.spare = self.spare.saturating_sub(used.saturating_sub(multiple));
+        let fault = match walked {
+            Ok(false) => return Ok(()),
+            Ok(true) => None,
+            Err(LayerError::Read(error)) if is_damage(&error) => Some(match left.get() {
+                0 => "it unpacks to too many bytes".to_owned(),
+                _ => format!("it cannot be read completely: {error}"),
+            }),
+            Err(error) => return Err(error),
+        };
+        catalog::packages(&view, Tree::Component, &mut self.found)?;
+        relocate(&mut self.found, before, file.path);
+        if let Some(fault) = fault {
+            self.unreadable(file.path, &fault);
+        }
+        Ok(())
+    }
+
+    fn unreadable(&mut self, path: &str, reason: &str) {
+        self.found.unreadable_archive(path, reason);
+    }
+}
+
+/// Whether an error is about the bytes of an archive, not about the disk.
+fn is_damage(error: &io::Error) -> bool {
+    error.raw_os_error().is_none()
+}
+
+/// Walks a tar; returns whether it is one.
+fn tar(mut input: impl Read, keep: Keep<'_>, take: Take<'_>) -> Result<bool, LayerError> {
+    let mut head = Vec::with_capacity(TAR_HEAD);
+    (&mut input).take(TAR_HEAD as u64).read_to_end(&mut head)?;
+    if !is_tar(&head) {
+        return Ok(false);
+    }
+    layer::walk(head.chain(input), keep, take).map(|_| true)
+}
+
+/// Counts what an archive unpacks to, and fails once that is too much.
+struct Counted<'c, R> {
+    inner: R,
+    left: &'c Cell<u64>,
+}
+
+impl<'c, R: Read> Counted<'c, R> {
+    fn new(inner: R, left: &'c Cell<u64>) -> Self {
+        Self { inner, left }
+    }
+}
+
+impl<R: Read> Read for Counted<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        let left = self.left.get().saturating_sub(count as u64);
+        self.left.set(left);
+        match left {
+            0 if count > 0 => Err(io::ErrorKind::FileTooLarge.into()),
+            _ => Ok(count),
+        }
+    }
+}
+
+/// Moves what was found after `before` from the root of the archive at `path` into
+/// the tree that contains the archive.
+fn relocate(found: &mut Found, before: Mark, path: &str) {
+    let archive = format!("/{path}");
+    // The path may be long; it is not part of a document in these places.
+    let mark = Digest::of(archive.as_bytes()).hex();
+    let mark = &mark[..16];
+    let inside = |location: &mut Location| {
+        location.path = format!("{archive}:{}", location.path);
+        location.access_path = format!("{archive}:{}", location.access_path);
+    };
+    found.change_unknowns_after(before, archive.len(), inside);
+    found.change_after(before, archive.len(), |package| {
+        package.locations.iter_mut().for_each(inside);
+        // Only packages of the same archive can own or require each other.
+        for owned in &mut package.owns {
+            *owned = format!("{archive}:{owned}");
+        }
+        for name in package.provides.iter_mut().chain(&mut package.requires) {
+            *name = format!("{mark}\0{name}");
+        }
+        package.locations.push(Location {
+            path: archive.clone(),
+            layer: None,
+            access_path: archive.clone(),
+            annotations: Annotations {
+                evidence: Evidence::Supporting,
+            },
+        });
+    });
+}
+
+#[cfg(test)]
+mod tests;

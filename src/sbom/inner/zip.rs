@@ -1,0 +1,249 @@
+//! Zip archives such as wheels, by their list of files at the end.
+//!
+//! Reads one entry of the list after the other and holds none, so that a hostile list
+//! takes no memory. Source: PKWARE's APPNOTE.TXT 6.3.10, sections 4.3 and 4.5.3.
+
+use std::cell::Cell;
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::sync::Arc;
+
+use super::super::body::Body;
+use super::super::layer::{Content, Entry, LayerError, NodeKind, clean};
+use super::{Counted, Keep, Take, is_damage};
+use crate::archive::{MAX_PATH_BYTES, Unzstd};
+
+/// Bytes at the end that may have the record with the place of the list: its own, and
+/// the longest comment.
+const TAIL: u64 = 22 + 0xffff;
+
+const END: &[u8] = b"PK\x05\x06";
+const END_64: &[u8] = b"PK\x06\x06";
+const LOCATOR_64: &[u8] = b"PK\x06\x07";
+const LISTED: &[u8] = b"PK\x01\x02";
+const LOCAL: &[u8] = b"PK\x03\x04";
+
+/// Length of a file in the list without its name, and of the header before its content.
+const LISTED_LENGTH: usize = 46;
+const LOCAL_LENGTH: u64 = 30;
+
+fn damaged(what: &'static str) -> LayerError {
+    io::Error::new(io::ErrorKind::InvalidData, what).into()
+}
+
+/// A little-endian number of `length` bytes; 0 beyond the end.
+fn number(bytes: &[u8], at: usize, length: usize) -> u64 {
+    let bytes = bytes.get(at..at + length).unwrap_or_default();
+    let bytes = bytes.iter().rev();
+    bytes.fold(0, |number, byte| (number << 8) | u64::from(*byte))
+}
+
+/// Where the list is.
+struct List {
+    at: u64,
+    length: u64,
+    /// What precedes the archive, as in a program that unpacks itself.
+    shift: u64,
+}
+
+/// A file in the list.
+struct Listed {
+    flags: u64,
+    method: u64,
+    compressed: u64,
+    size: u64,
+    mode: u32,
+    at: u64,
+    name: String,
+}
+
+/// Walks the files of the zip archive `body`, which unpack to at most `left` bytes.
+///
+/// # Errors
+///
+/// It is damaged, or `keep` or `take` fails.
+pub(super) fn walk(
+    body: &mut Body,
+    left: &Cell<u64>,
+    keep: Keep<'_>,
+    take: Take<'_>,
+) -> Result<(), LayerError> {
+    let list = find(body)?;
+    let mut at = list.at;
+    let end = list.at + list.length;
+    // A damaged file does not hide the ones after it.
+    let mut fault = None;
+    while at < end {
+        body.seek(SeekFrom::Start(at))?;
+        let (listed, next) = listed(&mut BufReader::with_capacity(512, &mut *body))?;
+        at += next;
+        let name = listed.name.replace('\\', "/");
+        let Some(path) = clean(&name) else {
+            continue;
+        };
+        let kind = match listed.mode & 0o170_000 {
+            _ if name.ends_with('/') => NodeKind::Directory,
+            0o120_000 => match target(body, &listed, list.shift, left) {
+                Ok(target) => NodeKind::Symlink(target),
+                Err(error) => {
+                    fault = Some(error);
+                    continue;
+                }
+            },
+            _ => NodeKind::File,
+        };
+        let mut content = None;
+        if kind == NodeKind::File {
+            let kept = open(body, &listed, list.shift).map_err(LayerError::from);
+            let kept =
+                kept.and_then(|plain| keep(&path, listed.size, &mut Counted::new(plain, left)));
+            content = match kept {
+                Ok(kept) => kept,
+                Err(LayerError::Read(error)) if is_damage(&error) && left.get() > 0 => {
+                    let reason = error.to_string();
+                    fault = Some(error);
+                    Some(Content::Unreadable(reason))
+                }
+                Err(error) => return Err(error),
+            };
+        }
+        let content = content.map(Arc::new);
+        let (size, mode) = (listed.size, listed.mode & 0o7777);
+        take(Entry {
+            path,
+            kind,
+            size,
+            mode,
+            content,
+        })?;
+    }
+    match fault {
+        Some(fault) => Err(fault.into()),
+        None => Ok(()),
+    }
+}
+
+/// Finds the list of files.
+fn find(body: &mut Body) -> Result<List, LayerError> {
+    let start = body.size().saturating_sub(TAIL);
+    body.seek(SeekFrom::Start(start))?;
+    let mut tail = Vec::new();
+    body.take(TAIL).read_to_end(&mut tail)?;
+    let end = memchr::memmem::rfind(&tail, END);
+    let end = end.ok_or_else(|| damaged("its list of files is missing"))?;
+    let record = &tail[end..];
+    let (mut length, mut at) = (number(record, 12, 4), number(record, 16, 4));
+    let mut before = start + end as u64;
+    let large = [
+        number(record, 10, 2) == 0xffff,
+        length == 0xffff_ffff,
+        at == 0xffff_ffff,
+    ];
+    if large.contains(&true)
+        && let Some(locator) = end.checked_sub(20).map(|at| &tail[at..end])
+        && locator.starts_with(LOCATOR_64)
+    {
+        before = number(locator, 8, 8);
+        let mut record = [0; 56];
+        body.seek(SeekFrom::Start(before))?;
+        body.read_exact(&mut record)?;
+        if !record.starts_with(END_64) {
+            return Err(damaged("its list of files is missing"));
+        }
+        (length, at) = (number(&record, 40, 8), number(&record, 48, 8));
+    }
+    // The list ends where the record begins, unless something was put before both.
+    let real = before.checked_sub(length);
+    let shift = real.and_then(|real| real.checked_sub(at));
+    let (Some(real), Some(shift)) = (real, shift) else {
+        return Err(damaged("its list of files is outside of it"));
+    };
+    let at = real;
+    Ok(List { at, length, shift })
+}
+
+/// The next file of the list, and what it takes there.
+fn listed(input: &mut impl Read) -> Result<(Listed, u64), LayerError> {
+    let mut head = [0; LISTED_LENGTH];
+    input.read_exact(&mut head)?;
+    if !head.starts_with(LISTED) {
+        return Err(damaged("its list of files is malformed"));
+    }
+    let field = |at, length| number(&head, at, length);
+    let [name, extra, comment] = [28, 30, 32].map(|at| field(at, 2));
+    if name > MAX_PATH_BYTES as u64 {
+        return Err(damaged("a path in it is longer than 4096 bytes"));
+    }
+    let mut text = Vec::new();
+    input.take(name).read_to_end(&mut text)?;
+    let mut extras = Vec::new();
+    input.take(extra).read_to_end(&mut extras)?;
+    let mut listed = Listed {
+        flags: field(8, 2),
+        method: field(10, 2),
+        compressed: field(20, 4),
+        size: field(24, 4),
+        mode: (field(38, 4) >> 16) as u32,
+        at: field(42, 4),
+        name: String::from_utf8_lossy(&text).into_owned(),
+    };
+    listed.enlarge(&extras);
+    Ok((listed, LISTED_LENGTH as u64 + name + extra + comment))
+}
+
+impl Listed {
+    /// Numbers of more than 32 bits are in an extra field.
+    fn enlarge(&mut self, mut extras: &[u8]) {
+        while extras.len() >= 4 {
+            let (kind, length) = (number(extras, 0, 2), number(extras, 2, 2) as usize);
+            let field = extras.get(4..4 + length).unwrap_or_default();
+            if kind == 1 {
+                let mut at = 0;
+                for value in [&mut self.size, &mut self.compressed, &mut self.at] {
+                    if *value == 0xffff_ffff {
+                        *value = number(field, at, 8);
+                        at += 8;
+                    }
+                }
+                return;
+            }
+            extras = extras.get(4 + length..).unwrap_or_default();
+        }
+    }
+}
+
+/// The content of a file.
+fn open<'b>(body: &'b mut Body, listed: &Listed, shift: u64) -> io::Result<Box<dyn Read + 'b>> {
+    let unsupported = |what: &'static str| Err(io::Error::new(io::ErrorKind::Unsupported, what));
+    if listed.flags & 1 != 0 {
+        return unsupported("a file in it is encrypted");
+    }
+    let at = listed.at.saturating_add(shift);
+    body.seek(SeekFrom::Start(at))?;
+    let mut head = [0; LOCAL_LENGTH as usize];
+    body.read_exact(&mut head)?;
+    if !head.starts_with(LOCAL) {
+        let what = "a file in it is not at its place";
+        return Err(io::Error::new(io::ErrorKind::InvalidData, what));
+    }
+    let names = number(&head, 26, 2) + number(&head, 28, 2);
+    body.seek(SeekFrom::Start(at + LOCAL_LENGTH + names))?;
+    let packed = BufReader::with_capacity(32 << 10, body.take(listed.compressed));
+    Ok(match listed.method {
+        0 => Box::new(packed),
+        8 => Box::new(flate2::bufread::DeflateDecoder::new(packed)),
+        12 => Box::new(bzip2::bufread::BzDecoder::new(packed)),
+        93 => Box::new(Unzstd::new(packed)?),
+        _ => return unsupported("a file in it is compressed by an unknown method"),
+    })
+}
+
+/// The target of a symbolic link.
+fn target(body: &mut Body, listed: &Listed, shift: u64, left: &Cell<u64>) -> io::Result<String> {
+    let plain = open(body, listed, shift)?;
+    let mut text = Vec::new();
+    let most = MAX_PATH_BYTES as u64;
+    Counted::new(plain, left)
+        .take(most)
+        .read_to_end(&mut text)?;
+    Ok(String::from_utf8_lossy(&text).into_owned())
+}
