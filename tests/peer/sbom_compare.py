@@ -3,18 +3,18 @@
 
     sbom_compare.py OURS PEER [--verbose]
 
-Packages of the ecosystems that jackal catalogues are compared by (type, name,
-version, purl), with purls decoded and without qualifiers. Prints recall and precision
-for each type. Exits with 1 if a difference remains that no rule below explains.
+Packages are compared by (type, name, version), and those that both have by each field.
+Prints recall and precision for each type. Exits with 1 if a difference remains that no
+rule below explains, or a purl differs. benches/sbom.py imports the comparison.
 """
 
 import collections
 import json
 import sys
+import typing
 import urllib.parse
 
-# Types that jackal catalogues.
-COVERED = {"deb", "apk", "python", "npm", "go-module", "rust-crate"}
+FIELDS = ("purl", "language", "licences", "locations", "metadataType")
 
 
 def purl(text):
@@ -30,65 +30,225 @@ def purl(text):
     return name, pairs
 
 
-def packages(document):
-    """The packages of a document, counted."""
-    found = collections.Counter()
-    for item in document["artifacts"]:
-        if item["type"] in COVERED:
-            found[(item["type"], item["name"], item["version"], purl(item.get("purl", "")))] += 1
-    return found
+class Package:
+    """A package of a document, in a form that can be compared."""
+
+    def __init__(self, item):
+        self.id = item["id"]
+        self.key = (item["type"], item["name"], item["version"])
+        self.kind, self.name, self.version = self.key
+        self.metadata = item.get("metadata") or {}
+        self.paths = frozenset(place["path"] for place in item["locations"])
+        # Before schema 15, they were texts.
+        cpes = (cpe if isinstance(cpe, str) else cpe["cpe"] for cpe in item.get("cpes") or [])
+        self.cpes = set(cpes)
+        self.fields = {
+            "purl": purl(item.get("purl", "")),
+            "language": item.get("language", ""),
+            "licences": sorted({one["spdxExpression"] or one["value"] for one in item.get("licenses") or []}),
+            "locations": sorted({located(place) for place in item["locations"]}),
+            "metadataType": item.get("metadataType", ""),
+        }
+        self.found_by = item.get("foundBy", "")
+
+    def __str__(self):
+        return " ".join((*self.key, *sorted(self.paths)[:2]))
 
 
-def loose(key):
-    """A package without the fields in which syft is known to differ."""
-    kind, name, version, _ = key
-    if kind == "go-module" and version in ("(devel)", "UNKNOWN", ""):
-        version = "UNKNOWN"
-    return kind, name, version
+def located(place):
+    """A location, with its layer and what it is evidence of."""
+    evidence = (place.get("annotations") or {}).get("evidence", "")
+    # In our documents, the archive around a file is a location as well.
+    return place["path"], place.get("layerID", ""), evidence
 
 
-def deinstalled(document):
-    """Packages that syft 1.18 lists although they are removed: they own no files."""
-    gone = set()
-    for item in document["artifacts"]:
-        metadata = item.get("metadata") or {}
-        paths = [place["path"] for place in item["locations"]]
-        lists = [path for path in paths if path.endswith(".md5sums")]
-        if item["type"] == "deb" and not lists and not any("/doc/" in path for path in paths):
-            owned = metadata.get("files") or []
-            if all(file.get("isConfigFile") for file in owned):
-                gone.add((item["name"], item["version"]))
-    return gone
+class Document:
+    def __init__(self, document, archives=()):
+        """`archives` are paths that only our documents have as locations."""
+        self.packages = [Package(item) for item in document["artifacts"]]
+        for package in self.packages:
+            places = package.fields["locations"]
+            package.fields["locations"] = [place for place in places if place[0] not in archives]
+            package.paths = frozenset(place[0] for place in package.fields["locations"])
+        self.files = {file["id"]: file["location"]["path"] for file in document.get("files") or []}
+        self.source = document["source"]["id"]
+        self.distro = document.get("distro") or {}
+        self.version = document["descriptor"]["version"]
+        self.relationships = document["artifactRelationships"]
+
+    def is_before(self, *version):
+        """Whether a syft of an earlier version wrote it."""
+        numbers = self.version.split(".")[:2]
+        return all(number.isdigit() for number in numbers) and tuple(map(int, numbers)) < version
+
+    def edges(self):
+        """The edges between packages, files and the source, counted."""
+        names = {package.id: package.key for package in self.packages}
+        names.update(self.files)
+        names[self.source] = "source"
+        found = collections.Counter()
+        for edge in self.relationships:
+            parent, child = names.get(edge["parent"]), names.get(edge["child"])
+            if parent is None or child is None:
+                continue
+            kind = edge["type"]
+            if kind == "contains":
+                kind = "contains-package" if parent == "source" else "contains-file"
+            metadata = edge.get("metadata") or {}
+            found[(kind, parent, child, metadata.get("kind", ""))] += 1
+        return found
 
 
-def explained(key, ours, removed):
-    """Whether a peer-only package is one of the peer's known differences."""
-    kind, name, version, _ = key
-    if kind == "deb" and (name, version) in removed:
-        return "removed package"
-    if kind == "go-module" and version in ("(devel)", "UNKNOWN", ""):
-        if any(k[0] == kind and k[1] == name for k in ours):
-            return "version of a main module"
-    if kind == "go-module" and name.startswith("."):
-        return "local replacement named by its path"
+class Compared:
+    """What two documents have in common, and where they differ."""
+
+    def __init__(self, ours, peer):
+        self.ours, self.peer = ours, peer
+        self.pairs, self.extra, self.missing, self.soft = [], [], [], 0
+        self.pair(lambda package: package.key, ours.packages, peer.packages)
+        go = lambda packages: [one for one in packages if one.kind == "go-module"]
+        rest = lambda packages: [one for one in packages if one.kind != "go-module"]
+        # Only a version that one side leaves open.
+        extra, missing, paired = self.extra, self.missing, len(self.pairs)
+        self.extra, self.missing = rest(extra), rest(missing)
+        self.pair(without_version, go(extra), go(missing))
+        self.soft = len(self.pairs) - paired
+        self.explained = collections.Counter()
+        self.unexplained = []
+        for side, packages in (("missing", self.missing), ("extra", self.extra)):
+            for package in packages:
+                reason = explained(side, package, self)
+                if reason:
+                    self.explained[(side, package.kind, reason)] += 1
+                else:
+                    self.unexplained.append((side, package))
+
+    def pair(self, key, left, right):
+        """Pairs packages of equal key, those with the same files first."""
+        groups = collections.defaultdict(lambda: ([], []))
+        for side, packages in enumerate((left, right)):
+            for package in packages:
+                groups[key(package)][side].append(package)
+        for mine, theirs in groups.values():
+            for alike in (lambda a, b: a.paths == b.paths, lambda a, b: a.paths & b.paths, lambda a, b: True):
+                for package in list(theirs):
+                    found = next((one for one in mine if alike(one, package)), None)
+                    if found:
+                        mine.remove(found)
+                        theirs.remove(package)
+                        self.pairs.append((found, package))
+            self.extra += mine
+            self.missing += theirs
+
+    def kinds(self):
+        """For each type: packages of ours, of the peer, missing and extra ones, and those
+        of them that a rule explains."""
+        table = {}
+        sides = (self.ours.packages, self.peer.packages, self.missing, self.extra)
+        for column, packages in enumerate(sides):
+            for package in packages:
+                table.setdefault(package.kind, [0] * 6)[column] += 1
+        for (side, kind, _), count in self.explained.items():
+            table[kind][4 if side == "missing" else 5] += count
+        return table
+
+    def differences(self):
+        """The fields that differ: (field, ours, peer, the pair's package)."""
+        for mine, theirs in self.pairs:
+            for field in FIELDS:
+                if mine.fields[field] != theirs.fields[field]:
+                    yield field, mine.fields[field], theirs.fields[field], theirs
+
+    def metadata(self):
+        """For each field of the metadata of pairs: (type and field, ours, peer, package)."""
+        for mine, theirs in self.pairs:
+            kind = theirs.fields["metadataType"]
+            for field in sorted({*mine.metadata, *theirs.metadata}):
+                a, b = mine.metadata.get(field), theirs.metadata.get(field)
+                if a is not None or b is not None:
+                    yield f"{kind}.{field}", ordered(a), ordered(b), theirs
+
+
+def ordered(value):
+    """Lists of files in a fixed order: syft's depends on the run."""
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        return sorted(value, key=lambda item: json.dumps(item, sort_keys=True))
+    return value
+
+
+OPEN = ("(devel)", "UNKNOWN", "")
+
+
+def without_version(package):
+    return package.name, "" if package.version in OPEN else package.version
+
+
+class Rule(typing.NamedTuple):
+    """A known fault of syft, or something that we do and it does not."""
+
+    # `missing` of ours, or `extra` in ours.
+    side: str
+    reason: str
+    applies: typing.Callable
+
+
+def is_deinstalled(package, compared):
+    """syft 1.18 lists removed packages: they own no files."""
+    if package.kind != "deb" or not compared.peer.is_before(1, 20):
+        return False
+    lists = [path for path in package.paths if path.endswith(".md5sums") or "/doc/" in path]
+    owned = package.metadata.get("files") or []
+    return not lists and all(file.get("isConfigFile") for file in owned)
+
+
+def is_main_module(package, compared):
+    known = {one.name for one in compared.ours.packages if one.kind == "go-module"}
+    return package.kind == "go-module" and package.version in OPEN and package.name in known
+
+
+def is_declared(package, compared):
+    """What is installed says more than a lock file, so we list it once in a component."""
+    installed = getattr(compared, "installed", None)
+    if installed is None:
+        installed = compared.installed = {one.key for one in compared.ours.packages}
+    kind = package.fields["metadataType"]
+    declares = "lock" in kind or "requirements" in kind or kind == "go-module-entry"
+    return declares and package.key in installed
+
+
+RULES = (
+    Rule("missing", "removed package", is_deinstalled),
+    Rule("missing", "version of a main module", is_main_module),
+    Rule(
+        "missing",
+        "local replacement named by its path",
+        lambda package, _: package.kind == "go-module" and package.name.startswith("."),
+    ),
+    Rule("missing", "declared, and listed as installed", is_declared),
+    Rule(
+        "extra",
+        "older syft has another type for it",
+        lambda package, compared: package.kind == "php-pear" and compared.peer.is_before(1, 20),
+    ),
+)
+
+
+def explained(side, package, compared):
+    """The reason of the first rule that explains a difference."""
+    for rule in RULES:
+        if rule.side == side and rule.applies(package, compared):
+            return rule.reason
     return None
 
 
-def cover(ours, peer):
-    """Takes equal packages out of both sides, strictly and then loosely."""
-    left, right = ours - peer, peer - ours
-    spare = collections.defaultdict(list)
-    for key in left.elements():
-        spare[loose(key)].append(key)
-    soft = 0
-    for key in list(right.elements()):
-        # Only a purl that one side lacks, or a version the peer leaves open.
-        candidates = spare[loose(key)] if key[0] == "go-module" else []
-        if candidates:
-            left[candidates.pop()] -= 1
-            right[key] -= 1
-            soft += 1
-    return +left, +right, soft
+def share(part, whole):
+    """A ratio as text; `-` of nothing."""
+    return f"{part / whole:.4f}" if whole else "-"
+
+
+def load(path):
+    with open(path, encoding="utf-8") as file:
+        return Document(json.load(file))
 
 
 def main():
@@ -96,36 +256,29 @@ def main():
     verbose = "--verbose" in sys.argv
     if len(arguments) != 2:
         sys.exit(__doc__)
-    with open(arguments[0], encoding="utf-8") as mine, open(arguments[1], encoding="utf-8") as other:
-        ours_document, peer_document = json.load(mine), json.load(other)
-    ours, peer = packages(ours_document), packages(peer_document)
-    extra, missing, soft = cover(ours, peer)
-    removed = deinstalled(peer_document)
-    unexplained = 0
-    for kind in sorted({key[0] for key in list(ours) + list(peer)}):
-        of = lambda bag: sum(count for key, count in bag.items() if key[0] == kind)
-        mine, theirs = of(ours), of(peer)
-        recall = (theirs - of(missing)) / theirs if theirs else 1.0
-        precision = (mine - of(extra)) / mine if mine else 1.0
-        print(f"{kind:12} ours {mine:6} peer {theirs:6} recall {recall:.4f} precision {precision:.4f}")
-    if soft:
-        print(f"{soft} equal but for a version that one side leaves open")
-    for word, bag in (("missing", missing), ("extra", extra)):
-        shown = 0
-        for key, count in sorted(bag.items()):
-            reason = explained(key, ours, removed) if word == "missing" else None
-            if reason is None:
-                unexplained += count
-            if verbose or (reason is None and shown < 40):
-                shown += 1
-                print(f"  {word} {count}x {key[0]} {key[1]} {key[2]} {key[3]}" + (f" [{reason}]" if reason else ""))
-    beyond = collections.Counter(
-        item["type"] for item in peer_document["artifacts"] if item["type"] not in COVERED
-    )
-    if beyond:
-        print("types not covered yet: " + ", ".join(f"{kind} {count}" for kind, count in sorted(beyond.items())))
+    compared = Compared(load(arguments[0]), load(arguments[1]))
+    for kind, (mine, theirs, missing, extra, *_) in sorted(compared.kinds().items()):
+        recall, precision = share(theirs - missing, theirs), share(mine - extra, mine)
+        print(f"{kind:12} ours {mine:6} peer {theirs:6} recall {recall} precision {precision}")
+    if compared.soft:
+        print(f"{compared.soft} equal but for a version that one side leaves open")
+    for (side, kind, reason), count in sorted(compared.explained.items()):
+        print(f"  {side} {count}x {kind} [{reason}]")
+    shown = compared.unexplained if verbose else compared.unexplained[:40]
+    for side, package in shown:
+        print(f"  {side} {package}")
+    # The peer leaves the version open in the purl as well.
+    purls = [
+        difference
+        for difference in compared.differences()
+        if difference[0] == "purl" and difference[3].version not in OPEN
+    ]
+    for _, mine, theirs, package in purls if verbose else purls[:40]:
+        print(f"  purl of {package.kind} {package.name}: {mine}, expected {theirs}")
+    unexplained = len(compared.unexplained) + len(purls)
     print(f"{unexplained} unexplained differences")
     sys.exit(1 if unexplained else 0)
 
 
-main()
+if __name__ == "__main__":
+    main()
