@@ -181,13 +181,12 @@ rpm_ndb() { other_store ndb; }
 
 # ---- Java ------------------------------------------------------------------------------
 
-# jar FOLDER GROUP:NAME:VERSION[:KIND]
+# jar FOLDER GROUP:NAME:VERSION[:END], where END is `.jar` unless it is given.
 jar() {
-  local group name version kind
-  IFS=: read -r group name version kind <<< "$2"
-  kind=${kind:-jar}
-  curl -sSf --retry 2 -o "$1/$name-$version.$kind" \
-    "https://repo1.maven.org/maven2/${group//.//}/$name/$version/$name-$version.$kind"
+  local group name version end
+  IFS=: read -r group name version end <<< "$2"
+  end=$name-$version${end:-.jar}
+  curl -sSf --retry 2 -o "$1/$end" "https://repo1.maven.org/maven2/${group//.//}/$name/$version/$end"
 }
 
 jars() {
@@ -209,8 +208,9 @@ jars() {
     org.apache.struts:struts2-core:2.5.30 com.amazonaws:aws-java-sdk-core:1.12.220 \
     org.webjars:jquery:3.6.0 org.webjars:swagger-ui:4.11.1 org.apache.velocity:velocity-engine-core:2.3 \
     com.google.javascript:closure-compiler:v20220502 org.jruby:jruby-complete:9.3.4.0 \
-    org.apache.solr:solr-core:8.11.1 org.jenkins-ci.main:jenkins-war:2.346:war \
-    org.owasp.webgoat:webgoat-container:v8.0.0.M25:war org.eclipse.jetty.tests:test-jetty-webapp:9.4.9.v20180320:war; do
+    org.apache.solr:solr-core:8.11.1 org.openapitools:openapi-generator-cli:6.0.0 \
+    com.github.tomakehurst:wiremock-standalone:2.27.2 io.zipkin:zipkin-server:2.24.0:-exec.jar \
+    org.apache.activemq:activemq-web-console:5.17.1:.war org.jolokia:jolokia-war:1.7.1:.war io.hawt:hawtio-default:2.15.0:.war; do
     jar "$out" "$coordinate" || echo "no $coordinate"
   done
   [ "$(find "$out" -type f | wc -l)" -ge 40 ]

@@ -16,6 +16,10 @@ use crate::archive::{MAX_PATH_BYTES, Unzstd};
 /// the longest comment.
 const TAIL: u64 = 22 + 0xffff;
 
+/// Maximum number of files: each takes a search, even if the list names one of them a
+/// million times.
+const MAX_FILES: u32 = 400_000;
+
 const END: &[u8] = b"PK\x05\x06";
 const END_64: &[u8] = b"PK\x06\x06";
 const LOCATOR_64: &[u8] = b"PK\x06\x07";
@@ -72,7 +76,12 @@ pub(super) fn walk(
     let end = list.at + list.length;
     // A damaged file does not hide the ones after it.
     let mut fault = None;
+    let mut files = 0;
     while at < end {
+        files += 1;
+        if files > MAX_FILES {
+            return Err(damaged("it has more than 400,000 files"));
+        }
         body.seek(SeekFrom::Start(at))?;
         let (listed, next) = listed(&mut BufReader::with_capacity(512, &mut *body))?;
         at += next;
