@@ -423,6 +423,12 @@ pub(super) fn wanted_of_components(path: &str) -> Option<Keep> {
     wanted(path, Tree::Component)
 }
 
+/// Whether a cataloguer takes the zip archive at `path` apart itself: archives of Java, in
+/// which others mean something.
+pub(super) fn takes_apart(path: &str) -> bool {
+    java::is_archive(split(path).1)
+}
+
 fn wanted(path: &str, tree: Tree) -> Option<Keep> {
     let mut rows = TABLE.iter().filter(|row| row.scope.covers(tree));
     let own = rows.find_map(|row| row.wants(path));

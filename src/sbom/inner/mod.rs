@@ -117,23 +117,21 @@ impl<'a> Opener<'a> {
         let mut head = Vec::with_capacity(TAR_HEAD);
         input.take(TAR_HEAD as u64).read_to_end(&mut head)?;
         let mut input = (&head[..]).chain(input);
-        let wanted = catalog::wanted_of_components(path).is_some();
         match Form::of(&head) {
             None => keeper.keep(path, size, &mut input),
-            Some(Form::Zip) if wanted => keeper.keep(path, size, &mut input),
-            Some(form) if wanted || form == Form::Zip => {
+            Some(Form::Zip) if catalog::takes_apart(path) => keeper.keep(path, size, &mut input),
+            Some(Form::Zip) => {
                 let mut body = Body::read(&mut input, size, self.aside)?;
-                let mut content = None;
-                if wanted {
-                    content = keeper.keep(path, size, &mut body)?;
-                    body.rewind()?;
-                }
-                match form {
-                    Form::Zip => self.open(file, |left, keep, take| {
-                        zip::walk(&mut body, left, keep, take).map(|()| true)
-                    })?,
-                    form => self.stream(file, form, &mut body)?,
-                }
+                self.open(file, |left, keep, take| {
+                    zip::walk(&mut body, left, keep, take).map(|()| true)
+                })?;
+                Ok(None)
+            }
+            Some(form) if catalog::wanted_of_components(path).is_some() => {
+                let mut body = Body::read(&mut input, size, self.aside)?;
+                let content = keeper.keep(path, size, &mut body)?;
+                body.rewind()?;
+                self.stream(file, form, &mut body)?;
                 Ok(content)
             }
             Some(form) => self.stream(file, form, &mut input).map(|()| None),

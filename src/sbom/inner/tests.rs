@@ -147,6 +147,7 @@ fn archives_are_recognized_by_their_first_bytes() {
         ("6/g.deb", &deb(&xz(&inner))),
         ("7/h.rpm", &rpm(&zstd::encode_all(&payload[..], 1).unwrap())),
         ("8/text.gz", &gzip(b"text")),
+        ("8/archive.jar", &zip),
         ("9/package.json", PACKAGE),
     ]);
     let at = |archive: &str| format!("/{archive}:/web/package.json");

@@ -66,7 +66,7 @@ struct Listed {
 ///
 /// It is damaged, or `keep` or `take` fails.
 pub(super) fn walk(
-    body: &mut Body,
+    body: &mut Body<'_>,
     left: &Cell<u64>,
     keep: Keep<'_>,
     take: Take<'_>,
@@ -132,7 +132,7 @@ pub(super) fn walk(
 }
 
 /// Finds the list of files.
-fn find(body: &mut Body) -> Result<List, LayerError> {
+fn find(body: &mut Body<'_>) -> Result<List, LayerError> {
     let start = body.size().saturating_sub(TAIL);
     body.seek(SeekFrom::Start(start))?;
     let mut tail = Vec::new();
@@ -221,7 +221,7 @@ impl Listed {
 }
 
 /// The content of a file.
-fn open<'b>(body: &'b mut Body, listed: &Listed, shift: u64) -> io::Result<Box<dyn Read + 'b>> {
+fn open<'b>(body: &'b mut Body<'_>, listed: &Listed, shift: u64) -> io::Result<Box<dyn Read + 'b>> {
     let unsupported = |what: &'static str| Err(io::Error::new(io::ErrorKind::Unsupported, what));
     if listed.flags & 1 != 0 {
         return unsupported("a file in it is encrypted");
@@ -247,7 +247,12 @@ fn open<'b>(body: &'b mut Body, listed: &Listed, shift: u64) -> io::Result<Box<d
 }
 
 /// The target of a symbolic link.
-fn target(body: &mut Body, listed: &Listed, shift: u64, left: &Cell<u64>) -> io::Result<String> {
+fn target(
+    body: &mut Body<'_>,
+    listed: &Listed,
+    shift: u64,
+    left: &Cell<u64>,
+) -> io::Result<String> {
     let plain = open(body, listed, shift)?;
     let mut text = Vec::new();
     let most = MAX_PATH_BYTES as u64;

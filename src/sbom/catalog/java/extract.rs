@@ -63,7 +63,7 @@ pub(super) struct Facts {
 }
 
 /// Whether a file with this name is an archive of Java.
-pub(super) fn is_archive(name: &str) -> bool {
+pub(in crate::sbom::catalog) fn is_archive(name: &str) -> bool {
     name.rsplit_once('.')
         .is_some_and(|(_, kind)| KINDS.contains(&kind))
 }

@@ -9,6 +9,8 @@ mod packages;
 mod pom;
 mod properties;
 
+pub(super) use extract::is_archive;
+
 use super::{Cataloguer, Finds, Scope};
 use crate::sbom::document::Ecosystem;
 
