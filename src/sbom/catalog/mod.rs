@@ -6,13 +6,21 @@
 
 mod apk;
 mod cargo;
+mod cargolock;
+mod composer;
+mod data;
 mod dpkg;
 mod go;
+mod gomod;
 mod goversion;
 mod java;
+mod jslock;
+mod lock;
 mod npm;
 mod programs;
+mod pylock;
 mod python;
+mod ruby;
 
 use std::collections::{HashMap, HashSet};
 
@@ -35,6 +43,15 @@ const TABLE: &[Cataloguer] = &[
     cargo::CATALOGUER,
     java::ARCHIVES,
     programs::CATALOGUER,
+    jslock::CATALOGUER,
+    pylock::CATALOGUER,
+    ruby::INSTALLED,
+    ruby::DECLARED,
+    ruby::LOCKED,
+    composer::INSTALLED,
+    composer::LOCKED,
+    cargolock::CATALOGUER,
+    gomod::CATALOGUER,
 ];
 
 /// Kinds of packages of systems, which own the files of a distribution.

@@ -17,7 +17,11 @@ pub(super) const CATALOGUER: Cataloguer = Cataloguer {
             name => name.ends_with(".egg-info"),
         },
         supports: |folder, name| {
-            name == "RECORD" && (is_info(folder, "dist-info") || is_info(folder, "egg-info"))
+            let known = matches!(
+                name,
+                "RECORD" | "installed-files.txt" | "top_level.txt" | "direct_url.json"
+            );
+            known && (is_info(folder, "dist-info") || is_info(folder, "egg-info"))
         },
         longest: 16 << 20,
         find: |view, path, found: &mut Found| {
@@ -84,7 +88,6 @@ fn one(view: &View, path: &str, found: &mut Found) -> Option<Package> {
             package.licenses.insert(License(get(key).to_owned()));
         }
     }
-    package.purl = purl("pypi", "", &normal, version, &[]);
     let mut metadata = json!({
         "name": name, "version": version, "author": get("Author"),
         "authorEmail": get("Author-email"), "platform": get("Platform"),
@@ -104,6 +107,26 @@ fn one(view: &View, path: &str, found: &mut Found) -> Option<Package> {
     if !requires.is_empty() {
         metadata["requiresDist"] = json!(requires);
     }
+    let extras = headers.iter().filter(|(k, _)| *k == "Provides-Extra");
+    let extras: Vec<&str> = extras.map(|(_, v)| *v).collect();
+    if !extras.is_empty() {
+        metadata["providesExtra"] = json!(extras);
+    }
+    let mut origin = String::new();
+    if !path.ends_with(".egg-info") {
+        let modules = top_level(view, info, &mut package);
+        if !modules.is_empty() {
+            metadata["topLevelPackages"] = json!(modules);
+        }
+        if let Some(url) = direct_url(view, info, &mut package) {
+            if let (Some(vcs), Some(commit)) = (url["vcs"].as_str(), url["commitId"].as_str()) {
+                let url = url["url"].as_str().unwrap_or_default();
+                origin = format!("{vcs}+{url}@{commit}");
+            }
+            metadata["directUrlOrigin"] = url;
+        }
+    }
+    package.purl = purl("pypi", "", &normal, version, &[("vcs_url", &origin)]);
     package.describe(&metadata);
     package.provides.push(normal);
     // Requirements with an `extra` marker do not apply to this installation.
@@ -115,6 +138,69 @@ fn one(view: &View, path: &str, found: &mut Found) -> Option<Package> {
     Some(package)
 }
 
+/// The text of the file called `name` in the folder `info`. Notes it as evidence.
+fn beside(view: &View, info: &str, name: &str, package: &mut Package) -> Option<String> {
+    let path = format!("{info}/{name}");
+    let text = view.text(&path)?;
+    package
+        .locations
+        .extend(view.location(&path, Evidence::Supporting));
+    Some(text)
+}
+
+/// Maximum number of modules that one distribution lists.
+const MAX_MODULES: usize = 10_000;
+
+/// The modules that `top_level.txt` lists.
+fn top_level(view: &View, info: &str, package: &mut Package) -> Vec<String> {
+    let text = beside(view, info, "top_level.txt", package).unwrap_or_default();
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    lines.take(MAX_MODULES).map(str::to_owned).collect()
+}
+
+/// Where a distribution came from that is not from an index. Source: packaging.python.org,
+/// "Recording the Direct URL Origin of installed distributions".
+fn direct_url(view: &View, info: &str, package: &mut Package) -> Option<Value> {
+    let text = beside(view, info, "direct_url.json", package)?;
+    let json: Value = serde_json::from_str(&text).ok()?;
+    let mut origin = json!({"url": json["url"].as_str()?});
+    for (key, from) in [("commitId", "commit_id"), ("vcs", "vcs")] {
+        if let Some(text) = json["vcs_info"][from].as_str() {
+            origin[key] = json!(text);
+        }
+    }
+    Some(origin)
+}
+
+/// The files of a distribution that an old tool installed, which lists them relative to
+/// its own folder.
+fn installed(
+    view: &View,
+    info: &str,
+    site: &str,
+    package: &mut Package,
+    found: &mut Found,
+) -> Vec<Value> {
+    let text = beside(view, info, "installed-files.txt", package).unwrap_or_default();
+    let own = info.rsplit('/').next().unwrap_or(info);
+    let mut files = Vec::new();
+    for line in text.lines().filter(|line| !line.is_empty()) {
+        if !found.text(FILE_COST + 2 * (info.len() + line.len())) {
+            break;
+        }
+        let file = match line.strip_prefix("../") {
+            Some(file) => file.to_owned(),
+            None => format!("{own}/{line}"),
+        };
+        let full = format!("{site}/{file}");
+        package
+            .owns
+            .extend(view.resolve(&full).map(|real| format!("/{real}")));
+        files.push(json!({"path": file}));
+    }
+    files
+}
+
 /// The files that RECORD lists. Notes them in `package`, too.
 fn recorded(
     view: &View,
@@ -123,13 +209,9 @@ fn recorded(
     package: &mut Package,
     found: &mut Found,
 ) -> Vec<Value> {
-    let record = format!("{info}/RECORD");
-    let Some(text) = view.text(&record) else {
-        return Vec::new();
+    let Some(text) = beside(view, info, "RECORD", package) else {
+        return installed(view, info, site, package, found);
     };
-    package
-        .locations
-        .extend(view.location(&record, Evidence::Supporting));
     let mut files = Vec::new();
     for line in text.lines() {
         if !found.text(FILE_COST + 2 * (site.len() + line.len())) {
@@ -169,7 +251,7 @@ fn bare(requirement: &str) -> String {
 }
 
 /// Lower case, runs of `-`, `_` and `.` as one dash (PEP 503).
-fn normal(name: &str) -> String {
+pub(super) fn normal(name: &str) -> String {
     let mut text = String::new();
     for c in name.chars() {
         if !"-_.".contains(c) {
@@ -199,5 +281,45 @@ mod tests {
         assert_eq!(found[0].purl, "pkg:pypi/a-b@1");
         assert_eq!(found[0].owns, ["/usr/bin/a"]);
         assert_eq!(found[0].requires, ["c-d"]);
+    }
+
+    #[test]
+    fn the_files_beside_the_description_are_read() {
+        let files: &[(&str, &[u8])] = &[
+            (
+                "s/a-1.dist-info/METADATA",
+                b"Name: a\nVersion: 1\nProvides-Extra: x\nProvides-Extra: y\n",
+            ),
+            ("s/a-1.dist-info/top_level.txt", b"a\n_a\n\n"),
+            (
+                "s/a-1.dist-info/direct_url.json",
+                br#"{"url":"https://x/y","vcs_info":{"vcs":"git","commit_id":"12"}}"#,
+            ),
+            ("s/b-1.egg-info/PKG-INFO", b"Name: b\nVersion: 1\n"),
+            (
+                "s/b-1.egg-info/installed-files.txt",
+                b"../b/x,y.py\nPKG-INFO\n",
+            ),
+        ];
+        let found = find_in(&CATALOGUER, files);
+        assert_eq!(
+            found[0].purl,
+            "pkg:pypi/a@1?vcs_url=git%2Bhttps:%2F%2Fx%2Fy%4012"
+        );
+        assert_eq!(found[0].locations.len(), 3);
+        let facts = |at: usize| -> Value {
+            serde_json::from_str(found[at].metadata.as_ref().unwrap().get()).unwrap()
+        };
+        assert_eq!(facts(0)["topLevelPackages"], json!(["a", "_a"]));
+        assert_eq!(facts(0)["providesExtra"], json!(["x", "y"]));
+        let origin = json!({"url": "https://x/y", "vcs": "git", "commitId": "12"});
+        assert_eq!(facts(0)["directUrlOrigin"], origin);
+        let list = json!([{"path": "b/x,y.py"}, {"path": "b-1.egg-info/PKG-INFO"}]);
+        assert_eq!(facts(1)["files"], list);
+        assert!(
+            found[1]
+                .owns
+                .contains(&"/s/b-1.egg-info/PKG-INFO".to_owned())
+        );
     }
 }
