@@ -83,12 +83,23 @@ impl License {
 pub struct Ecosystem {
     /// The value of `type`, such as `deb`.
     pub kind: &'static str,
-    /// The programming language; empty for system packages.
+    /// The programming language; may be empty.
     pub language: &'static str,
     /// Syft's name of the cataloguer.
     pub found_by: &'static str,
-    /// Syft's name of the structure of [`Package::metadata`].
+    /// Syft's name of the structure of [`Package::metadata`]; empty if it has none.
     pub metadata_type: &'static str,
+}
+
+impl Ecosystem {
+    /// Whether these are the packages of an operating system.
+    #[must_use]
+    pub fn is_system(&self) -> bool {
+        matches!(
+            self.kind,
+            "alpm" | "apk" | "deb" | "nix" | "portage" | "rpm"
+        )
+    }
 }
 
 /// A package that was found.

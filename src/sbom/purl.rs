@@ -37,6 +37,16 @@ pub(super) fn purl(
     text
 }
 
+/// `purl` with the path inside its package; without one if `path` is empty.
+pub(super) fn with_subpath(mut purl: String, path: &str) -> String {
+    let parts = path.split('/').filter(|part| !part.is_empty());
+    for (index, part) in parts.enumerate() {
+        purl.push(if index == 0 { '#' } else { '/' });
+        encode(part, &mut purl);
+    }
+    purl
+}
+
 /// The distribution's id and the `distro` qualifier: `<id>-<version>`, or as much as
 /// is known.
 pub(super) fn distro_of(distro: &Value) -> (String, String) {

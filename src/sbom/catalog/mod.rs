@@ -4,23 +4,40 @@
 //! [`CATALOGUE_VERSION`]. A scan finds what it can: files that cannot be parsed are
 //! listed in the document.
 
+mod actions;
 mod apk;
+mod apple;
 mod cargo;
 mod cargolock;
 mod composer;
+mod conan;
+mod conda;
+mod dart;
 mod data;
+mod dotnet;
 mod dpkg;
 mod go;
 mod gomod;
 mod goversion;
+mod haskell;
+mod hex;
 mod java;
 mod jslock;
 mod lock;
+mod lua;
 mod npm;
+mod opam;
+mod pear;
 mod programs;
 mod pylock;
 mod python;
+mod r;
 mod ruby;
+mod swipl;
+mod terms;
+mod terraform;
+mod vcpkg;
+mod wordpress;
 
 use std::collections::{HashMap, HashSet};
 
@@ -52,6 +69,27 @@ const TABLE: &[Cataloguer] = &[
     composer::LOCKED,
     cargolock::CATALOGUER,
     gomod::CATALOGUER,
+    dotnet::CATALOGUER,
+    dotnet::LOCK,
+    actions::CATALOGUER,
+    hex::REBAR,
+    hex::MIX,
+    hex::OTP,
+    haskell::CATALOGUER,
+    r::CATALOGUER,
+    conda::CATALOGUER,
+    lua::CATALOGUER,
+    pear::CATALOGUER,
+    wordpress::CATALOGUER,
+    apple::SWIFT,
+    apple::PODS,
+    dart::CATALOGUER,
+    conan::DECLARED,
+    conan::INSTALLED,
+    vcpkg::CATALOGUER,
+    terraform::CATALOGUER,
+    opam::CATALOGUER,
+    swipl::CATALOGUER,
 ];
 
 /// Kinds of packages of systems, which own the files of a distribution.
@@ -132,7 +170,7 @@ impl Cataloguer {
     fn wants(&self, path: &str) -> Option<Keep> {
         let lists = self.lists(path);
         // Without its database, a system would seem to have no packages.
-        let database = self.ecosystem.language.is_empty() && lists;
+        let database = self.ecosystem.is_system() && lists;
         let most = |longest| match database {
             true => Most::Refuse(longest),
             false => Most::Skip(longest),
@@ -455,7 +493,7 @@ fn wanted(path: &str, tree: Tree) -> Option<Keep> {
 /// Whether `path` is a database of system packages. All of them share it, so
 /// sharing it says nothing about who owns what.
 pub(super) fn is_database(path: &str) -> bool {
-    let system = |row: &&Cataloguer| row.ecosystem.language.is_empty();
+    let system = |row: &&Cataloguer| row.ecosystem.is_system();
     let mut rows = TABLE.iter().filter(system);
     rows.any(|row| row.wants(path).is_some())
 }

@@ -121,10 +121,11 @@ fn artifact(package: &Package) -> String {
     if let Some(metadata) = &package.metadata {
         // Continues the object: its closing brace moves to the end.
         text.pop();
-        text.push_str(&format!(
-            ",\"metadataType\":{},\"metadata\":{metadata}}}",
-            json!(package.ecosystem.metadata_type)
-        ));
+        let kind = package.ecosystem.metadata_type;
+        if !kind.is_empty() {
+            text.push_str(&format!(",\"metadataType\":{}", json!(kind)));
+        }
+        text.push_str(&format!(",\"metadata\":{metadata}}}"));
     }
     text
 }
