@@ -97,8 +97,17 @@ impl Ecosystem {
     pub fn is_system(&self) -> bool {
         matches!(
             self.kind,
-            "alpm" | "apk" | "deb" | "nix" | "portage" | "rpm"
+            "alpm" | "apk" | "bitnami" | "deb" | "nix" | "portage" | "rpm"
         )
+    }
+
+    /// The packages that may require each other: modules require a kernel.
+    #[must_use]
+    pub fn family(&self) -> &'static str {
+        match self.kind {
+            "linux-kernel-module" => "linux-kernel",
+            kind => kind,
+        }
     }
 }
 

@@ -23,6 +23,7 @@ mod haskell;
 mod hex;
 mod java;
 mod jslock;
+mod kernel;
 mod lock;
 mod lua;
 mod npm;
@@ -59,6 +60,8 @@ const TABLE: &[Cataloguer] = &[
     go::CATALOGUER,
     cargo::CATALOGUER,
     java::ARCHIVES,
+    kernel::KERNELS,
+    kernel::MODULES,
     programs::CATALOGUER,
     jslock::CATALOGUER,
     pylock::CATALOGUER,
@@ -91,9 +94,6 @@ const TABLE: &[Cataloguer] = &[
     opam::CATALOGUER,
     swipl::CATALOGUER,
 ];
-
-/// Kinds of packages of systems, which own the files of a distribution.
-const SYSTEMS: [&str; 7] = ["alpm", "apk", "bitnami", "deb", "nix", "portage", "rpm"];
 
 /// What describes an installation of Java.
 const JAVA_INSTALLATION: &str = "java-jvm-installation";
@@ -349,7 +349,7 @@ impl Found {
             real.map(|path| format!("/{path}"))
                 .collect::<HashSet<String>>()
         };
-        let by_system = owned_by(&|package| SYSTEMS.contains(&package.ecosystem.kind));
+        let by_system = owned_by(&|package| package.ecosystem.is_system());
         let by_java = owned_by(&|package| package.ecosystem.metadata_type == JAVA_INSTALLATION);
         let noted = rest.iter().filter(|package| programs::is_note(package));
         let noted: HashSet<String> = noted.flat_map(paths).collect();

@@ -122,11 +122,9 @@ fn package(known: Known) -> Package {
     let [kind, space, name] = program.purl;
     let mut package = Package::new(ecosystem, program.package, &version);
     package.purl = purl(kind, space, name, &version, &[]);
-    let escaped = escape(&version);
     let cpes = program.cpes.iter();
-    package.cpes = cpes
-        .map(|cpe| format!("cpe:2.3:a:{cpe}:{escaped}:*:*:*:*:*:*:*"))
-        .collect();
+    let cpes = cpes.map(|product| cpe(&format!("a:{product}"), &version));
+    package.cpes = cpes.collect();
     let list = matches.iter();
     let list: Vec<Value> = list
         .map(|(program, at)| {
@@ -141,8 +139,8 @@ fn package(known: Known) -> Package {
     package
 }
 
-/// A version in a CPE: other characters than these have a backslash before them.
-fn escape(version: &str) -> String {
+/// The CPE of a version: other characters than these have a backslash before them.
+pub(super) fn cpe(product: &str, version: &str) -> String {
     let mut text = String::new();
     for character in version.chars() {
         if !(character.is_ascii_alphanumeric() || "._-".contains(character)) {
@@ -150,7 +148,7 @@ fn escape(version: &str) -> String {
         }
         text.push(character);
     }
-    text
+    format!("cpe:2.3:{product}:{text}:*:*:*:*:*:*:*")
 }
 
 #[cfg(test)]
