@@ -7,6 +7,7 @@ mod binary;
 mod body;
 mod budget;
 mod catalog;
+mod distro;
 pub mod document;
 pub mod format;
 mod inner;

@@ -6,21 +6,17 @@
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::io::Read;
+use std::ops::Bound;
 use std::sync::Arc;
 
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
 use super::budget::{Memory, Steps};
+use super::distro;
 use super::document::{Annotations, Evidence, Location};
-use super::layer::{Content, Entry, Keep, LayerError, Most, NodeKind};
+use super::layer::{Content, Entry, LayerError, NodeKind};
 use super::stored::{StoredError, StoredScan};
 use crate::oci::Digest;
-
-/// Where distributions describe themselves, in order of preference.
-const OS_RELEASE: [&str; 2] = ["etc/os-release", "usr/lib/os-release"];
-
-/// Longest description of a distribution, in bytes: 64 KiB. They have a few hundred bytes.
-const MAX_OS_RELEASE: u64 = 64 << 10;
 
 /// Maximum number of links to follow for one path, as in Linux.
 const LINK_LIMIT: usize = 40;
@@ -320,6 +316,41 @@ impl View {
         }
     }
 
+    /// What a cataloguer took out of the file that `path` leads to.
+    pub(super) fn extract(&self, path: &str) -> Option<&[u8]> {
+        match self.placed(path)?.content.as_deref()? {
+            Content::Extract(bytes) => Some(bytes),
+            Content::Text(_) | Content::Executable(_) | Content::Unreadable(_) => None,
+        }
+    }
+
+    /// Whether there is a file, a folder or a link at `path`.
+    pub(super) fn has(&self, path: &str) -> bool {
+        let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let real = self.walk(folder).unwrap_or_default();
+        let folder = real.last().map_or(Some(ROOT), |(_, node)| *node);
+        let node = folder.and_then(|folder| self.nodes[folder].names.get(name));
+        let node = node.map(|node| &self.nodes[*node]);
+        node.is_some_and(|node| node.entry.is_some() || !node.names.is_empty())
+    }
+
+    /// The names in the folder that `path` leads to, sorted, from the first that begins
+    /// with `start` on as long as they do.
+    pub(super) fn names<'v>(
+        &'v self,
+        path: &str,
+        start: &'v str,
+    ) -> impl Iterator<Item = &'v str> + use<'v> {
+        let real = self.walk(path).unwrap_or_default();
+        let node = real.last().map_or(Some(ROOT), |(_, node)| *node);
+        let names = node.map(|node| {
+            let from = (Bound::Included(start), Bound::Unbounded);
+            self.nodes[node].names.range::<str, _>(from)
+        });
+        let names = names.into_iter().flatten().map(|(name, _)| &**name);
+        names.take_while(move |name| name.starts_with(start))
+    }
+
     /// Kept text of the file that `path` leads to; odd bytes are replaced.
     #[must_use]
     pub fn text(&self, path: &str) -> Option<String> {
@@ -365,48 +396,10 @@ impl View {
         })
     }
 
-    /// Distribution facts from os-release; an empty object if unknown.
+    /// Facts about the distribution at the root; an empty object if unknown.
     #[must_use]
     pub fn distro(&self) -> &Value {
-        self.distro.get_or_init(|| self.read_distro())
-    }
-
-    fn read_distro(&self) -> Value {
-        let text = OS_RELEASE.iter().find_map(|path| self.text(path));
-        let mut facts = Map::new();
-        for line in text.as_deref().unwrap_or_default().lines() {
-            let Some((key, value)) = line.trim().split_once('=') else {
-                continue;
-            };
-            let value = value.trim_matches(['"', '\'']);
-            let key = match key {
-                "PRETTY_NAME" => "prettyName",
-                "NAME" => "name",
-                "ID" => "id",
-                "ID_LIKE" => {
-                    let ids: Vec<&str> = value.split_whitespace().collect();
-                    facts.insert("idLike".to_owned(), json!(ids));
-                    continue;
-                }
-                "VERSION" => "version",
-                "VERSION_ID" => "versionID",
-                "VERSION_CODENAME" => "versionCodename",
-                "BUILD_ID" => "buildID",
-                "IMAGE_ID" => "imageID",
-                "IMAGE_VERSION" => "imageVersion",
-                "VARIANT" => "variant",
-                "VARIANT_ID" => "variantID",
-                "HOME_URL" => "homeURL",
-                "SUPPORT_URL" => "supportURL",
-                "BUG_REPORT_URL" => "bugReportURL",
-                "PRIVACY_POLICY_URL" => "privacyPolicyURL",
-                "CPE_NAME" => "cpeName",
-                "SUPPORT_END" => "supportEnd",
-                _ => continue,
-            };
-            facts.insert(key.to_owned(), json!(value));
-        }
-        Value::Object(facts)
+        self.distro.get_or_init(|| distro::read(self, ""))
     }
 }
 
@@ -415,15 +408,10 @@ fn joined(real: &[(&str, Option<usize>)]) -> String {
     names.join("/")
 }
 
-/// Whether a scan must keep the file at `path` for [`View::distro`]. The folder
-/// does not count: links may lead there from one of the known places.
-pub(super) fn wanted(path: &str) -> Option<Keep> {
-    let named = path.rsplit('/').next() == Some("os-release");
-    named.then_some(Keep::Whole(Most::Skip(MAX_OS_RELEASE)))
-}
-
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::super::budget::HELD_BYTES;
     use super::super::catalog::wanted_of_images as wanted;
     use super::super::layer::{scan, tar_of};

@@ -33,8 +33,11 @@ mod programs;
 mod pylock;
 mod python;
 mod r;
+mod rpm;
 mod ruby;
+mod sqlite;
 mod swipl;
+mod system;
 mod terms;
 mod terraform;
 mod vcpkg;
@@ -44,9 +47,10 @@ use std::collections::{HashMap, HashSet};
 
 use super::binary::Facts;
 use super::budget::{FOUND_BYTES, Memory};
+use super::distro;
 use super::document::{Annotations, Ecosystem, Evidence, Findings, Location, Package, Unknown};
 use super::layer::{Content, Extractor, Keep, LayerError, Most};
-use super::squash::{self, View};
+use super::squash::View;
 
 /// Version of what cataloguers find; raised whenever an SBOM could differ.
 pub const CATALOGUE_VERSION: u32 = 4;
@@ -55,6 +59,9 @@ pub const CATALOGUE_VERSION: u32 = 4;
 const TABLE: &[Cataloguer] = &[
     dpkg::CATALOGUER,
     apk::CATALOGUER,
+    rpm::CATALOGUER,
+    rpm::MANIFEST,
+    rpm::FILES,
     python::CATALOGUER,
     npm::CATALOGUER,
     go::CATALOGUER,
@@ -170,7 +177,7 @@ impl Cataloguer {
     fn wants(&self, path: &str) -> Option<Keep> {
         let lists = self.lists(path);
         // Without its database, a system would seem to have no packages.
-        let database = self.ecosystem.is_system() && lists;
+        let database = self.scope == Scope::Everywhere && self.ecosystem.is_system() && lists;
         let most = |longest| match database {
             true => Most::Refuse(longest),
             false => Most::Skip(longest),
@@ -487,13 +494,13 @@ pub(super) fn takes_apart(path: &str) -> bool {
 fn wanted(path: &str, tree: Tree) -> Option<Keep> {
     let mut rows = TABLE.iter().filter(|row| row.scope.covers(tree));
     let own = rows.find_map(|row| row.wants(path));
-    own.or_else(|| squash::wanted(path))
+    own.or_else(|| distro::wanted(path))
 }
 
 /// Whether `path` is a database of system packages. All of them share it, so
 /// sharing it says nothing about who owns what.
 pub(super) fn is_database(path: &str) -> bool {
-    let system = |row: &&Cataloguer| row.ecosystem.is_system();
+    let system = |row: &&Cataloguer| row.scope == Scope::Everywhere && row.ecosystem.is_system();
     let mut rows = TABLE.iter().filter(system);
     rows.any(|row| row.wants(path).is_some())
 }
