@@ -29,6 +29,7 @@ pub(super) const MAX_BYTES: u64 = 32 << 20;
 pub(super) type Reason = &'static str;
 
 const TOO_MANY: Reason = "it has too many values";
+const INVALID_YAML: Reason = "it is not valid YAML";
 const TOO_DEEP: Reason = "it is nested too deeply";
 
 /// The value of a JSON text, which may begin with a byte order mark.
@@ -49,10 +50,32 @@ pub(super) fn json_with_comments(text: &str) -> Result<Value, Reason> {
 
 /// The first document of a YAML text, with all scalars as strings.
 pub(super) fn yaml(text: &str) -> Result<Value, Reason> {
+    match strict_yaml(text) {
+        Err(INVALID_YAML) => strict_yaml(&with_indented_brackets(text)),
+        done => done,
+    }
+}
+
+/// A YAML text whose lines begin with a closing bracket only if it is indented deeper.
+///
+/// People close a list below the key that it belongs to, which YAML 1.2 does not allow
+/// (7.4), and most readers do.
+fn with_indented_brackets(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + text.len() / 8);
+    for line in text.split_inclusive('\n') {
+        if line.trim_start().starts_with([']', '}']) {
+            out.push(' ');
+        }
+        out.push_str(line);
+    }
+    out
+}
+
+fn strict_yaml(text: &str) -> Result<Value, Reason> {
     let mut open: Vec<Open> = Vec::new();
     let mut nodes = 0;
     for event in Parser::new_from_str(text) {
-        let (event, _) = event.map_err(|_| "it is not valid YAML")?;
+        let (event, _) = event.map_err(|_| INVALID_YAML)?;
         if open.len() > MAX_DEPTH {
             return Err(TOO_DEEP);
         }
@@ -208,6 +231,8 @@ mod tests {
         let value = yaml("a: 1.10\nb: [true, ~]\na: 2\n---\nc: 3\n").unwrap();
         assert_eq!(value, json!({"a": "2", "b": ["true", "~"]}));
         assert!(yaml("").is_err() && yaml("a: [").is_err());
+        let closed = yaml("a:\n  b: [\n    1,\n  ]\n  c: {\n  }\n").unwrap();
+        assert_eq!(closed, json!({"a": {"b": ["1"], "c": {}}}));
         let bomb = "a: &a [x]\nb: [*a, *a]\n";
         assert_eq!(yaml(bomb).unwrap()["b"], json!([null, null]));
     }

@@ -53,13 +53,21 @@ const LOCKED: Ecosystem = Ecosystem {
 
 /// Packages that put the libraries of others into one library. With them, a library that
 /// has no file of its own may still be in the program.
-const BUNDLERS: [&str; 5] = [
+const BUNDLERS: [&str; 6] = [
     "Costura.Fody",
     "Fody",
-    "ILRepack",
-    "ILRepack.Lib.MSBuild.Task",
     "ILMerge",
+    "ILRepack.Lib",
+    "ILRepack.Lib.MSBuild",
+    "ILRepack.Lib.MSBuild.Task",
 ];
+
+/// The kinds of files of a library that a target names.
+const FILES: [&str; 4] = ["runtime", "resources", "native", "compile"];
+
+/// The kinds with assemblies, and how many parts of their paths are the same in the
+/// program: those with texts are in a folder for each language.
+const ASSEMBLIES: [(&str, usize); 2] = [("runtime", 1), ("resources", 2)];
 
 /// One entry of `libraries`.
 struct Library<'j> {
@@ -70,6 +78,8 @@ struct Library<'j> {
     needs: Vec<usize>,
     /// Whether files of it are in the program.
     has_files: bool,
+    /// Its assemblies, where they are in the program.
+    assemblies: Vec<&'j str>,
 }
 
 impl Library<'_> {
@@ -96,6 +106,17 @@ fn through_projects(libraries: &[Library<'_>], program: usize) -> Vec<usize> {
     needs
 }
 
+/// The last `depth` parts of a path: the rest is where the file is in its package, and
+/// not in the program.
+fn end_of(path: &str, depth: usize) -> &str {
+    let start = path.rmatch_indices('/').nth(depth - 1);
+    start.map_or(path, |(at, _)| &path[at + 1..])
+}
+
+fn is_assembly(file: &str) -> bool {
+    file.ends_with(".dll") || file.ends_with(".exe")
+}
+
 /// The packages that a `*.deps.json` lists: the program itself, and the libraries with
 /// files in it or that brought in such libraries. The rest was needed to build it only.
 fn installed(file: &Lock<'_>, text: &str, found: &mut Found) -> Result<(), Reason> {
@@ -119,6 +140,9 @@ fn installed(file: &Lock<'_>, text: &str, found: &mut Found) -> Result<(), Reaso
             "sha512": lock::text(one.facts, "sha512"),
             "hashPath": lock::text(one.facts, "hashPath"),
         });
+        for assembly in &one.assemblies {
+            package.locations.extend(file.supporting(assembly, found));
+        }
         let kind = lock::text(one.facts, "type");
         if !kind.is_empty() {
             facts["type"] = json!(kind);
@@ -137,37 +161,50 @@ fn installed(file: &Lock<'_>, text: &str, found: &mut Found) -> Result<(), Reaso
     Ok(())
 }
 
-/// The libraries in `json`, with what its target for running says about them.
+/// The libraries in `json`, with what its targets say about them: a program may run on
+/// any of these.
 fn libraries(json: &Value) -> Vec<Library<'_>> {
-    let named = &json["runtimeTarget"];
-    let named = named.as_str().unwrap_or(text(named, "name"));
-    let target = match &json["targets"][named] {
-        Value::Null => pairs(json, "targets").last().map(|(_, target)| target),
-        target => Some(target),
-    };
-    let target = target.unwrap_or(&Value::Null);
-    let split = |(key, facts)| -> Option<(&str, &str, &Value)> {
-        let (name, version) = str::split_once(key, '/')?;
-        Some((name, version, facts))
-    };
-    let entries: Vec<_> = pairs(json, "libraries").filter_map(split).collect();
-    let indexes = entries.iter().enumerate();
-    let indexes: HashMap<&str, usize> = indexes.map(|(at, (name, ..))| (*name, at)).collect();
-    let entries = entries.into_iter().map(|(name, version, facts)| {
-        let here = &target[key(name, version)];
-        let needs = pairs(here, "dependencies");
-        let has = |kind: &&str| pairs(here, kind).next().is_some();
-        Library {
-            name,
-            version,
-            facts,
-            needs: needs
-                .filter_map(|(name, _)| indexes.get(name).copied())
-                .collect(),
-            has_files: ["runtime", "resources", "native"].iter().any(has),
+    let mut libraries = Vec::new();
+    let (mut by_key, mut by_name) = (HashMap::new(), HashMap::new());
+    for (key, facts) in pairs(json, "libraries") {
+        if let Some((name, version)) = key.split_once('/') {
+            by_key.insert(key, libraries.len());
+            by_name.insert(name, libraries.len());
+            libraries.push(Library {
+                name,
+                version,
+                facts,
+                needs: Vec::new(),
+                has_files: false,
+                assemblies: Vec::new(),
+            });
         }
-    });
-    entries.collect()
+    }
+    for (_, target) in pairs(json, "targets") {
+        for (key, here) in target.as_object().into_iter().flatten() {
+            let Some(at) = by_key.get(key.as_str()) else {
+                continue;
+            };
+            let one = &mut libraries[*at];
+            let needs = pairs(here, "dependencies");
+            let needs = needs.filter_map(|(name, _)| by_name.get(name).copied());
+            one.needs.extend(needs);
+            let has = |kind: &&str| pairs(here, kind).next().is_some();
+            one.has_files |= FILES.iter().any(has);
+            for (kind, depth) in ASSEMBLIES {
+                let files = pairs(here, kind).map(|(file, _)| end_of(file, depth));
+                one.assemblies
+                    .extend(files.filter(|file| is_assembly(file)));
+            }
+        }
+    }
+    for one in &mut libraries {
+        one.needs.sort_unstable();
+        one.needs.dedup();
+        one.assemblies.sort_unstable();
+        one.assemblies.dedup();
+    }
+    libraries
 }
 
 /// Which libraries have files, or need one that has, at any distance.
@@ -273,10 +310,31 @@ mod tests {
     }
 
     #[test]
+    fn assemblies_support_their_library() {
+        let text = br#"{"targets": {"t": {"L/1": {"runtime": {"lib/net8.0/L.dll": {}, "lib/net8.0/Gone.dll": {}},
+            "resources": {"lib/net8.0/de/L.resources.dll": {}}}}}, "libraries": {"L/1": {}}}"#;
+        let files: &[(&str, &[u8])] = &[
+            ("app/A.deps.json", text),
+            ("app/L.dll", b"MZ"),
+            ("app/de/L.resources.dll", b"MZ"),
+        ];
+        let found = find_in(&CATALOGUER, files);
+        let paths: Vec<_> = found[0]
+            .locations
+            .iter()
+            .map(|at| at.path.as_str())
+            .collect();
+        assert_eq!(
+            paths,
+            ["/app/A.deps.json", "/app/L.dll", "/app/de/L.resources.dll"]
+        );
+    }
+
+    #[test]
     fn bundled_libraries_need_no_files() {
-        let text = String::from_utf8_lossy(APP).replace("Tool/", "ILRepack/");
+        let text = String::from_utf8_lossy(APP).replace("Tool/", "ILMerge/");
         let found = find_in(&CATALOGUER, &[("App.deps.json", text.as_bytes())]);
-        assert_eq!(names(&found), ["App", "Deep", "ILRepack", "Lib"]);
+        assert_eq!(names(&found), ["App", "Deep", "ILMerge", "Lib"]);
     }
 
     #[test]

@@ -30,11 +30,22 @@ impl<'v> Lock<'v> {
 
     /// The text of the file called `name` beside it, if it is kept.
     pub(super) fn beside(&self, name: &str) -> Option<String> {
-        let path = match self.path.rsplit_once('/') {
+        self.view.text(&self.path_of(name))
+    }
+
+    /// The location of the file called `name` beside it, for further facts, if there is
+    /// one and `found` has memory for it.
+    pub(super) fn supporting(&self, name: &str, found: &mut Found) -> Option<Location> {
+        let path = self.path_of(name);
+        let location = self.view.location(&path, Evidence::Supporting)?;
+        found.text(2 * path.len()).then_some(location)
+    }
+
+    fn path_of(&self, name: &str) -> String {
+        match self.path.rsplit_once('/') {
             Some((folder, _)) => format!("{folder}/{name}"),
             None => name.to_owned(),
-        };
-        self.view.text(&path)
+        }
     }
 
     /// The name of the file.
