@@ -101,11 +101,13 @@ impl Ecosystem {
         )
     }
 
-    /// The packages that may require each other: modules require a kernel.
+    /// The packages that may require each other: modules require a kernel, and plugins
+    /// of Jenkins are archives of Java with others inside.
     #[must_use]
     pub fn family(&self) -> &'static str {
         match self.kind {
             "linux-kernel-module" => "linux-kernel",
+            "jenkins-plugin" => "java-archive",
             kind => kind,
         }
     }

@@ -81,7 +81,7 @@ fn edges(source: &str, packages: &[Package]) -> Result<Vec<Relationship>, LayerE
         let provides = package.provides.iter();
         for name in provides.filter(|name| required.contains(name.as_str())) {
             providers
-                .entry((family(package), name))
+                .entry((package.ecosystem.family(), name))
                 .or_default()
                 .push(index);
         }
@@ -110,7 +110,7 @@ fn edges(source: &str, packages: &[Package]) -> Result<Vec<Relationship>, LayerE
         all.insert(edge(source, &ids[index], "contains", Vec::new()));
         for name in &package.requires {
             for provider in providers
-                .get(&(family(package), name.as_str()))
+                .get(&(package.ecosystem.family(), name.as_str()))
                 .into_iter()
                 .flatten()
             {
@@ -149,15 +149,6 @@ fn edges(source: &str, packages: &[Package]) -> Result<Vec<Relationship>, LayerE
         }
     }
     Ok(all.into_iter().collect())
-}
-
-/// The kind of packages among which `package` finds what it requires.
-fn family(package: &Package) -> &'static str {
-    match package.ecosystem.kind {
-        // A plugin of Jenkins is an archive of Java with others inside.
-        "jenkins-plugin" => "java-archive",
-        kind => kind,
-    }
 }
 
 #[cfg(test)]

@@ -382,6 +382,37 @@ impl View {
         }
     }
 
+    /// Calls `visit` with the real path of every regular file below the folder at `path`,
+    /// as long as it returns true.
+    pub(super) fn files_below(&self, path: &str, mut visit: impl FnMut(&str) -> bool) {
+        let Some(real) = self.resolve(path) else {
+            return;
+        };
+        let Some(root) = self.find(&real) else {
+            return;
+        };
+        let mut path = real;
+        let mut open = vec![(self.nodes[root].names.iter(), path.len())];
+        while let Some((names, end)) = open.last_mut() {
+            path.truncate(*end);
+            let Some((name, node)) = names.next() else {
+                open.pop();
+                continue;
+            };
+            if !path.is_empty() {
+                path.push('/');
+            }
+            path.push_str(name);
+            let node = &self.nodes[*node];
+            let kind = node.entry.as_deref().map(|placed| &placed.kind);
+            let is_file = matches!(kind, Some(NodeKind::File | NodeKind::Hardlink(_)));
+            if is_file && !visit(&path) {
+                return;
+            }
+            open.push((node.names.iter(), path.len()));
+        }
+    }
+
     /// The location of `path`, if it exists.
     #[must_use]
     pub fn location(&self, path: &str, evidence: Evidence) -> Option<Location> {

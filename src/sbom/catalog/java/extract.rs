@@ -178,6 +178,18 @@ fn part(name: &str) -> Option<Part> {
     }
 }
 
+/// The place of the manifest: of several, the one whose name is written as usual.
+fn manifest_of(wanted: &[(Part, Entry)]) -> Option<usize> {
+    let manifests = || (0..wanted.len()).filter(|place| wanted[*place].0 == Part::Manifest);
+    let usual = |place: &usize| wanted[*place].1.name == "META-INF/MANIFEST.MF";
+    let mut usuals = manifests().filter(usual);
+    match (usuals.next(), usuals.next(), manifests().count()) {
+        (Some(place), None, _) => Some(place),
+        (None, _, 1) => manifests().next(),
+        _ => None,
+    }
+}
+
 /// One file being read, within limits for it and all archives inside.
 struct Reading {
     facts: Facts,
@@ -211,15 +223,14 @@ impl Reading {
             sha1,
             ..Archive::default()
         };
-        let manifests = wanted.iter().filter(|(part, _)| *part == Part::Manifest);
-        let has_one = manifests.count() == 1;
-        for (part, entry) in &wanted {
+        let manifest = manifest_of(&wanted);
+        for (place, (part, entry)) in wanted.iter().enumerate() {
             if self.held > MAX_FACTS {
                 self.note(&archive.path, "it has too many descriptions");
                 break;
             }
             match part {
-                Part::Manifest if has_one => {
+                Part::Manifest if manifest == Some(place) => {
                     let bytes = self.whole(body, entry, MAX_MANIFEST, &archive.path);
                     archive.manifest = bytes.map(|bytes| Manifest::parse(&bytes));
                 }

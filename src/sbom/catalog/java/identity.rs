@@ -1,6 +1,7 @@
 //! What an archive is: its name, its version and its group.
 
 use super::extract::Archive;
+use super::groups;
 use super::manifest::Manifest;
 use super::name;
 use super::pom::{Coordinates, Project};
@@ -57,10 +58,12 @@ pub(super) fn of<'a>(archive: &'a Archive, manifest: &Manifest, file: &str) -> I
         }
         (None, None) => Coordinates::default(),
     };
-    let own_name = first(&[&own.artifact, &manifest_name(manifest, stem)]);
-    let own_version = first(&[&own.version, &manifest_version(manifest, version)]);
-    identity.name = own_name;
-    identity.version = own_version;
+    identity.version = first(&[&own.version, &manifest_version(manifest, version)]);
+    let mut name = manifest_name(manifest, stem);
+    if name.is_empty() && !identity.version.is_empty() {
+        stem.clone_into(&mut name);
+    }
+    identity.name = first(&[&own.artifact, &name]);
     identity
 }
 
@@ -72,25 +75,14 @@ fn first(texts: &[&str]) -> String {
 
 /// The list of properties of the archive itself, and not of what is packed into it.
 fn own_properties(archive: &Archive, stem: &str) -> Option<usize> {
-    let fits = |exactly: bool| {
-        let mut matching = (0..archive.properties.len()).filter(move |place| {
-            let (_, pairs) = &archive.properties[*place];
-            let artifact = coordinates(pairs).artifact;
-            match exactly {
-                true => artifact == stem,
-                false => {
-                    !artifact.is_empty()
-                        && !stem.is_empty()
-                        && (artifact.starts_with(stem) || stem.ends_with(&artifact))
-                }
-            }
-        });
-        let first = matching.next()?;
-        let has_pom = |place: &usize| pom_beside(archive, &archive.properties[*place].0).is_some();
-        let with_pom = std::iter::once(first).chain(matching).find(has_pom);
-        Some(with_pom.unwrap_or(first))
+    let artifact = |place: usize| coordinates(&archive.properties[place].1).artifact;
+    let is_near = |artifact: &str| {
+        let is_some = !artifact.is_empty() && !stem.is_empty();
+        is_some && (artifact.starts_with(stem) || stem.ends_with(artifact))
     };
-    fits(true).or_else(|| fits(false))
+    let mut places = 0..archive.properties.len();
+    let exact = places.clone().find(|place| artifact(*place) == stem);
+    exact.or_else(|| places.find(|place| is_near(&artifact(*place))))
 }
 
 /// The description in the same folder as `path`.
@@ -111,7 +103,11 @@ fn manifest_name(manifest: &Manifest, stem: &str) -> String {
             return last.to_owned();
         }
     }
-    if !stem.is_empty() {
+    let is_plain = stem.starts_with(|c: char| c.is_ascii_alphabetic())
+        && stem
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
+    if is_plain {
         let is_word = |part: &str| {
             let rest = |c: char| c.is_ascii_alphanumeric() || c == '_';
             part.starts_with(|c: char| c.is_ascii_alphabetic()) && part.chars().all(rest)
@@ -149,39 +145,52 @@ fn directive(value: &str) -> &str {
 }
 
 /// The group of a package called `name`.
-pub(super) fn group(name: &str, known: &[&str], manifest: Option<&Manifest>) -> String {
+pub(super) fn group(
+    name: &str,
+    version: &str,
+    known: &[&str],
+    manifest: Option<&Manifest>,
+) -> String {
     let known = first(known);
     if !known.is_empty() {
         return known;
     }
+    let stated = manifest.map_or("", |manifest| manifest.get("Group-Id"));
+    if let Some(group) = groups::of(name, version).filter(|_| !is_domain(stated)) {
+        return group.to_owned();
+    }
     let Some(manifest) = manifest else {
         return name.to_owned();
     };
-    let keys = [
-        "Group-Id",
-        "Bundle-SymbolicName",
-        "Extension-Name",
-        "Specification-Vendor",
-        "Implementation-Vendor",
-        "Implementation-Vendor-Id",
-        "Implementation-Title",
-        "Bundle-Activator",
-        "Automatic-Module-Name",
-        "Main-Class",
-        "Package",
-    ];
-    let mut values = keys.iter().map(|key| directive(manifest.get(key)));
-    let group = values.find(|value| is_domain(value));
-    group.map_or(name, |group| group).to_owned()
+    let of = |keys: &[&str]| {
+        let values = keys.iter().map(|key| directive(manifest.get(key)));
+        values
+            .filter(|value| is_domain(value))
+            .map(str::to_owned)
+            .next()
+    };
+    of(&MAIN_KEYS)
+        .or_else(|| of(&OTHER_KEYS))
+        .unwrap_or_else(|| name.to_owned())
 }
+
+/// Keys of a manifest whose values may be a group.
+const MAIN_KEYS: [&str; 8] = [
+    "Group-Id",
+    "Bundle-SymbolicName",
+    "Extension-Name",
+    "Specification-Vendor",
+    "Implementation-Vendor",
+    "Implementation-Vendor-Id",
+    "Implementation-Title",
+    "Bundle-Activator",
+];
+
+/// Keys whose values begin with a group at best.
+const OTHER_KEYS: [&str; 3] = ["Package", "Automatic-Module-Name", "Main-Class"];
 
 /// Whether `text` looks like the reverse of a domain.
 fn is_domain(text: &str) -> bool {
-    let top = [
-        "com", "org", "net", "io", "be", "de", "fr", "edu", "gov", "javax", "jakarta", "java",
-        "ch", "co", "dev", "me", "eu", "uk", "us", "info", "at", "nl", "se", "ru", "cn", "jp",
-        "br", "fi", "it", "pl", "cz", "app", "ai",
-    ];
-    let first = text.split('.').next().unwrap_or("");
-    text.contains('.') && top.contains(&first) && !text.contains(char::is_whitespace)
+    let top = text.split_once('.').map_or("", |(top, _)| top);
+    ["be", "com", "io", "net", "org"].contains(&top) && !text.contains(char::is_whitespace)
 }

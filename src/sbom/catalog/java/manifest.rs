@@ -39,11 +39,13 @@ impl Manifest {
         }
     }
 
-    /// A value of the main section; empty without one.
+    /// A value of the main section, or else of the first other that has one; empty
+    /// without one.
     pub(super) fn get(&self, key: &str) -> &str {
-        let mut pairs = self.main.iter();
+        let sections = std::iter::once(&self.main).chain(&self.sections);
+        let mut pairs = sections.flatten();
         pairs
-            .find(|(name, _)| name == key)
+            .find(|(name, value)| name == key && !value.is_empty())
             .map_or("", |(_, value)| value)
     }
 
@@ -89,6 +91,7 @@ mod tests {
         let text = b"Manifest-Version: 1.0\r\nName: a\xc3\r\n \xa4 b\r\n  c\r\n\r\n\r\nName: x/y\r\nno pair\r\nK:v\r\n";
         let manifest = Manifest::parse(text);
         assert_eq!(manifest.get("Name"), "a\u{e4} b c");
+        assert_eq!(manifest.get("K"), "v");
         assert_eq!(manifest.sections.len(), 1);
         assert_eq!(manifest.sections[0][1], ("K".to_owned(), "v".to_owned()));
         assert_eq!(Manifest::parse(b" \n\n"), Manifest::default());

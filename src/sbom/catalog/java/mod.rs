@@ -2,8 +2,12 @@
 
 mod directory;
 mod extract;
+pub(super) mod gradle;
+mod groups;
 mod identity;
+pub(super) mod jvm;
 mod manifest;
+pub(super) mod maven;
 mod name;
 mod packages;
 mod pom;
@@ -34,5 +38,15 @@ const ARCHIVE: Ecosystem = Ecosystem {
 
 const PLUGIN: Ecosystem = Ecosystem {
     kind: "jenkins-plugin",
+    ..ARCHIVE
+};
+
+const POM: Ecosystem = Ecosystem {
+    found_by: "java-pom-cataloger",
+    ..ARCHIVE
+};
+
+const GRADLE: Ecosystem = Ecosystem {
+    found_by: "java-gradle-lockfile-cataloger",
     ..ARCHIVE
 };

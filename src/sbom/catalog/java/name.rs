@@ -4,9 +4,7 @@
 /// Either may be empty.
 pub(super) fn split(file: &str) -> (&str, &str) {
     let stem = stem(file);
-    let ends = ['-', '_', '.'].into_iter();
-    let cut = ends.filter_map(|mark| cut(stem, mark)).next();
-    match cut {
+    match ['-', '_', '.'].into_iter().find_map(|mark| cut(stem, mark)) {
         Some(at) => (&stem[..at], &stem[at + 1..]),
         None => (stem, ""),
     }
@@ -24,12 +22,20 @@ fn cut(stem: &str, mark: char) -> Option<usize> {
     marks.find(|at| *at > 0 && is_version(&stem[at + 1..]))
 }
 
-/// Whether `text` begins as versions do: `1`, `build1`, `r1` or `rc1`.
+/// Whether `text` begins as versions do: `1` or `build1`; `r1` and `rc1` must be all of it.
 fn is_version(text: &str) -> bool {
-    ["", "build", "rc", "r"].iter().any(|word| {
-        let rest = text.strip_prefix(word);
-        rest.is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
-    })
+    let is_digit = |c: char| c.is_ascii_digit();
+    if text
+        .strip_prefix("build")
+        .unwrap_or(text)
+        .starts_with(is_digit)
+    {
+        return true;
+    }
+    let release = text
+        .strip_prefix('r')
+        .map(|rest| rest.strip_prefix('c').unwrap_or(rest));
+    release.is_some_and(|rest| !rest.is_empty() && rest.chars().all(is_digit))
 }
 
 #[cfg(test)]
@@ -42,7 +48,10 @@ mod tests {
             ("some-package-4.0.1.jar", ("some-package", "4.0.1")),
             ("my-http2-server-5.war", ("my-http2-server", "5")),
             ("jetpack-build235-rc5.jar", ("jetpack", "build235-rc5")),
-            ("ironman-r4-2009.jar", ("ironman", "r4-2009")),
+            ("ironman-r4-2009.jar", ("ironman-r4", "2009")),
+            ("tool-rc12.jar", ("tool", "rc12")),
+            ("tool-r1x.jar", ("tool-r1x", "")),
+            ("jtidy-4aug2000r7.jar", ("jtidy", "4aug2000r7")),
             ("guava-33.0.0-jre.jar", ("guava", "33.0.0-jre")),
             ("a/b/plain.jar", ("plain", "")),
             ("org.eclipse.osgi_3.18.jar", ("org.eclipse.osgi", "3.18")),

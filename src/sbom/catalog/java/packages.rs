@@ -103,7 +103,8 @@ fn of_archive(
     }
     for (place, (path, pairs)) in archive.properties.iter().enumerate() {
         let own = identity::coordinates(pairs);
-        if own.artifact.is_empty() || own.version.is_empty() {
+        let unknown = |text: &String| text.is_empty() || text.contains("${");
+        if unknown(&own.artifact) || unknown(&own.version) {
             continue;
         }
         let is_main = identity.properties == Some(place) || own.artifact == identity.name;
@@ -130,6 +131,7 @@ fn main(
     let of_parent = of_pom.and_then(|project| project.parent.as_ref());
     let group = identity::group(
         &identity.name,
+        &identity.version,
         &[
             &of_properties.group,
             of_pom.map_or("", |project| &project.own.group),
@@ -137,8 +139,12 @@ fn main(
         ],
         Some(manifest),
     );
-    let is_plugin = file.ends_with(".hpi") || file.ends_with(".jpi");
-    let is_plugin = is_plugin || PLUGIN_GROUPS.iter().any(|known| group.starts_with(known));
+    // The name of a file says less than the project.
+    let is_plugin = if properties.is_some() {
+        PLUGIN_GROUPS.iter().any(|known| group.starts_with(known))
+    } else {
+        file.ends_with(".hpi") || file.ends_with(".jpi")
+    };
     let ecosystem = if is_plugin { PLUGIN } else { ARCHIVE };
     let mut package = Package::new(ecosystem, &identity.name, &identity.version);
     package.purl = purl("maven", &group, &identity.name, &identity.version, &[]);
@@ -156,7 +162,7 @@ fn main(
         metadata["pomProperties"] = properties_json(path, pairs);
     }
     if let Some((path, project)) = identity.pom {
-        metadata["pomProject"] = pom_json(path, project);
+        metadata["pomProject"] = inherited_json(path, project);
     }
     metadata["digest"] = json!([{"algorithm": "sha1", "value": archive.sha1}]);
     package.describe(&metadata);
@@ -171,7 +177,7 @@ fn packed(
     pom: Option<&(String, Project)>,
     virtual_path: &str,
 ) -> Package {
-    let group = identity::group(&own.artifact, &[&own.group], None);
+    let group = identity::group(&own.artifact, &own.version, &[&own.group], None);
     let is_plugin = PLUGIN_GROUPS.iter().any(|known| group.starts_with(known));
     let ecosystem = if is_plugin { PLUGIN } else { ARCHIVE };
     let mut package = Package::new(ecosystem, &own.artifact, &own.version);
@@ -182,13 +188,13 @@ fn packed(
         "pomProperties": properties_json(path, pairs),
     });
     if let Some((path, project)) = pom {
-        metadata["pomProject"] = pom_json(path, project);
+        metadata["pomProject"] = inherited_json(path, project);
     }
     package.describe(&metadata);
     package
 }
 
-fn add_licenses(package: &mut Package, project: Option<&Project>) {
+pub(super) fn add_licenses(package: &mut Package, project: Option<&Project>) {
     for (name, url) in project.into_iter().flat_map(|project| &project.licenses) {
         let text = if name.is_empty() { url } else { name };
         if !text.is_empty() {
@@ -217,11 +223,25 @@ fn properties_json(path: &str, pairs: &[(String, String)]) -> Value {
     json
 }
 
-fn pom_json(path: &str, project: &Project) -> Value {
+/// A description, with what it inherits from its parent.
+pub(super) fn inherited_json(path: &str, project: &Project) -> Value {
     let own = &project.own;
+    // A value with a property that is not known says nothing.
+    let known = |text: &str| {
+        if text.contains("${") {
+            String::new()
+        } else {
+            text.to_owned()
+        }
+    };
+    let inherited = |own: &String, parent: fn(&Coordinates) -> &String| {
+        let parent = project.parent.as_ref().map(parent);
+        known(parent.filter(|_| own.is_empty()).unwrap_or(own))
+    };
     let mut json = json!({
-        "path": path, "groupId": own.group, "artifactId": own.artifact,
-        "version": own.version, "name": project.name,
+        "path": path, "artifactId": own.artifact, "name": known(&project.name),
+        "groupId": inherited(&own.group, |parent| &parent.group),
+        "version": inherited(&own.version, |parent| &parent.version),
     });
     if let Some(parent) = &project.parent {
         json["parent"] = json!({
@@ -229,6 +249,7 @@ fn pom_json(path: &str, project: &Project) -> Value {
         });
     }
     for (key, value) in [("description", &project.description), ("url", &project.url)] {
+        let value = known(value);
         if !value.is_empty() {
             json[key] = json!(value);
         }
@@ -337,8 +358,8 @@ mod tests {
         let inner = jar(&[(MANIFEST, b"Specification-Version: 2\n")]);
         let bare = jar(&[properties, ("lib/inner.jar", &inner)]);
         let twice = jar(&[
-            (MANIFEST, b"A: b\n"),
-            ("meta-inf/manifest.mf", b"A: b\n"),
+            ("META-INF/manifest.mf", b"A: b\n"),
+            ("meta-inf/MANIFEST.MF", b"A: b\n"),
             properties,
         ]);
         let weave = jar(&[(MANIFEST, b"Weave-Classes: x\n"), properties]);

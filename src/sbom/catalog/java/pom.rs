@@ -82,9 +82,13 @@ impl Pom {
         if let Some(value) = self.properties.get(name) {
             return Some(value.clone());
         }
-        let path = name
-            .strip_prefix("project.")
-            .or_else(|| name.strip_prefix("pom."))?;
+        let mut prefixes = ["project.", "pom."].iter();
+        let path = match prefixes.find_map(|prefix| name.strip_prefix(prefix)) {
+            Some(path) => path,
+            // As projects of Maven 1 write them.
+            None if matches!(name, "groupId" | "artifactId" | "version") => name,
+            None => return None,
+        };
         let mut at = &self.root;
         for part in path.split('.').take(4) {
             match at.child(part) {
@@ -114,16 +118,18 @@ impl Pom {
             own: filled(&self.root),
             parent: self.root.child("parent").map(filled),
             name: self.fill(self.root.get("name")),
-            description: words(&self.fill(self.root.get("description"))),
+            description: one_line(&self.fill(self.root.get("description"))),
             url: self.fill(self.root.get("url")),
             licenses: licenses.take(MAX_EXPANSIONS).collect(),
         }
     }
 }
 
-/// `text` with one blank between words.
-fn words(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+/// The lines of `text` as one.
+fn one_line(text: &str) -> String {
+    let lines = text.lines().map(str::trim);
+    let lines = lines.filter(|line| !line.is_empty());
+    lines.collect::<Vec<_>>().join(" ")
 }
 
 /// `text` with every `${name}` whose value is known replaced, also in values.
