@@ -9,8 +9,8 @@ FOLDER:
 
 - images/NAME: an image as an OCI layout
 - folders/NAME: files of a component
-- archives/NAME: files of a component, each of them an archive. syft gets them unpacked,
-  each into a folder called `<archive>:`, so that locations are the same.
+- archives/NAME: files of a component, each of them an archive. syft gets them, and beside
+  each a folder called `<archive>:` with its content, so that locations are the same.
 
 Prints for each type of package what syft (the peer) has, and recall and precision; of the
 packages that both have, how many agree in each field; edges; and the CPU seconds and peak
@@ -116,30 +116,30 @@ def peer(syft, kind, path, output):
 
 
 def unpack(folder, target):
-    """Unpacks each archive in `folder` into a folder of `target`; the archives' paths."""
+    """Copies `folder` to `target`, with each archive unpacked beside itself; the archives'
+    paths."""
+    shutil.copytree(folder, target)
     archives = []
     for path in sorted(folder.rglob("*")):
         if not path.is_file():
             continue
         name = path.relative_to(folder)
         inside = target / f"{name}:"
-        if tarfile.is_tarfile(path):
-            inside.mkdir(parents=True)
-            with tarfile.open(path) as tar:
-                tar.extractall(inside, filter="tar")
-        elif path.suffix == ".deb":
+        inside.mkdir()
+        if path.suffix == ".deb":
             subprocess.run(["dpkg-deb", "-x", path, inside], check=True)
         elif path.suffix == ".rpm":
-            inside.mkdir(parents=True)
             subprocess.run(f"rpm2cpio '{path}' | cpio -idm --quiet", shell=True, cwd=inside, check=True)
-        elif path.suffixes[-2:] == [".tar", ".zst"]:
-            inside.mkdir(parents=True)
+        elif path.suffix == ".zst":
             subprocess.run(["tar", "-I", "zstd", "-xf", path, "-C", inside], check=True)
         elif zipfile.is_zipfile(path):
-            inside.mkdir(parents=True)
             with zipfile.ZipFile(path) as archive:
                 archive.extractall(inside)
+        elif tarfile.is_tarfile(path):
+            with tarfile.open(path) as tar:
+                tar.extractall(inside, filter="tar")
         else:
+            inside.rmdir()
             continue
         archives.append(f"/{name}")
     return archives

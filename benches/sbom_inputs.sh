@@ -247,6 +247,14 @@ gems() {
   rm -rf debs
 }
 
+# sdist NAME VERSION: the source distribution of a project of PyPI, which pip would build.
+sdist() {
+  curl -sSfL "$(curl -sSfL "https://pypi.org/simple/$1/" | python3 -c '
+import html, re, sys
+links = re.findall(r"href=\"([^\"#]+)", sys.stdin.read())
+print(html.unescape(next(link for link in links if link.endswith(f"-{sys.argv[1]}.tar.gz"))))' "$2")"
+}
+
 # keep FOLDER: copies the files that declare dependencies, below "$out".
 keep() {
   local base
@@ -257,7 +265,7 @@ keep() {
     -not -path '*/node_modules/*' -exec cp --parents -t "$(mkdir -p "$out/$base" && echo "$out/$base")" {} +)
 }
 
-# Lock files of 30 projects, in what they publish.
+# Lock files of some 35 projects, in what they publish.
 lock_files() {
   local one name version
   for one in ripgrep@13.0.0 bat@0.23.0 fd-find@8.7.0 hyperfine@1.16.1 tokei@12.1.2 cargo-edit@0.11.9 just@1.13.0 \
@@ -268,18 +276,22 @@ lock_files() {
   done
   for one in github.com/prometheus/prometheus@v0.44.0 github.com/gohugoio/hugo@v0.111.3 github.com/caddyserver/caddy/v2@v2.6.4 \
     github.com/traefik/traefik/v2@v2.10.1 github.com/hashicorp/consul@v1.15.2 github.com/minio/minio@v0.0.0-20230428202111-e46e8c3fd0f5 \
-    code.gitea.io/gitea@v1.19.3 github.com/argoproj/argo-cd/v2@v2.7.0 github.com/jesseduffield/lazygit@v0.38.2 github.com/cli/cli/v2@v2.28.0 \
+    code.gitea.io/gitea@v1.19.3 code.gitea.io/gitea@v1.25.0 github.com/argoproj/argo-cd/v2@v2.7.0 github.com/jesseduffield/lazygit@v0.38.2 github.com/cli/cli/v2@v2.28.0 \
     helm.sh/helm/v3@v3.11.3; do
     name=$(GOFLAGS=-mod=mod GONOSUMDB='*' GONOSUMCHECK=1 go mod download -json "$one" | python3 -c 'import json, sys; print(json.load(sys.stdin)["Dir"])') || continue
     keep "$name"
   done
-  for one in poetry==1.4.2 hatch==1.7.0 jupyterlab==3.6.3 apache-superset==2.1.0 mlflow==2.3.0 black==23.3.0 streamlit==1.22.0 \
-    pdm==2.5.0 "uvicorn==0.22.0" "dagster-webserver==1.4.0" "label-studio==1.7.3"; do
-    rm -rf s && mkdir s
-    pip download -q --no-deps --no-binary :all: --no-build-isolation --dest s "$one" ||
-      curl -sSfL --retry 2 -o "s/${one%%==*}.tar.gz" "https://files.pythonhosted.org/packages/source/${one:0:1}/${one%%==*}/${one%%==*}-${one##*==}.tar.gz" || continue
-    mkdir s/x && tar -xf s/*.tar.gz -C s/x && keep "s/x/$(ls s/x)"
+  for one in jupyterlab@4.0.0 notebook@7.0.0 cryptography@42.0.0 orjson@3.9.10 ruff@0.4.0 uv@0.4.0 pydantic-core@2.14.0 \
+    marimo@0.6.0 starlette@0.40.0 litestar@2.8.0 mkdocs-material@9.5.0 hatch@1.9.0 pdm@2.12.0; do
+    rm -rf s && mkdir -p s
+    sdist "${one%@*}" "${one#*@}" | tar -xz -C s && keep "s/$(ls s)" || echo "no $one"
   done
+  for one in firebase-tools@12.0.0 netlify-cli@15.0.0; do
+    rm -rf s && mkdir -p "s/${one%@*}"
+    (cd s && npm pack --silent "$one" && tar -xf ./*.tgz -C "${one%@*}") && keep "s/${one%@*}" || echo "no $one"
+  done
+  rm -rf s && mkdir s
+  curl -sSfL https://deb.debian.org/debian/pool/main/c/composer/composer_2.5.5.orig.tar.xz | tar -xJ -C s && keep "s/$(ls s)" || echo "no composer"
   rm -rf s
   [ "$(find "$out" -type f | wc -l)" -gt 60 ]
 }
