@@ -112,7 +112,7 @@ fn facts(item: &Value) -> Value {
             facts.insert(key.to_owned(), Value::Object(map));
         }
     }
-    for key in ["license", "bin", "keywords"] {
+    for key in ["bin", "keywords"] {
         let list = strings(&item[key]);
         if !list.is_empty() {
             facts.insert(key.to_owned(), json!(list));
@@ -180,7 +180,7 @@ mod tests {
         let facts = found[0].metadata.as_ref().unwrap().get();
         let facts: Value = serde_json::from_str(facts).unwrap();
         let expected = json!({
-            "name": "a/b", "version": "v1.0", "license": ["MIT"], "bin": ["run"], "time": "2020",
+            "name": "a/b", "version": "v1.0", "bin": ["run"], "time": "2020",
             "require": {"php": ">=8", "c/d": "^1"},
             "source": {"type": "git", "url": "u", "reference": "r"},
             "dist": {"type": "zip", "url": "d", "reference": "r", "shasum": "x"},

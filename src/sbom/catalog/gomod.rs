@@ -42,7 +42,7 @@ struct Modules<'t> {
 }
 
 fn read(lock: &Lock<'_>, source: &str, found: &mut Found) -> Result<(), Reason> {
-    let modules = parse(source).ok_or("it has no `module` line")?.in_use();
+    let modules = parse(source).ok_or("it has no `module` line")?;
     let sums = lock.beside("go.sum").unwrap_or_default();
     let sums: HashMap<Module<'_>, &str> = sums
         .lines()
@@ -51,7 +51,7 @@ fn read(lock: &Lock<'_>, source: &str, found: &mut Found) -> Result<(), Reason> 
             Some(((words.next()?, words.next()?), words.next()?))
         })
         .collect();
-    for (path, version) in modules {
+    for (path, version) in modules.in_use(|module| sums.contains_key(&module)) {
         let mut package = lock.package(DECLARED, path, version);
         let (namespace, name) = path.rsplit_once('/').unwrap_or(("", path));
         package.purl = purl("golang", namespace, name, version, &[]);
@@ -66,13 +66,17 @@ fn read(lock: &Lock<'_>, source: &str, found: &mut Found) -> Result<(), Reason> 
 }
 
 impl<'t> Modules<'t> {
-    /// What is required in the end.
-    fn in_use(mut self) -> BTreeMap<&'t str, &'t str> {
+    /// What is required in the end. A module that only other modules require may be
+    /// replaced, too: then what replaces it `is_summed`.
+    fn in_use(mut self, is_summed: impl Fn(Module<'t>) -> bool) -> BTreeMap<&'t str, &'t str> {
         let excluded = self.excluded;
         self.required
             .retain(|path, version| !excluded.contains(&(*path, *version)));
         for ((path, version), new) in self.replaced {
             let Some(old) = self.required.get(path).copied() else {
+                if is_summed(new) {
+                    self.required.insert(new.0, new.1);
+                }
                 continue;
             };
             if !version.is_empty() && version != old {
@@ -147,11 +151,13 @@ mod tests {
         let file = b"module example.com/a // x\n\nrequire example.com/one v1.0.0\nrequire (\n\t\"example.com/two/v2\" v2.1.0 // indirect\n\
             \texample.com/old v1.0.0\n\texample.com/local v1.0.0\n\texample.com/gone v1.0.0\n\texample.com/kept v1.0.0\n)\n\
             replace example.com/old => example.com/new v1.5.0\nreplace (\n\texample.com/local v1.0.0 => ../local\n\texample.com/one v9.0.0 => ./x\n)\n\
-            exclude example.com/gone v1.0.0\nexclude example.com/kept v0.9.0\n";
-        let sums = b"example.com/one v1.0.0 h1:aa=\nexample.com/one v1.0.0/go.mod h1:bb=\n";
+            exclude example.com/gone v1.0.0\nexclude example.com/kept v0.9.0\n\
+            replace example.com/far => example.com/fork v1.2.0\nreplace example.com/unused => example.com/x v1.0.0\n";
+        let sums = b"example.com/one v1.0.0 h1:aa=\nexample.com/one v1.0.0/go.mod h1:bb=\nexample.com/fork v1.2.0 h1:cc=\nexample.com/x v1.0.0/go.mod h1:dd=\n";
         let found = find_in(&CATALOGUER, &[("go.mod", file), ("go.sum", sums)]);
         let list: Vec<(&str, &str)> = found.iter().map(|p| (&*p.name, &*p.version)).collect();
         let expected = [
+            ("example.com/fork", "v1.2.0"),
             ("example.com/kept", "v1.0.0"),
             ("example.com/local", "UNKNOWN"),
             ("example.com/new", "v1.5.0"),
@@ -160,10 +166,10 @@ mod tests {
         ];
         assert_eq!(list, expected);
         assert_eq!(
-            found[3].metadata.as_ref().unwrap().get(),
+            found[4].metadata.as_ref().unwrap().get(),
             r#"{"h1Digest":"h1:aa="}"#
         );
-        assert_eq!(found[4].purl, "pkg:golang/example.com/two/v2@v2.1.0");
+        assert_eq!(found[5].purl, "pkg:golang/example.com/two/v2@v2.1.0");
     }
 
     #[test]

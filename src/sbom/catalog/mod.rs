@@ -326,17 +326,30 @@ impl Found {
     }
 
     /// Of the packages from `declared` on, drops those that are among the ones after
-    /// `first` already: what is installed says more than what a lock file wants.
+    /// `first` already: what is installed says more than what a lock file wants. What
+    /// needs them, and what they need, stays known.
     fn prefer_installed(&mut self, first: usize, declared: usize) {
         type Identity<'p> = (&'static str, &'p str, &'p str);
         fn identity(package: &Package) -> Identity<'_> {
             (package.ecosystem.kind, &package.name, &package.version)
         }
         let rest = self.packages.split_off(declared);
-        let installed: HashSet<Identity> = self.packages[first..].iter().map(identity).collect();
-        let mut rest = rest;
-        rest.retain(|package| !installed.contains(&identity(package)));
-        self.packages.append(&mut rest);
+        let mut installed: HashMap<Identity, usize> = HashMap::new();
+        for (index, package) in self.packages.iter().enumerate().skip(first) {
+            installed.entry(identity(package)).or_insert(index);
+        }
+        let places = rest.iter().map(|package| installed.get(&identity(package)));
+        let places: Vec<Option<usize>> = places.map(Option::<&usize>::copied).collect();
+        for (mut package, place) in rest.into_iter().zip(places) {
+            match place {
+                Some(index) => {
+                    let known = &mut self.packages[index];
+                    known.provides.append(&mut package.provides);
+                    known.requires.append(&mut package.requires);
+                }
+                None => self.packages.push(package),
+            }
+        }
     }
 
     /// Of the packages after `first`, drops programs in files that a system package or a

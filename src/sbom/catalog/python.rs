@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Cataloguer, Finds, Found, Scope};
+use super::{Cataloguer, Finds, Found, Scope, data};
 use crate::sbom::document::{Ecosystem, Evidence, License, Package};
 use crate::sbom::purl::purl;
 use crate::sbom::squash::View;
@@ -162,7 +162,7 @@ fn top_level(view: &View, info: &str, package: &mut Package) -> Vec<String> {
 /// "Recording the Direct URL Origin of installed distributions".
 fn direct_url(view: &View, info: &str, package: &mut Package) -> Option<Value> {
     let text = beside(view, info, "direct_url.json", package)?;
-    let json: Value = serde_json::from_str(&text).ok()?;
+    let json = data::json(&text).ok()?;
     let mut origin = json!({"url": json["url"].as_str()?});
     for (key, from) in [("commitId", "commit_id"), ("vcs", "vcs")] {
         if let Some(text) = json["vcs_info"][from].as_str() {

@@ -13,16 +13,23 @@ use crate::sbom::purl::purl;
 /// What a package needs to run.
 const NEEDS: [&str; 2] = ["dependencies", "optionalDependencies"];
 
-/// Deepest place of a package that is looked at.
-const MAX_DEPTH: usize = 48;
+/// What a package finds in its place when it runs.
+const USED: [&str; 3] = ["dependencies", "optionalDependencies", "peerDependencies"];
+
+/// Longest place of a package that is looked at, in bytes.
+const MAX_KEY: usize = 2000;
 
 /// Reads `bun.lock`. The keys of its `packages` are the places of packages, such as
 /// `a/b` for the `b` that `a` needs; the values lists of `name@version` and more,
 /// among which what it needs is an object and the checksum the last text.
 pub(super) fn read_bun(lock: &Lock<'_>, source: &str, found: &mut Found) -> Result<(), Reason> {
     let json = data::json_with_comments(source)?;
-    let places: HashMap<&str, &Value> = pairs(&json, "packages").collect();
+    let places: Places<'_> = pairs(&json, "packages").collect();
+    let unused = development(&json, &places);
     for (key, value) in pairs(&json, "packages") {
+        if unused.contains(key) {
+            continue;
+        }
         let Some((name, version)) = value[0].as_str().and_then(name_and_version) else {
             continue;
         };
@@ -32,16 +39,12 @@ pub(super) fn read_bun(lock: &Lock<'_>, source: &str, found: &mut Found) -> Resu
         }
         let listed = found.reading(|found| {
             let mut package = package(lock, BUN, name, version);
-            let parts = value.as_array().map_or(&[][..], Vec::as_slice);
-            let facts = parts.iter().find(|part| part.is_object());
-            let facts = facts.unwrap_or(&Value::Null);
-            let needs = NEEDS.iter().flat_map(|list| pairs(facts, list));
-            let needs = needs.filter_map(|(need, _)| resolve(&places, key, need));
-            let needs: Vec<String> = needs.collect();
+            let facts = facts_of(value);
+            let needs = needed(&places, key, facts, &NEEDS);
             package.provides.push(lock.key(key));
-            package.requires = lock.keys(needs.iter().map(String::as_str), found);
+            package.requires = lock.keys(needs, found);
             // Only what is from a registry has four parts, the last a checksum.
-            let integrity = parts.get(3).and_then(Value::as_str);
+            let integrity = value[3].as_str();
             package.describe(&json!({
                 "integrity": integrity.unwrap_or_default(),
                 "dependencies": ranges(facts, "dependencies"),
@@ -61,21 +64,65 @@ pub(super) fn read_bun(lock: &Lock<'_>, source: &str, found: &mut Found) -> Resu
     Ok(())
 }
 
+/// What is known of a package but its name.
+fn facts_of(value: &Value) -> &Value {
+    let parts = value.as_array().into_iter().flatten();
+    let mut objects = parts.filter(|part| part.is_object());
+    objects.next().unwrap_or(&Value::Null)
+}
+
+/// Packages by their places.
+type Places<'j> = HashMap<&'j str, &'j Value>;
+
+/// The places of what the package at `key` needs according to `lists` of its facts.
+fn needed<'j>(places: &Places<'j>, key: &str, facts: &Value, lists: &[&str]) -> Vec<&'j str> {
+    let needs = lists.iter().flat_map(|list| pairs(facts, list));
+    needs
+        .filter_map(|(need, _)| resolve(places, key, need))
+        .collect()
+}
+
 /// The place of what the package at `key` needs as `need`: inside, or beside itself or
 /// what it is in.
-fn resolve(places: &HashMap<&str, &Value>, key: &str, need: &str) -> Option<String> {
+fn resolve<'j>(places: &Places<'j>, key: &str, need: &str) -> Option<&'j str> {
+    let known = |place: &str| places.get_key_value(place).map(|(key, _)| *key);
+    if key.len() > MAX_KEY {
+        return None;
+    }
     let mut around = key;
-    for _ in 0..MAX_DEPTH {
-        let inside = format!("{around}/{need}");
-        if places.contains_key(inside.as_str()) {
+    while !around.is_empty() {
+        if let Some(inside) = known(&format!("{around}/{need}")) {
             return Some(inside);
         }
-        match around.rsplit_once('/') {
-            Some((outer, _)) => around = outer,
-            None => break,
-        }
+        around = around.rsplit_once('/').map_or("", |(outer, _)| outer);
     }
-    places.contains_key(need).then(|| need.to_owned())
+    known(need)
+}
+
+/// The places of what only the development of the project needs.
+fn development<'j>(json: &'j Value, places: &Places<'j>) -> HashSet<&'j str> {
+    let reached = |lists: &[&str]| {
+        let projects = pairs(json, "workspaces");
+        let needs = projects.flat_map(|(_, project)| {
+            let name = text(project, "name");
+            needed(places, name, project, lists)
+        });
+        let mut next: Vec<&'j str> = needs.collect();
+        let mut seen = HashSet::new();
+        while let Some(key) = next.pop() {
+            if seen.insert(key) {
+                let facts = places
+                    .get(key)
+                    .map_or(&Value::Null, |value| facts_of(value));
+                next.extend(needed(places, key, facts, &USED));
+            }
+        }
+        seen
+    };
+    let used = reached(&USED);
+    let mut unused = reached(&["devDependencies"]);
+    unused.retain(|key| !used.contains(key));
+    unused
 }
 
 /// Reads `deno.lock`, whose packages of npm are `name@version`, with the versions of

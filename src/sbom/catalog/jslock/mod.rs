@@ -164,6 +164,19 @@ mod tests {
     }
 
     #[test]
+    fn what_is_installed_keeps_what_the_lock_file_says_it_needs() {
+        let text = br#"{"packages":{"":{"name":"root","version":"1.0.0","dependencies":{"a":"1"}},
+            "node_modules/a":{"version":"1.0.0"}}}"#;
+        let project = br#"{"name":"root","version":"1.0.0"}"#;
+        let files: &[(&str, &[u8])] = &[("package-lock.json", text), ("package.json", project)];
+        let found = find_in(&CATALOGUER, files);
+        let names: Vec<&str> = found.iter().map(|package| &*package.name).collect();
+        assert_eq!(names, ["root", "a"]);
+        assert_eq!(found[0].ecosystem.metadata_type, "javascript-npm-package");
+        assert_eq!(found[0].requires, found[1].provides);
+    }
+
+    #[test]
     fn npm_1_is_nested() {
         let text = r#"{"name":"root","version":"1.0.0","lockfileVersion":1,"dependencies":{
             "a":{"version":"1.0.0","requires":{"b":"^2"},"dependencies":{"b":{"version":"2.0.0"}}},
@@ -224,7 +237,10 @@ mod tests {
 
     #[test]
     fn bun_and_deno_are_read() {
-        let bun = r#"{"lockfileVersion":1,"workspaces":{"":{"name":"r"}},"packages":{
+        let bun = r#"{"lockfileVersion":1,"workspaces":{
+            "":{"name":"r","dependencies":{"a":"1","b":"npm:@s/b@2"},"devDependencies":{"d":"1","a":"1"}},
+            "w":{"name":"w","dependencies":{"b":"2"}}},"packages":{
+            "d":["d@1.0.0","",{"dependencies":{"e":"1"}},"x"],"e":["e@1.0.0","",{},"x"],"w":["w@workspace:w"],
             "a":["a@1.0.0","",{"dependencies":{"b":"^1"}},"sha512-x"],
             "a/b":["b@1.5.0","",{},"sha512-y"],
             "b":["@s/b@2.0.0","",{},"sha512-z"],
