@@ -204,6 +204,7 @@ mod tests {
             size: 0,
             stated: 0,
             mode: 0o644,
+            owner: (0, 0),
             offset: 0,
         }
     }

@@ -103,6 +103,8 @@ pub struct TarEntry {
     /// The length in the header.
     pub stated: u64,
     pub mode: u32,
+    /// The owner and its group, by number; 0 if they are not numbers.
+    pub owner: (u32, u32),
     /// Offset of the content in the tar.
     pub offset: u64,
 }
@@ -326,6 +328,8 @@ impl<R: Skip> TarReader<R> {
                 (None, Some(size)) => size,
                 (None, None) => stored,
             };
+            let number = |id: io::Result<u64>| u32::try_from(id.unwrap_or(0)).unwrap_or(0);
+            let owner = (number(header.uid()), number(header.gid()));
             let offset = self.at;
             if kind == TarKind::Sparse {
                 (self.left, self.padding) = (0, self.left + self.padding);
@@ -337,6 +341,7 @@ impl<R: Skip> TarReader<R> {
                 size,
                 stated,
                 mode: header.mode().unwrap_or(0) & 0o7777,
+                owner,
                 offset,
             }));
         }

@@ -25,6 +25,10 @@ pub(super) const INNER_SPARE: u64 = 1 << 30;
 /// five thousand packages with half a million files takes that.
 pub(super) const FOUND_BYTES: usize = 112 << 20;
 
+/// Maximum memory for the files of the packages of one document, in bytes: 64 MiB, some
+/// three hundred thousand files. A document of more has none: grype reads at most 256 MiB.
+pub(super) const FILES_BYTES: usize = 64 << 20;
+
 /// Maximum number of edges of one document: half a million.
 pub(super) const EDGES: usize = 500_000;
 

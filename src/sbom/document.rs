@@ -3,13 +3,14 @@
 //! Cataloguers fill it, formats write it. It never has absolute host paths, times
 //! or random numbers, so that equal inputs give equal documents.
 
-use std::collections::{BTreeSet, HashMap};
-use std::sync::LazyLock;
+use std::collections::BTreeSet;
 
 use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+pub use super::license::License;
+use super::media::Media;
 use crate::oci::Digest;
 
 /// A file in the scanned tree that is evidence for a package.
@@ -40,42 +41,6 @@ pub enum Evidence {
     Primary,
     /// It has further facts.
     Supporting,
-}
-
-/// A declared licence, as written.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct License(pub String);
-
-impl License {
-    /// The canonical SPDX id or expression; empty if the licence is neither.
-    #[must_use]
-    pub fn spdx(&self) -> String {
-        fn plain(text: &str) -> String {
-            text.replace('-', "").to_ascii_lowercase()
-        }
-        // Copyright files name many.
-        static KNOWN: LazyLock<HashMap<String, &str>> = LazyLock::new(|| {
-            let known = spdx::identifiers::LICENSES.iter().rev();
-            known.map(|known| (plain(known.name), known.name)).collect()
-        });
-        let (stem, later) = match self.0.strip_suffix('+') {
-            Some(stem) => (stem, true),
-            None => (self.0.as_str(), false),
-        };
-        for candidate in [stem.to_owned(), format!("{stem}.0")] {
-            if let Some(found) = KNOWN.get(&plain(&candidate)) {
-                return if later {
-                    format!("{found}+")
-                } else {
-                    (*found).to_owned()
-                };
-            }
-        }
-        match spdx::Expression::parse(&self.0) {
-            Ok(expression) => expression.to_string(),
-            Err(_) => String::new(),
-        }
-    }
 }
 
 /// Names for the origin of a package in documents. Each cataloguer has one.
@@ -134,6 +99,9 @@ pub struct Package {
     pub metadata: Option<Box<RawValue>>,
     /// Absolute paths of files of the package, in the scanned root.
     pub owns: Vec<String>,
+    /// The files among those, by their places in [`Findings::files`]. Set when the
+    /// catalogue is complete.
+    pub files: Vec<u32>,
     /// Names by which packages of the same kind may require it.
     pub provides: Vec<String>,
     pub requires: Vec<String>,
@@ -158,6 +126,7 @@ impl Package {
             purl: String::new(),
             metadata: None,
             owns: Vec::new(),
+            files: Vec::new(),
             provides: Vec::new(),
             requires: Vec::new(),
         }
@@ -167,6 +136,21 @@ impl Package {
     pub fn describe(&mut self, facts: &Value) {
         // Encoding a value cannot fail; without metadata the package still counts.
         self.metadata = serde_json::value::to_raw_value(facts).ok();
+    }
+
+    /// Where licences are written of which a cataloguer does not say so: in a file for
+    /// them, or in the file that proves the package.
+    #[must_use]
+    pub fn place_of_licenses(&self) -> Option<&Location> {
+        // What proves a program says nothing about licences.
+        if matches!(self.ecosystem.kind, "go-module" | "binary") {
+            return None;
+        }
+        let copyright = |at: &&Location| at.path.ends_with("/copyright");
+        let primary = |at: &&Location| at.annotations.evidence == Evidence::Primary;
+        let mut places = self.locations.iter();
+        let place = places.find(copyright);
+        place.or_else(|| self.locations.iter().find(primary))
     }
 
     /// Identity within and across documents: 16 hex digits from kind, name, version,
@@ -188,6 +172,42 @@ impl Package {
     }
 }
 
+/// A regular file that is evidence for a package, or belongs to one.
+#[derive(Clone, Debug)]
+pub struct File {
+    /// Real path from the root of the scan.
+    pub path: String,
+    /// Diff id of the layer that holds it; absent outside images.
+    pub layer: Option<Digest>,
+    pub facts: FileFacts,
+}
+
+/// What is known of a file besides its place.
+#[derive(Clone, Copy, Debug)]
+pub struct FileFacts {
+    pub mode: u32,
+    /// The owner and its group, by number.
+    pub owner: (u32, u32),
+    /// In bytes.
+    pub size: u64,
+    pub media: Media,
+    /// Digest of its content; absent if it is sparse.
+    pub digest: Option<Digest>,
+}
+
+/// Identity of the file at `path`: 64 bits from its path and its layer.
+#[must_use]
+pub fn file_id(path: &str, layer: Option<&Digest>) -> u64 {
+    let mut identity = path.to_owned();
+    if let Some(layer) = layer {
+        identity.push('\0');
+        identity.push_str(&layer.to_string());
+    }
+    let digest = Digest::of(identity.as_bytes());
+    let first = digest.as_bytes().first_chunk();
+    first.map_or(0, |first| u64::from_be_bytes(*first))
+}
+
 /// A file that could not be read.
 #[derive(Clone, Debug)]
 pub struct Unknown {
@@ -200,6 +220,9 @@ pub struct Unknown {
 #[derive(Clone, Debug, Default)]
 pub struct Findings {
     pub packages: Vec<Package>,
+    /// Files of packages, and files that are evidence for one; empty if they are too
+    /// many.
+    pub files: Vec<File>,
     pub unknowns: Vec<Unknown>,
 }
 
@@ -239,6 +262,9 @@ pub struct Document {
     pub packages: Vec<Package>,
     /// Edges, sorted.
     pub relationships: Vec<Relationship>,
+    /// Files of packages, and files that are evidence for one. Packages refer to them by
+    /// place. Empty if they are too many: there are no relations with files then.
+    pub files: Vec<File>,
     /// Files that could not be read, sorted by path.
     pub unknowns: Vec<Unknown>,
     /// The subject of the scan.

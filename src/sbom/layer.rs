@@ -11,6 +11,7 @@ use super::binary::{self, Facts};
 use super::body::{Body, PutAside};
 pub use super::budget::LayerError;
 use super::budget::{HELD_BYTES, Memory};
+use super::media::{self, Media};
 use super::programs;
 use crate::archive::{TarKind, TarReader};
 use crate::oci::{Digest, Hasher};
@@ -20,7 +21,7 @@ use crate::oci::{Digest, Hasher};
 const WHOLE_BINARY: u64 = 16 << 20;
 
 /// Memory for an entry in addition to its texts, in bytes.
-const ENTRY_COST: usize = 112;
+const ENTRY_COST: usize = 168;
 
 /// Shortest text that is held compressed, in bytes.
 const PACKED_FROM: usize = 512;
@@ -102,6 +103,12 @@ pub struct Entry {
     /// Size in bytes.
     pub size: u64,
     pub mode: u32,
+    /// The owner and its group, by number.
+    pub owner: (u32, u32),
+    /// What kind of content it has; only of regular files.
+    pub media: Media,
+    /// Digest of its content; absent if it is not a regular file, or is sparse.
+    pub digest: Option<Digest>,
     /// Content, if a cataloguer wants it.
     pub content: Option<Arc<Content>>,
 }
@@ -130,6 +137,46 @@ impl<R: Read> Read for Hashing<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.inner.read(buffer)?;
         self.hasher.update(&buffer[..count]);
+        Ok(count)
+    }
+}
+
+/// A file that is being read: its digest, and its first bytes, are taken from what
+/// passes, so that it is read once.
+struct Whole<R> {
+    inner: R,
+    hasher: Hasher,
+    head: Vec<u8>,
+}
+
+impl<R: Read> Whole<R> {
+    /// `head` is a buffer that is used again.
+    fn new(inner: R, mut head: Vec<u8>) -> Self {
+        head.clear();
+        let hasher = Hasher::default();
+        Self {
+            inner,
+            hasher,
+            head,
+        }
+    }
+
+    /// Reads what is left.
+    fn finish(mut self) -> io::Result<(Media, Option<Digest>, Vec<u8>)> {
+        let mut buffer = [0; 32 << 10];
+        while self.read(&mut buffer)? > 0 {}
+        let media = Media::of(&self.head);
+        Ok((media, Some(self.hasher.finish()), self.head))
+    }
+}
+
+impl<R: Read> Read for Whole<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        let passed = &buffer[..count];
+        self.hasher.update(passed);
+        let missing = media::HEAD_BYTES.saturating_sub(self.head.len());
+        self.head.extend_from_slice(&passed[..count.min(missing)]);
         Ok(count)
     }
 }
@@ -212,6 +259,7 @@ pub(super) fn walk(
     });
     let mut deleted = Memory::new(DELETED_BYTES, "the layer deletes too many files");
     let (mut whiteouts, mut opaque, mut file_bytes) = (Vec::new(), Vec::new(), 0_u64);
+    let mut head = Vec::new();
     while let Some(found) = tar.next()? {
         let Some(path) = clean(&found.name_lossy()) else {
             continue;
@@ -242,12 +290,14 @@ pub(super) fn walk(
             TarKind::Global => continue,
             TarKind::Special | TarKind::Unknown => NodeKind::Other,
         };
-        let (size, mode) = (found.size, found.mode);
-        let mut content = None;
+        let (size, mode, owner) = (found.size, found.mode, found.owner);
+        let (mut content, mut media, mut digest) = (None, Media::default(), None);
         if kind == NodeKind::File {
             file_bytes = file_bytes.saturating_add(size);
             if found.kind == TarKind::File {
-                content = keep(&path, size, &mut tar)?.map(Arc::new);
+                let mut body = Whole::new(&mut tar, std::mem::take(&mut head));
+                content = keep(&path, size, &mut body)?.map(Arc::new);
+                (media, digest, head) = body.finish()?;
             }
         }
         take(Entry {
@@ -255,6 +305,9 @@ pub(super) fn walk(
             kind,
             size,
             mode,
+            owner,
+            media,
+            digest,
             content,
         })?;
     }

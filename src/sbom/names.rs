@@ -1,5 +1,7 @@
 //! File names in `sboms.tar`.
 
+use crate::oci::Digest;
+
 /// Replaces every character but ASCII letters, digits, `.` and `-` with `_`.
 #[must_use]
 pub fn normalise(name: &str) -> String {
@@ -23,9 +25,25 @@ pub fn component(name: &str) -> String {
     normalise(&format!("jackal-component-{name}.json"))
 }
 
+/// A name of its own for the document of `subject`, of which another one has `file`.
+#[must_use]
+pub fn distinct(file: &str, subject: &str) -> String {
+    let stem = file.strip_suffix(".json").unwrap_or(file);
+    let digest = Digest::of(subject.as_bytes()).hex();
+    format!("{stem}-{}.json", &digest[..8])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_second_name_has_a_suffix_that_depends_on_its_subject() {
+        let second = distinct("r.io_a_b_1.json", "r.io/a_b:1");
+        assert_eq!(second.len(), "r.io_a_b_1-01234567.json".len());
+        assert!(second.starts_with("r.io_a_b_1-") && second.ends_with(".json"));
+        assert_ne!(second, distinct("r.io_a_b_1.json", "r.io/a/b:1"));
+    }
 
     #[test]
     fn names_keep_letters_digits_dots_and_dashes_only() {

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::budget::EDGES;
 use super::catalog;
-use super::document::{Document, Findings, Package, Relationship, ScanTarget};
+use super::document::{Document, File, Findings, Package, Relationship, ScanTarget};
 use super::layer::LayerError;
 
 impl Document {
@@ -19,12 +19,13 @@ impl Document {
     /// [`LayerError`]: they have too many relations.
     pub fn new(source: ScanTarget, distro: Value, found: Findings) -> Result<Self, LayerError> {
         let packages = merge(found.packages);
-        let relationships = edges(&source.id, &packages)?;
+        let relationships = edges(&source.id, &packages, &found.files)?;
         let mut unknowns = found.unknowns;
         unknowns.sort_by(|a, b| (&a.location, &a.reason).cmp(&(&b.location, &b.reason)));
         Ok(Self {
             packages,
             relationships,
+            files: found.files,
             unknowns,
             source,
             distro,
@@ -47,6 +48,10 @@ fn merge(found: Vec<Package>) -> Vec<Package> {
                 first.licenses.append(&mut package.licenses);
                 first.provides.append(&mut package.provides);
                 first.requires.append(&mut package.requires);
+                first.owns.append(&mut package.owns);
+                first.files.append(&mut package.files);
+                first.files.sort_unstable();
+                first.files.dedup();
             }
         }
     }
@@ -63,7 +68,11 @@ fn merge(found: Vec<Package>) -> Vec<Package> {
 }
 
 /// All edges: from the source to packages, dependencies, and shared files.
-fn edges(source: &str, packages: &[Package]) -> Result<Vec<Relationship>, LayerError> {
+fn edges(
+    source: &str,
+    packages: &[Package],
+    files: &[File],
+) -> Result<Vec<Relationship>, LayerError> {
     let ids: Vec<String> = packages.iter().map(Package::id).collect();
     // Only required names are looked up: lists of files are long.
     let required: HashSet<&str> = packages
@@ -75,8 +84,10 @@ fn edges(source: &str, packages: &[Package]) -> Result<Vec<Relationship>, LayerE
         .flat_map(|package| package.locations.iter().map(|at| at.path.as_str()))
         .filter(|path| !catalog::is_database(path))
         .collect();
+    let files_at = |place: &u32| files.get(usize::try_from(*place).ok()?);
     let mut providers: HashMap<(&str, &str), Vec<usize>> = HashMap::new();
-    let mut owners: HashMap<&str, Vec<usize>> = HashMap::new();
+    // Whether the path is listed as it is, or a link that is listed leads there.
+    let mut owners: HashMap<&str, BTreeMap<usize, bool>> = HashMap::new();
     for (index, package) in packages.iter().enumerate() {
         let provides = package.provides.iter();
         for name in provides.filter(|name| required.contains(name.as_str())) {
@@ -87,8 +98,24 @@ fn edges(source: &str, packages: &[Package]) -> Result<Vec<Relationship>, LayerE
         }
         let owns = package.owns.iter();
         for path in owns.filter(|path| located.contains(path.as_str())) {
-            owners.entry(path).or_default().push(index);
+            owners.entry(path).or_default().insert(index, true);
         }
+        let files = package.files.iter();
+        let files = files.filter_map(files_at);
+        for file in files.filter(|file| located.contains(file.path.as_str())) {
+            let owners = owners.entry(&file.path).or_default();
+            owners.entry(index).or_insert(false);
+        }
+    }
+    // What a package has through a link is not its own if another one of its kind lists
+    // the file itself.
+    for owners in owners.values_mut() {
+        let direct: HashSet<&str> = owners
+            .iter()
+            .filter(|(_, listed)| **listed)
+            .map(|(owner, _)| packages[*owner].ecosystem.kind)
+            .collect();
+        owners.retain(|owner, listed| *listed || !direct.contains(packages[*owner].ecosystem.kind));
     }
     let mut all = BTreeSet::new();
     // Counted before duplicates are removed: a thousand packages may require, and
@@ -131,7 +158,7 @@ fn edges(source: &str, packages: &[Package]) -> Result<Vec<Relationship>, LayerE
             if catalog::is_database(path) {
                 continue;
             }
-            for owner in owners.get(path).into_iter().flatten() {
+            for owner in owners.get(path).into_iter().flat_map(BTreeMap::keys) {
                 count()?;
                 if *owner != index {
                     shared.entry(*owner).or_default().insert(path);
@@ -173,7 +200,10 @@ mod tests {
             });
             made.collect::<Vec<_>>()
         };
-        assert_eq!(edges("s", &packages(100)).unwrap().len(), 100 + 100 * 99);
-        assert!(edges("s", &packages(1000)).is_err());
+        assert_eq!(
+            edges("s", &packages(100), &[]).unwrap().len(),
+            100 + 100 * 99
+        );
+        assert!(edges("s", &packages(1000), &[]).is_err());
     }
 }

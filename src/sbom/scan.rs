@@ -55,7 +55,10 @@ impl Image {
     /// [`LayerError`]: it lists too many packages.
     pub fn document(self, source: ScanTarget) -> Result<Document, LayerError> {
         let mut found = Found::default();
+        let start = found.mark();
         catalog::packages(&self.0, Tree::Image, &mut found)?;
+        found.gather(&self.0, start);
+        self.0.check()?;
         let distro = self.0.distro().clone();
         drop(self.0);
         Document::new(source, distro, found.finish()?)
@@ -74,6 +77,7 @@ impl Image {
 /// archives inside are listed in the document.
 pub fn component(name: &str, tar: impl Read, aside: PutAside<'_>) -> Result<Document, LayerError> {
     let mut opener = Opener::new(aside);
+    let start = opener.found.mark();
     let mut keeper = Keeper::new(catalog::wanted_of_components, aside);
     let mut view = View::new(false, HELD_BYTES);
     layer::walk(
@@ -83,6 +87,8 @@ pub fn component(name: &str, tar: impl Read, aside: PutAside<'_>) -> Result<Docu
     )?;
     let mut found = opener.found;
     catalog::packages(&view, Tree::Component, &mut found)?;
+    found.gather(&view, start);
+    view.check()?;
     drop(view);
     let source = ScanTarget {
         id: Digest::of(name.as_bytes()).hex(),

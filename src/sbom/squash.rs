@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::budget::{Memory, Steps};
 use super::distro;
-use super::document::{Annotations, Evidence, Location};
+use super::document::{Annotations, Evidence, File, FileFacts, Location};
 use super::layer::{Content, Entry, LayerError, NodeKind};
 use super::stored::{StoredError, StoredScan};
 use crate::oci::Digest;
@@ -22,7 +22,7 @@ use crate::oci::Digest;
 const LINK_LIMIT: usize = 40;
 
 /// Memory for a name in the tree in addition to its text, in bytes.
-const NODE_COST: usize = 128;
+const NODE_COST: usize = 192;
 
 /// The root of the tree.
 const ROOT: usize = 0;
@@ -41,6 +41,7 @@ struct Placed {
     /// Its layer's place in [`View::layers`].
     layer: usize,
     content: Option<Arc<Content>>,
+    facts: FileFacts,
 }
 
 /// One tree of files, with the root of the scan on top.
@@ -161,6 +162,13 @@ impl View {
                 kind,
                 layer,
                 content: entry.content,
+                facts: FileFacts {
+                    mode: entry.mode,
+                    owner: entry.owner,
+                    size: entry.size,
+                    media: entry.media,
+                    digest: entry.digest,
+                },
             }),
         };
         if let NodeKind::Symlink(target) = &placed.kind {
@@ -427,6 +435,19 @@ impl View {
         })
     }
 
+    /// The regular file that `path` leads to, and its place in the tree.
+    pub(super) fn file(&self, path: &str) -> Option<(usize, File)> {
+        let real = self.walk(path)?;
+        let node = real.last().and_then(|(_, node)| *node)?;
+        let placed = self.nodes[node].entry.as_deref()?;
+        let file = File {
+            path: format!("/{}", joined(&real)),
+            layer: self.layered.then_some(self.layers[placed.layer]),
+            facts: placed.facts,
+        };
+        (placed.kind == NodeKind::File).then_some((node, file))
+    }
+
     /// Facts about the distribution at the root; an empty object if unknown.
     #[must_use]
     pub fn distro(&self) -> &Value {
@@ -593,7 +614,7 @@ mod tests {
             .map(|name| (name.as_str(), &text[..]))
             .collect();
         let scanned = || scan(&tar_of(&files)[..], wanted, &crate::sbom::body::in_memory).unwrap();
-        let mut view = View::new(true, 90_000);
+        let mut view = View::new(true, 120_000);
         view.stack(scanned()).unwrap();
         // What replaces a file takes its memory.
         view.stack(scanned()).unwrap();

@@ -9,6 +9,7 @@ use zstd::stream::read::Decoder;
 
 use super::binary::{Facts, Go};
 use super::layer::{Content, Entry, LayerScan, NodeKind, Text};
+use super::media::Media;
 use super::programs::Signature;
 use crate::archive::MAX_PATH_BYTES;
 use crate::codec::{CodecError, Reader, Writer};
@@ -105,7 +106,14 @@ impl LayerScan {
 fn write_entry(out: &mut Writer, entry: &Entry) {
     out.text(&entry.path);
     out.u64(entry.size);
-    out.u64(u64::from(entry.mode));
+    for number in [entry.mode, entry.owner.0, entry.owner.1] {
+        out.u64(u64::from(number));
+    }
+    out.byte(entry.media.0);
+    out.flag(entry.digest.is_some());
+    if let Some(digest) = &entry.digest {
+        out.digest(digest);
+    }
     match &entry.kind {
         NodeKind::Directory => out.byte(0),
         NodeKind::File => out.byte(1),
@@ -162,9 +170,10 @@ fn write_facts(out: &mut Writer, facts: &Facts) {
 fn read_entry<R: Read>(reader: &mut Reader<R>) -> Result<Entry, CodecError> {
     let path = reader.text(MAX_PATH, "a path")?;
     let size = reader.u64("a size")?;
-    let at = reader.at();
-    let mode = u32::try_from(reader.u64("a mode")?);
-    let mode = mode.map_err(|_| CodecError::malformed(at, "a mode"))?;
+    let mode = number(reader, "a mode")?;
+    let owner = (number(reader, "an owner")?, number(reader, "a group")?);
+    let media = Media(reader.byte("a kind of content")?);
+    let digest = reader.flag()?.then(|| reader.digest()).transpose()?;
     let at = reader.at();
     let kind = match reader.byte("the kind of an entry")? {
         0 => NodeKind::Directory,
@@ -189,9 +198,17 @@ fn read_entry<R: Read>(reader: &mut Reader<R>) -> Result<Entry, CodecError> {
         path,
         size,
         mode,
+        owner,
+        media,
+        digest,
         kind,
         content: content.map(Arc::new),
     })
+}
+
+fn number<R: Read>(reader: &mut Reader<R>, what: &'static str) -> Result<u32, CodecError> {
+    let at = reader.at();
+    u32::try_from(reader.u64(what)?).map_err(|_| CodecError::malformed(at, what))
 }
 
 fn read_facts<R: Read>(reader: &mut Reader<R>) -> Result<Facts, CodecError> {

@@ -170,17 +170,23 @@ pub fn image_sbom(
         .collect();
     let encode = |bytes: &[u8]| base64::engine::general_purpose::STANDARD.encode(bytes);
     let word = |key: &str| about.get(key).cloned().unwrap_or_else(|| json!(""));
+    let (name, version) = names(reference, manifest);
+    let known: Option<Reference> = reference.parse().ok();
+    let tag = known.as_ref().and_then(Reference::tag);
+    let tags: Vec<String> = tag.iter().map(|tag| format!("{name}:{tag}")).collect();
+    let digests = known.iter().map(|_| format!("{name}@{}", manifest.digest));
+    let digests: Vec<String> = digests.collect();
     let mut metadata = json!({
         "userInput": reference,
         "imageID": parsed.config.digest,
         "manifestDigest": manifest.digest,
         "mediaType": manifest.media_type,
-        "tags": [],
+        "tags": tags,
         "imageSize": layers.iter().fold(0_u64, |all, (_, bytes)| all.saturating_add(*bytes)),
         "layers": described,
         "manifest": encode(&raw),
         "config": encode(&config),
-        "repoDigests": [],
+        "repoDigests": digests,
         "architecture": word("architecture"),
         "os": word("os"),
     });
@@ -191,7 +197,6 @@ pub fn image_sbom(
     if let Some(labels) = labels.filter(|labels| labels.is_object()) {
         metadata["labels"] = labels.clone();
     }
-    let (name, version) = names(reference, manifest);
     let source = ScanTarget {
         id: manifest.digest.hex(),
         name,

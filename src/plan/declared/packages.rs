@@ -43,7 +43,7 @@ impl Planner<'_> {
                 return Err(no_image(instance, subject));
             }
         }
-        distinct(&documents)?;
+        let documents = distinct(documents)?;
         let steps = documents.iter().map(|(_, step)| step.clone()).collect();
         self.ends.insert(instance.id.clone(), steps);
         self.sboms.insert(instance.id.clone(), documents);
@@ -80,8 +80,7 @@ impl Planner<'_> {
         self.all_images(instance, &definition, images)?;
         let layout = self.layout(instance, images)?;
         let documents = sboms.iter().filter_map(|task| self.sboms.get(task));
-        let documents: Named = documents.flatten().cloned().collect();
-        distinct(&documents)?;
+        let documents = distinct(documents.flatten().cloned().collect())?;
         let archive = archive_name(&definition)?;
         let archived = self.options.publish.is_none();
         let archive = self.options.output.join(archive);
@@ -169,14 +168,22 @@ impl Planner<'_> {
     }
 }
 
-fn distinct(sboms: &[(String, String)]) -> Result<(), PlanError> {
-    let mut seen = BTreeMap::new();
+/// Gives each document a file name of its own: of two references such as `a/b:1` and
+/// `a_b:1`, the second gets a suffix. Refuses one document twice.
+fn distinct(sboms: Named) -> Result<Named, PlanError> {
+    let mut seen: BTreeMap<String, String> = BTreeMap::new();
+    let mut made = Vec::with_capacity(sboms.len());
     for (file, step) in sboms {
-        if let Some(other) = seen.insert(file, step) {
-            return Err(PlanError::SbomNames(other.clone(), step.clone()));
+        let file = match seen.get(&file) {
+            Some(other) if *other != step => names::distinct(&file, &step),
+            _ => file,
+        };
+        if let Some(other) = seen.insert(file.clone(), step.clone()) {
+            return Err(PlanError::SbomNames(other, step));
         }
+        made.push((file, step));
     }
-    Ok(())
+    Ok(made)
 }
 
 fn archive_name(definition: &Definition) -> Result<String, ArchiveNameError> {

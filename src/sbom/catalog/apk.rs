@@ -86,7 +86,7 @@ fn one(stanza: &str, id: &str, distro: &str, found: &mut Found) -> Option<Packag
     let whole = License(get("L").chars().take(MAX_LICENSE).collect());
     if whole.spdx().is_empty() {
         package.licenses = whole
-            .0
+            .value
             .split_whitespace()
             .map(|l| License(l.to_owned()))
             .collect();

@@ -286,7 +286,10 @@ mod tests {
         assert_eq!(found[0].owns, ["/usr/bin/a"]);
         assert_eq!(found[0].requires, ["c", "d"]);
         assert_eq!(found[0].locations.len(), 3);
-        assert_eq!(found[0].licenses.first().unwrap().spdx(), "GPL-2.0+");
+        assert_eq!(
+            found[0].licenses.first().unwrap().spdx(),
+            "GPL-2.0-or-later"
+        );
     }
 
     /// The error of a scan of these files.

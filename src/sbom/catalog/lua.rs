@@ -264,7 +264,7 @@ build = { type = "builtin", modules = { cjson = { sources = { "lua_cjson.c", "pa
     fn a_rock_is_described() {
         let found = find_in(&CATALOGUER, &[("usr/lib/x.rockspec", ROCK.as_bytes())]);
         assert_eq!(found[0].purl, "pkg:luarocks/lua-cjson@2.1.0-1");
-        assert_eq!(found[0].licenses.first().unwrap().0, "MIT");
+        assert_eq!(found[0].licenses.first().unwrap().value, "MIT");
         assert_eq!(
             found[0].metadata.as_ref().unwrap().get(),
             r#"{"dependencies":{"lua":">= 5.1","luasocket":""},"description":"Fast\nJSON","homepage":"http://x","license":"MIT","name":"lua-cjson","url":"git://x/y","version":"2.1.0-1"}"#

@@ -46,9 +46,11 @@ mod wordpress;
 use std::collections::{HashMap, HashSet};
 
 use super::binary::Facts;
-use super::budget::{FOUND_BYTES, Memory};
+use super::budget::{FILES_BYTES, FOUND_BYTES, Memory};
 use super::distro;
-use super::document::{Annotations, Ecosystem, Evidence, Findings, Location, Package, Unknown};
+use super::document::{
+    Annotations, Ecosystem, Evidence, File, Findings, Location, Package, Unknown,
+};
 use super::layer::{Content, Extractor, Keep, LayerError, Most};
 use super::squash::View;
 
@@ -206,8 +208,11 @@ impl Cataloguer {
 /// One line of a list may name a long path, and a million lines the same one.
 pub struct Found {
     packages: Vec<Package>,
+    files: Vec<File>,
     unknowns: Vec<Unknown>,
     memory: Memory,
+    /// What is left for files; `None`: they were too many.
+    room: Option<Memory>,
     full: bool,
 }
 
@@ -215,6 +220,9 @@ pub struct Found {
 /// its bytes.
 const PACKAGE_COST: usize = 400;
 const TEXT_COST: usize = 40;
+
+/// Memory for a file of a package in addition to its path.
+const FILE_COST: usize = 170;
 
 impl Default for Found {
     fn default() -> Self {
@@ -227,7 +235,9 @@ impl Found {
     fn within(bytes: usize) -> Self {
         Self {
             packages: Vec::new(),
+            files: Vec::new(),
             unknowns: Vec::new(),
+            room: Some(Memory::new(FILES_BYTES, "its packages have too many files")),
             memory: Memory::new(bytes, "its lists of packages are too long"),
             full: false,
         }
@@ -260,7 +270,11 @@ impl Found {
         let locations = package.locations.iter();
         let locations = locations.map(|at| 3 * TEXT_COST + at.path.len() + at.access_path.len());
         let licenses = package.licenses.iter();
-        let licenses = licenses.map(|license| TEXT_COST + license.0.len());
+        let licenses = licenses.map(|license| {
+            let paths = license.locations.iter();
+            let paths = paths.map(|at| 3 * TEXT_COST + at.path.len() + at.access_path.len());
+            2 * TEXT_COST + license.value.len() + paths.sum::<usize>()
+        });
         let cost = PACKAGE_COST
             + package.name.len()
             + package.version.len()
@@ -320,6 +334,7 @@ impl Found {
             true => Err(LayerError::TooLarge("its lists of packages are too long")),
             false => Ok(Findings {
                 packages: self.packages,
+                files: self.files,
                 unknowns: self.unknowns,
             }),
         }
@@ -387,10 +402,78 @@ impl Found {
         self.packages.append(&mut rest);
     }
 
+    /// Looks up, in `view`, the files of the packages that came after `mark`, and those
+    /// that are evidence for them.
+    pub(super) fn gather(&mut self, view: &View, mark: Mark) {
+        let mut places: HashMap<usize, u32> = HashMap::new();
+        for index in mark.packages..self.packages.len() {
+            let Self {
+                packages,
+                files,
+                room: Some(room),
+                ..
+            } = self
+            else {
+                return;
+            };
+            let package = &mut packages[index];
+            let mut fits = true;
+            let mut place = |path: &str| {
+                let (node, file) = view.file(path)?;
+                if let Some(known) = places.get(&node) {
+                    return Some(*known);
+                }
+                let made = u32::try_from(files.len()).ok()?;
+                fits &= room.took(FILE_COST + file.path.len());
+                files.push(file);
+                places.insert(node, made);
+                Some(made)
+            };
+            for at in &package.locations {
+                place(&at.path);
+            }
+            let owned: Vec<u32> = package.owns.iter().filter_map(|path| place(path)).collect();
+            package.files.extend(owned);
+            package.files.sort_unstable();
+            package.files.dedup();
+            fits &= room.took(4 * package.files.len());
+            if !fits {
+                self.no_files();
+            }
+        }
+    }
+
+    /// There are too many files: none is related to a package.
+    fn no_files(&mut self) {
+        self.room = None;
+        self.files = Vec::new();
+        for package in &mut self.packages {
+            package.files = Vec::new();
+        }
+    }
+
+    /// Changes the files that came after `mark`: each path grows by `bytes`.
+    pub(super) fn change_files_after(
+        &mut self,
+        mark: Mark,
+        bytes: usize,
+        change: impl FnMut(&mut File),
+    ) {
+        let Some(room) = &mut self.room else {
+            return;
+        };
+        let files = self.files.get_mut(mark.files..).unwrap_or_default();
+        match room.took(files.len().saturating_mul(bytes)) {
+            true => files.iter_mut().for_each(change),
+            false => self.no_files(),
+        }
+    }
+
     /// How much was found so far.
     pub(super) fn mark(&self) -> Mark {
         Mark {
             packages: self.packages.len(),
+            files: self.files.len(),
             unknowns: self.unknowns.len(),
         }
     }
@@ -405,7 +488,10 @@ impl Found {
     ) {
         let paths = self.packages[mark.packages..].iter().map(|package| {
             let names = package.provides.len() + package.requires.len();
-            2 + 2 * package.locations.len() + package.owns.len() + names
+            let licenses = package.licenses.iter();
+            let licenses = licenses.map(|license| 2 * license.locations.len());
+            let places = 2 * package.locations.len() + licenses.sum::<usize>();
+            2 + places + package.owns.len() + names
         });
         let bytes = paths.sum::<usize>().saturating_mul(bytes.max(TEXT_COST));
         if self.text(bytes) {
@@ -435,6 +521,7 @@ impl Found {
 #[derive(Clone, Copy)]
 pub(super) struct Mark {
     packages: usize,
+    files: usize,
     unknowns: usize,
 }
 

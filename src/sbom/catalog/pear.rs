@@ -162,7 +162,7 @@ mod tests {
         let found = find_in(&CATALOGUER, files);
         assert_eq!(found.len(), 2);
         assert_eq!(found[0].purl, "pkg:pear/pear.php.net/Structure@1.1.1");
-        assert_eq!(found[0].licenses.first().unwrap().0, "BSD");
+        assert_eq!(found[0].licenses.first().unwrap().value, "BSD");
         assert_eq!(
             found[1].metadata.as_ref().unwrap().get(),
             r#"{"channel":"pear.php.net","license":["LGPL"],"name":"Structure","version":"1.1.1"}"#

@@ -110,7 +110,7 @@ mod tests {
             (found[0].name.as_str(), found[0].version.as_str()),
             ("Akismet: Spam", "5.3")
         );
-        assert_eq!(found[0].licenses.first().unwrap().0, "GPLv2 or later");
+        assert_eq!(found[0].licenses.first().unwrap().value, "GPLv2 or later");
         assert_eq!(
             found[0].metadata.as_ref().unwrap().get(),
             r#"{"author":"A","pluginInstallDirectory":"akismet"}"#

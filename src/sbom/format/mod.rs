@@ -1,4 +1,5 @@
 //! Writers of documents, one file a format. They never scan.
 
+mod files;
 pub mod spdx;
 pub mod syft;

@@ -1,14 +1,16 @@
 //! syft-JSON, schema 16: the format scanners read back.
 //!
-//! Writes the lean form: packages and edges between them, no file section.
+//! Files, and edges to them, are written if the document has any.
 //! Output depends on the document only.
 
 use std::io::{self, Write};
 
 use serde_json::{Value, json};
 
-use crate::oci::Digest;
-use crate::sbom::document::{Document, Package, Unknown};
+use super::files::{Files, Related, edges};
+
+use crate::sbom::cpe;
+use crate::sbom::document::{Document, Package};
 
 /// The schema whose shapes are written.
 pub const SCHEMA: &str = "16.0.18";
@@ -23,7 +25,7 @@ pub const SCHEMA: &str = "16.0.18";
 /// Those of `out`.
 pub fn write(document: Document, version: &str, out: &mut impl Write) -> io::Result<()> {
     let source = document.source;
-    let head = json!({
+    let mut head = json!({
         "source": {
             "id": source.id,
             "name": source.name,
@@ -39,71 +41,60 @@ pub fn write(document: Document, version: &str, out: &mut impl Write) -> io::Res
                 "https://raw.githubusercontent.com/anchore/syft/main/schema/json/schema-{SCHEMA}.json"
             ),
         },
-    })
-    .to_string();
+    });
+    if let Some(supplier) = supplier(&source.metadata) {
+        head["source"]["supplier"] = json!(supplier);
+    }
+    let head = head.to_string();
+    let files = Files::new(&document.files);
+    let mut related: Vec<Related> = Vec::with_capacity(document.packages.len());
     out.write_all(b"{\"artifacts\":[")?;
     for (index, package) in document.packages.into_iter().enumerate() {
         if index > 0 {
             out.write_all(b",")?;
         }
         out.write_all(artifact(&package).as_bytes())?;
+        related.push(Related::of(package, &files));
     }
     out.write_all(b"],\"artifactRelationships\":[")?;
-    for (index, edge) in document.relationships.into_iter().enumerate() {
-        if index > 0 {
-            out.write_all(b",")?;
-        }
-        let mut value = json!({"parent": edge.parent, "child": edge.child, "type": edge.kind});
-        if !edge.files.is_empty() {
-            value["metadata"] = json!({"files": edge.files});
-        }
-        serde_json::to_writer(&mut *out, &value)?;
-    }
+    related.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+    edges(document.relationships, related, &files, out)?;
     out.write_all(b"],")?;
-    if !document.unknowns.is_empty() {
-        let files: Vec<Value> = document.unknowns.iter().map(file).collect();
-        write!(out, "\"files\":{},", json!(files))?;
-    }
+    files.write(document.files, document.unknowns, out)?;
     // The rest continues the object that was opened above.
     out.write_all(&head.as_bytes()[1..])
 }
 
-/// A file that could not be read.
-fn file(unknown: &Unknown) -> Value {
-    let at = &unknown.location;
-    let mut location = json!({"path": at.path});
-    let mut identity = at.path.clone();
-    if let Some(layer) = at.layer {
-        location["layerID"] = json!(layer);
-        identity.push('\0');
-        identity.push_str(&layer.to_string());
-    }
-    json!({
-        "id": &Digest::of(identity.as_bytes()).hex()[..16],
-        "location": location,
-        "unknowns": [unknown.reason],
-    })
+/// Who distributes an image, by its label. Source: OCI image-spec, annotations.md.
+fn supplier(metadata: &Value) -> Option<&str> {
+    let label = metadata.pointer("/labels/org.opencontainers.image.vendor");
+    label
+        .and_then(Value::as_str)
+        .filter(|name| !name.is_empty())
 }
 
 /// One package as JSON text.
 fn artifact(package: &Package) -> String {
+    let place: Vec<_> = package.place_of_licenses().into_iter().collect();
     let licenses: Vec<Value> = package
         .licenses
         .iter()
         .map(|license| {
             json!({
-                "value": license.0,
+                "value": license.value,
                 "spdxExpression": license.spdx(),
-                "type": "declared",
+                "type": if license.concluded { "concluded" } else { "declared" },
                 "urls": [],
-                "locations": [],
+                "locations": match &license.locations[..] {
+                    [] => json!(place),
+                    known => json!(known),
+                },
             })
         })
         .collect();
-    let cpes: Vec<Value> = package
-        .cpes
-        .iter()
-        .map(|cpe| json!({"cpe": cpe, "source": "declared"}))
+    let cpes: Vec<Value> = cpe::of(package)
+        .into_iter()
+        .map(|(cpe, source)| json!({"cpe": cpe, "source": source}))
         .collect();
     let mut text = json!({
         "id": package.id(),
@@ -145,6 +136,7 @@ mod tests {
         };
         let findings = |names: [&str; 2]| Findings {
             packages: names.map(|name| Package::new(ecosystem, name, "1")).into(),
+            files: Vec::new(),
             unknowns: Vec::new(),
         };
         let source = ScanTarget {

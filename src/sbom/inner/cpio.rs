@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::io::{self, Read};
 
 use super::super::layer::{Entry, LayerError, NodeKind, clean};
+use super::super::media::Media;
 use super::{Keep, Take};
 use crate::archive::MAX_PATH_BYTES;
 
@@ -82,6 +83,10 @@ pub(super) fn walk(mut input: impl Read, keep: Keep<'_>, take: Take<'_>) -> Resu
                 kind,
                 size,
                 mode,
+                // Digests of files in archives inside are left out.
+                owner: (0, 0),
+                media: Media::default(),
+                digest: None,
                 content,
             })
         };

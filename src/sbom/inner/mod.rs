@@ -213,6 +213,8 @@ impl<'a> Opener<'a> {
             Err(error) => return Err(error),
         };
         catalog::packages(&view, Tree::Component, &mut self.found)?;
+        self.found.gather(&view, before);
+        view.check()?;
         relocate(&mut self.found, before, file.path);
         if let Some(fault) = fault {
             self.unreadable(file.path, &fault);
@@ -276,8 +278,18 @@ fn relocate(found: &mut Found, before: Mark, path: &str) {
         location.access_path = format!("{archive}:{}", location.access_path);
     };
     found.change_unknowns_after(before, archive.len(), inside);
+    found.change_files_after(before, archive.len() + 1, |file| {
+        file.path = format!("{archive}:{}", file.path);
+    });
     found.change_after(before, archive.len(), |package| {
         package.locations.iter_mut().for_each(inside);
+        let licenses = std::mem::take(&mut package.licenses).into_iter();
+        package.licenses = licenses
+            .map(|mut license| {
+                license.locations.iter_mut().for_each(inside);
+                license
+            })
+            .collect();
         // Only packages of the same archive can own or require each other.
         for owned in &mut package.owns {
             *owned = format!("{archive}:{owned}");

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::super::body::Body;
 use super::super::layer::{Content, Entry, LayerError, NodeKind, clean};
+use super::super::media::Media;
 use super::{Counted, Keep, Take, is_damage};
 use crate::archive::{MAX_PATH_BYTES, Unzstd};
 
@@ -122,6 +123,10 @@ pub(super) fn walk(
             kind,
             size,
             mode,
+            // Files are unpacked no further than is needed.
+            owner: (0, 0),
+            media: Media::default(),
+            digest: None,
             content,
         })?;
     }

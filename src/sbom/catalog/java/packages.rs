@@ -332,7 +332,7 @@ mod tests {
                 found.unknowns
             );
             let main = found.packages.iter().find(|p| p.name == "app").unwrap();
-            assert_eq!(main.licenses.first().unwrap().0, "MIT");
+            assert_eq!(main.licenses.first().unwrap().value, "MIT");
             let metadata = main.metadata.as_ref().unwrap().get();
             assert!(metadata.contains(r#""name":"App""#), "{metadata}");
             let deep = found.packages.iter().find(|p| p.name == "deep").unwrap();
