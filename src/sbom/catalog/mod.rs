@@ -546,6 +546,7 @@ pub(super) fn packages(view: &View, tree: Tree, found: &mut Found) -> Result<(),
         }
         found.prefer_installed(first, declared);
     }
+    dotnet::assemblies::join(found, first);
     found.drop_owned(view, first);
     view.check()
 }

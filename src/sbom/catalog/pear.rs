@@ -17,7 +17,7 @@ pub(super) const CATALOGUER: Cataloguer = Cataloguer {
             name.ends_with(".reg") && format!("/{folder}/").contains("/php/.registry/")
         },
         supports: |_, _| false,
-        longest: 16 << 20,
+        longest: 4 << 20,
         find: |view, path, found: &mut Found| {
             lock::read(view, path, PEAR, found, |file, _, found| {
                 // Lengths are in bytes, so that a text must stay as it is.

@@ -1,6 +1,8 @@
 //! Packages of .NET: those that the `*.deps.json` of a program lists, and those that the
 //! `packages.lock.json` of a project declares.
 
+pub(super) mod assemblies;
+
 use std::collections::{HashMap, HashSet};
 
 use serde_json::{Value, json};
@@ -78,8 +80,8 @@ struct Library<'j> {
     needs: Vec<usize>,
     /// Whether files of it are in the program.
     has_files: bool,
-    /// Its assemblies, where they are in the program.
-    assemblies: Vec<&'j str>,
+    /// Its assemblies as the target names them, and where they are in the program.
+    assemblies: Vec<(&'j str, &'j str)>,
 }
 
 impl Library<'_> {
@@ -124,14 +126,13 @@ fn installed(file: &Lock<'_>, text: &str, found: &mut Found) -> Result<(), Reaso
     let libraries = libraries(&json);
     let bundled = libraries.iter().any(|one| BUNDLERS.contains(&one.name));
     let present = present(&libraries);
-    let program = file.name().trim_end_matches(DEPS);
+    let name = file.name().trim_end_matches(DEPS);
+    let mut all = libraries.iter();
+    let program = all.position(|one| one.is_project() && one.name == name);
     for (index, one) in libraries.iter().enumerate() {
-        let is_project = one.is_project();
-        let stays = match is_project {
-            true => one.name == program,
-            false => bundled || present[index],
-        };
-        if !stays {
+        let is_program = program == Some(index);
+        let is_part = !one.is_project() && (bundled || present[index]);
+        if !is_program && !is_part {
             continue;
         }
         let mut package = package(file, INSTALLED, one.name, one.version);
@@ -140,16 +141,21 @@ fn installed(file: &Lock<'_>, text: &str, found: &mut Found) -> Result<(), Reaso
             "sha512": lock::text(one.facts, "sha512"),
             "hashPath": lock::text(one.facts, "hashPath"),
         });
-        for assembly in &one.assemblies {
-            package.locations.extend(file.supporting(assembly, found));
+        let mut noted = Vec::new();
+        for (assembly, place) in &one.assemblies {
+            if let Some(location) = file.supporting(place, found) {
+                package.locations.push(location);
+                noted.push(*assembly);
+            }
         }
+        assemblies::note(&mut facts, noted.into_iter());
         let kind = lock::text(one.facts, "type");
         if !kind.is_empty() {
             facts["type"] = json!(kind);
         }
         package.describe(&facts);
         // Projects that are part of the program bring their packages into it.
-        let needs = match is_project {
+        let needs = match is_program {
             true => through_projects(&libraries, index),
             false => one.needs.clone(),
         };
@@ -192,9 +198,9 @@ fn libraries(json: &Value) -> Vec<Library<'_>> {
             let has = |kind: &&str| pairs(here, kind).next().is_some();
             one.has_files |= FILES.iter().any(has);
             for (kind, depth) in ASSEMBLIES {
-                let files = pairs(here, kind).map(|(file, _)| end_of(file, depth));
+                let files = pairs(here, kind).map(|(file, _)| (file, end_of(file, depth)));
                 one.assemblies
-                    .extend(files.filter(|file| is_assembly(file)));
+                    .extend(files.filter(|(file, _)| is_assembly(file)));
             }
         }
     }
