@@ -213,6 +213,8 @@ fn installed(file: &Lock<'_>, text: &str, found: &mut Found) {
         _ => format!("{name}/{version}@{user}/{channel}"),
     };
     let itself = Reference::parse(&full).map(|one| (one, full.as_str(), id));
+    let keys = section(text, "full_requires").filter_map(|line| line.split(':').next());
+    let keys = file.keys(keys, found);
     let needed = section(text, "full_requires").filter_map(|line| {
         let reference = Reference::parse(line)?;
         let id = reference.package;
@@ -221,6 +223,12 @@ fn installed(file: &Lock<'_>, text: &str, found: &mut Found) {
     for (reference, full, id) in itself.into_iter().chain(needed) {
         let mut package = reference.package(file, INFO);
         package.describe(&Value::Object(facts(&[("ref", full), ("package_id", id)])));
+        if (reference.name, reference.version) == (name, version) {
+            package.requires.clone_from(&keys);
+        } else {
+            let key = full.split(':').next();
+            package.provides.extend(key.map(|key| file.key(key)));
+        }
         found.push(package);
     }
 }
@@ -300,6 +308,7 @@ mod tests {
             purls(&found),
             ["pkg:conan/mfast@1.2.2", "pkg:conan/zlib@1.2.12"]
         );
+        assert_eq!(found[0].requires, found[1].provides);
         assert_eq!(
             found[1].metadata.as_ref().unwrap().get(),
             r#"{"package_id":"a1b2","ref":"zlib/1.2.12:a1b2"}"#

@@ -29,6 +29,7 @@ mod lua;
 mod npm;
 mod opam;
 mod pear;
+mod perl;
 mod programs;
 mod pylock;
 mod python;
@@ -95,6 +96,8 @@ const TABLE: &[Cataloguer] = &[
     conda::CATALOGUER,
     lua::CATALOGUER,
     pear::CATALOGUER,
+    perl::CATALOGUER,
+    perl::MODULES,
     wordpress::CATALOGUER,
     apple::SWIFT,
     apple::PODS,
