@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use zstd::stream::read::Decoder;
 
-use super::binary::{Facts, Go};
+use super::binary::{Facts, Go, Resources};
 use super::layer::{Content, Entry, LayerScan, NodeKind, Text};
 use super::media::Media;
 use super::programs::Signature;
@@ -15,7 +15,7 @@ use crate::archive::MAX_PATH_BYTES;
 use crate::codec::{CodecError, Reader, Writer};
 use crate::oci::Digest;
 
-const MAGIC: &[u8; 8] = b"jkscan\x04\n";
+const MAGIC: &[u8; 8] = b"jkscan\x05\n";
 
 /// Longest path or link target of a stored scan, in bytes. More than this is damage.
 const MAX_PATH: u64 = MAX_PATH_BYTES as u64;
@@ -159,6 +159,19 @@ fn write_facts(out: &mut Writer, facts: &Facts) {
     if let Some(audit) = &facts.audit {
         out.bytes(audit);
     }
+    out.flag(facts.note.is_some());
+    if let Some(note) = &facts.note {
+        out.bytes(note);
+    }
+    out.flag(facts.resources.is_some());
+    if let Some(resources) = &facts.resources {
+        out.flag(resources.managed);
+        out.u64(resources.texts.len() as u64);
+        for (key, value) in &resources.texts {
+            out.text(key);
+            out.text(value);
+        }
+    }
     out.u64(facts.signatures.len() as u64);
     for signature in &facts.signatures {
         out.text(&signature.program);
@@ -222,6 +235,18 @@ fn read_facts<R: Read>(reader: &mut Reader<R>) -> Result<Facts, CodecError> {
     }
     if reader.flag()? {
         facts.audit = Some(reader.bytes(MAX_PIECE, "audit data of Rust")?);
+    }
+    if reader.flag()? {
+        facts.note = Some(reader.bytes(MAX_PIECE, "a note about a package")?);
+    }
+    if reader.flag()? {
+        facts.resources = Some(Resources {
+            managed: reader.flag()?,
+            texts: reader.list(|reader| {
+                let key = reader.text(MAX_PATH, "the name of a resource")?;
+                Ok((key, reader.text(MAX_PATH, "a resource")?))
+            })?,
+        });
     }
     facts.signatures = reader.list(|reader| {
         Ok(Signature {

@@ -5,6 +5,7 @@
 
 mod go;
 mod layout;
+mod resources;
 
 use std::io::{self, Read};
 
@@ -12,10 +13,11 @@ use object::read::macho::{FatArch as _, MachOFatFile32};
 use object::read::{ReadCache, ReadRef as _};
 
 use self::go::Search;
-use self::layout::{AUDIT, Aside, Layout, Part, Source};
+use self::layout::{AUDIT, Aside, Layout, NOTE, Part, Source};
 use super::body::Body;
 use super::programs::Signature;
 pub use go::Go;
+pub use resources::Resources;
 
 /// Longest inflated dependency list, in bytes: 8 MiB. Real ones have a few hundred
 /// kilobytes.
@@ -32,6 +34,10 @@ pub struct Facts {
     pub go: Option<Go>,
     /// Dependency list from cargo-auditable, as JSON.
     pub audit: Option<Vec<u8>>,
+    /// The note about the package of an ELF file, as JSON.
+    pub note: Option<Vec<u8>>,
+    /// Version resources of a Windows program or library.
+    pub resources: Option<Resources>,
     /// Programs that are recognised by landmarks.
     pub signatures: Vec<Signature>,
 }
@@ -44,7 +50,10 @@ impl Facts {
             go.compiler.len() + go.modules.len() + go.machine.len()
         });
         let signatures = self.signatures.iter().map(Signature::size);
-        go + self.audit.as_ref().map_or(0, Vec::len) + signatures.sum::<usize>()
+        go + self.audit.as_ref().map_or(0, Vec::len)
+            + signatures.sum::<usize>()
+            + self.note.as_ref().map_or(0, Vec::len)
+            + self.resources.as_ref().map_or(0, Resources::size)
     }
 
     /// Whether there are none.
@@ -145,6 +154,8 @@ fn single(source: Source<'_>) -> (Facts, Option<Unread>) {
     let facts = Facts {
         go: go::find(&layout),
         audit: audit.and_then(|data| inflate(data, AUDIT_LIMIT)),
+        note: note(&layout),
+        resources: resources::find(&layout),
         signatures: Vec::new(),
     };
     let unread = (facts.go.is_none() && layout.is_go()).then(|| Unread {
@@ -152,6 +163,19 @@ fn single(source: Source<'_>) -> (Facts, Option<Unread>) {
         machine: layout.machine,
     });
     (facts, unread)
+}
+
+/// Longest note about a package, in bytes: 16 KiB. Real ones have a few hundred.
+const MOST_NOTE: u64 = 16 << 10;
+
+/// The JSON text in the note about the package. Source: the ELF package metadata
+/// specification.
+fn note(layout: &Layout<'_>) -> Option<Vec<u8>> {
+    let note = layout.bytes(layout.section(NOTE)?, MOST_NOTE)?;
+    // Lengths of name and text, and type; then the name, `FDO`, and the text.
+    let start = memchr::memchr(b'{', note)?;
+    let end = memchr::memrchr(b'}', note)?;
+    note.get(start..=end).map(<[u8]>::to_vec)
 }
 
 /// Inflates zlib data of at most `limit` plain bytes.

@@ -26,6 +26,7 @@ mod jslock;
 mod kernel;
 mod lock;
 mod lua;
+mod note;
 mod npm;
 mod opam;
 mod pear;
@@ -42,6 +43,7 @@ mod system;
 mod terms;
 mod terraform;
 mod vcpkg;
+mod windows;
 mod wordpress;
 
 use std::collections::{HashMap, HashSet};
@@ -75,6 +77,8 @@ const TABLE: &[Cataloguer] = &[
     java::ARCHIVES,
     kernel::KERNELS,
     kernel::MODULES,
+    note::CATALOGUER,
+    windows::CATALOGUER,
     programs::CATALOGUER,
     jslock::CATALOGUER,
     pylock::CATALOGUER,
@@ -400,7 +404,7 @@ impl Found {
             let other = programs::is_program(package) && !programs::is_note(package);
             !(programs::is_program(package) && at(&by_system)
                 || other && at(&noted)
-                || package.name == "java" && other && at(&by_java))
+                || other && programs::is_java(package) && at(&by_java))
         });
         self.packages.append(&mut rest);
     }

@@ -35,6 +35,15 @@ pub(super) fn is_program(package: &Package) -> bool {
         || [PROGRAM.metadata_type, NOTE_TYPE].contains(&ecosystem.metadata_type)
 }
 
+/// Whether a package is the program `java`.
+pub(super) fn is_java(package: &Package) -> bool {
+    let locations = package.locations.iter();
+    package.ecosystem == PROGRAM
+        && locations
+            .map(|at| at.path.rsplit('/').next())
+            .all(|name| name == Some("java"))
+}
+
 /// Whether a package comes from the note in an ELF file.
 pub(super) fn is_note(package: &Package) -> bool {
     package.ecosystem.metadata_type == NOTE_TYPE

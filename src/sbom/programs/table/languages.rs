@@ -61,19 +61,6 @@ pub(super) static LANGUAGES: &[Program] = &[
         ..PROGRAM
     },
     Program {
-        id: "go-binary-hint",
-        files: Files::Named(&["VERSION"]),
-        package: "go",
-        purl: ["generic", "", "go"],
-        cpes: &["golang:go"],
-        marks: &[mark(
-            b"go",
-            r"go([0-9]+\.[0-9]+(?:\.[0-9]+|beta[0-9]+|alpha[0-9]+|rc[0-9]+)?)(?:\s|$|\x01)",
-        )],
-        example: ("VERSION", b"go1.21.3\ntime 2023", "1.21.3"),
-        ..PROGRAM
-    },
-    Program {
         id: "julia-binary",
         files: Files::Named(&["libjulia-internal.so"]),
         package: "julia",
@@ -368,7 +355,10 @@ pub(super) static LANGUAGES: &[Program] = &[
         package: "deno",
         purl: ["generic", "", "deno"],
         cpes: &["deno:deno"],
-        marks: &[mark(b"Deno/", r"Deno/([0-9]+\.[0-9]+\.[0-9]+)")],
+        marks: &[mark(
+            b"Deno/",
+            r"Deno/([0-9]+\.[0-9]+\.[0-9]+)(?:Deno/|\+[0-9a-f]{7}|\x00|$)",
+        )],
         example: ("deno", b"\0Deno/1.46.3\0", "1.46.3"),
         ..PROGRAM
     },

@@ -1,0 +1,218 @@
+//! Libraries and programs of Windows and .NET, from their version resources.
+//!
+//! Those that a `*.deps.json` beside them names are left out: it says more.
+
+use std::cmp::Ordering;
+use std::collections::HashMap;
+
+use serde_json::{Value, json};
+
+use super::{Cataloguer, Finds, Found, Scope, split};
+use crate::sbom::binary::Resources;
+use crate::sbom::document::{Ecosystem, Evidence, Package};
+use crate::sbom::layer::Content;
+use crate::sbom::purl::purl;
+use crate::sbom::squash::View;
+
+pub(super) const CATALOGUER: Cataloguer = Cataloguer {
+    ecosystem: MANAGED,
+    scope: Scope::Everywhere,
+    finds: Finds::OfTree(find),
+};
+
+/// What runs in the .NET runtime.
+const MANAGED: Ecosystem = Ecosystem {
+    kind: "dotnet",
+    language: "dotnet",
+    found_by: "dotnet-deps-binary-cataloger",
+    metadata_type: "dotnet-portable-executable-entry",
+};
+
+/// What does not.
+const NATIVE: Ecosystem = Ecosystem {
+    kind: "binary",
+    language: "",
+    found_by: "pe-binary-package-cataloger",
+    metadata_type: "pe-binary",
+};
+
+/// Most bytes of lists of libraries that are held: 16 MiB.
+const MOST_LISTS: usize = 16 << 20;
+
+fn find(view: &View, found: &mut Found) {
+    let mut listed: HashMap<String, String> = HashMap::new();
+    let mut held = 0;
+    view.each(|path, content| {
+        let (folder, name) = split(path);
+        if matches!(content, Content::Text(_)) && name.ends_with(".deps.json") {
+            let text = view.text(path).unwrap_or_default();
+            held += text.len();
+            if held <= MOST_LISTS {
+                listed.entry(folder.to_owned()).or_default().push_str(&text);
+            }
+        }
+    });
+    view.each(|path, content| {
+        let Content::Executable(facts) = content else {
+            return;
+        };
+        let (folder, name) = split(path);
+        let Some(resources) = facts.resources.as_ref() else {
+            return;
+        };
+        let ends = [".dll", ".exe"];
+        if found.is_full()
+            || !ends
+                .iter()
+                .any(|end| name.to_ascii_lowercase().ends_with(end))
+        {
+            return;
+        }
+        // Texts of JSON end with a quote, after the folder or at once.
+        let is_listed = |text: &String| {
+            ["/", "\""]
+                .iter()
+                .any(|start| text.contains(&format!("{start}{name}\"")))
+        };
+        if resources.managed && listed.get(folder).is_some_and(is_listed) {
+            return;
+        }
+        let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
+        if let Some(mut package) = package(stem, resources) {
+            package
+                .locations
+                .extend(view.location(path, Evidence::Primary));
+            found.push(package);
+        }
+    });
+}
+
+fn package(file: &str, resources: &Resources) -> Option<Package> {
+    let get = |key: &str| {
+        let text = resources.texts.iter().find(|(known, _)| known == key);
+        text.map_or("", |(_, text)| text.trim())
+    };
+    let version = version(get("ProductVersion"), get("FileVersion"))?;
+    let company = get("CompanyName").to_ascii_lowercase();
+    let keys = match company.contains("microsoft") {
+        true => ["FileDescription", "ProductName"],
+        false => ["ProductName", "FileDescription"],
+    };
+    let others = ["InternalName", "OriginalFilename"];
+    let names = keys.iter().chain(&others).map(|key| plain(get(key)));
+    let name = names
+        .chain([file.to_owned()])
+        .find(|name| !name.is_empty())?;
+    if !resources.managed {
+        let mut package = Package::new(NATIVE, &name, version);
+        let mut texts: Vec<_> = resources.texts.iter().collect();
+        texts.sort();
+        let texts: Vec<Value> = texts
+            .iter()
+            .map(|(key, value)| json!({"key": key, "value": value}))
+            .collect();
+        package.describe(&json!({"VersionResources": texts}));
+        return Some(package);
+    }
+    let mut package = Package::new(MANAGED, &name, version);
+    package.purl = purl("nuget", "", &name, version, &[]);
+    let mut facts = json!({
+        "assemblyVersion": get("Assembly Version"), "legalCopyright": get("LegalCopyright"),
+        "companyName": get("CompanyName"), "productName": get("ProductName"),
+        "productVersion": get("ProductVersion"),
+    });
+    for (fact, key) in [("comments", "Comments"), ("internalName", "InternalName")] {
+        if !get(key).is_empty() {
+            facts[fact] = json!(get(key));
+        }
+    }
+    package.describe(&facts);
+    Some(package)
+}
+
+/// A name without what follows in brackets, such as `(net8.0)`.
+fn plain(name: &str) -> String {
+    let name = match name.rsplit_once(" (net") {
+        Some((name, rest)) if rest.ends_with(')') => name,
+        _ => name,
+    };
+    name.to_owned()
+}
+
+/// The higher of two versions; if they are equal, the one with more numbers.
+fn version<'t>(product: &'t str, file: &'t str) -> Option<&'t str> {
+    let numbers = |text: &str| {
+        let numbers = text
+            .split('.')
+            .map(|number| number.parse::<u64>().unwrap_or(0));
+        numbers.collect::<Vec<u64>>()
+    };
+    let [product, file] = [product, file].map(leading);
+    match (product, file) {
+        ("", "") => None,
+        ("", only) | (only, "") => Some(only),
+        (product, file) => match numbers(product).cmp(&numbers(file)) {
+            Ordering::Greater => Some(product),
+            _ => Some(file),
+        },
+    }
+}
+
+/// The version at the start of a text such as `14.0.1 built by: X`.
+fn leading(text: &str) -> &str {
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.');
+    text[..end.unwrap_or(text.len())].trim_end_matches('.')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(managed: bool, texts: &[(&str, &str)]) -> Option<Package> {
+        let texts = texts
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+        let texts = texts.collect();
+        package("File", &Resources { managed, texts })
+    }
+
+    #[test]
+    fn the_product_names_a_library_and_the_higher_version_counts() {
+        let found = of(
+            true,
+            &[
+                ("ProductName", "Json.NET (net8.0)"),
+                ("FileDescription", "x"),
+                ("ProductVersion", "13.0.1+ab"),
+                ("FileVersion", "13.0.1.500"),
+            ],
+        );
+        assert_eq!(found.unwrap().purl, "pkg:nuget/Json.NET@13.0.1.500");
+        let texts = [("InternalName", "a"), ("FileVersion", "0.0.0.0")];
+        let found = of(true, &texts).unwrap();
+        assert_eq!(
+            (found.name.as_str(), found.version.as_str()),
+            ("a", "0.0.0.0")
+        );
+        assert!(of(true, &[("ProductName", "x")]).is_none());
+    }
+
+    #[test]
+    fn native_libraries_keep_all_texts() {
+        let found = of(
+            false,
+            &[
+                ("CompanyName", "Microsoft Corporation"),
+                ("ProductName", "Windows"),
+                ("FileDescription", "C Runtime"),
+                ("FileVersion", "14.00.2 built by: X"),
+            ],
+        );
+        let found = found.unwrap();
+        assert_eq!(
+            (found.name.as_str(), found.version.as_str()),
+            ("C Runtime", "14.00.2")
+        );
+        assert_eq!((found.ecosystem.kind, found.purl.as_str()), ("binary", ""));
+    }
+}
