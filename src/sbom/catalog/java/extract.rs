@@ -8,6 +8,7 @@ use sha1::{Digest as _, Sha1};
 use super::directory::{self, Entry};
 use super::manifest::Manifest;
 use super::pom::{MAX_POM, Pom, Project};
+use super::properties;
 use crate::archive::Growth;
 use crate::sbom::body::Body;
 use crate::sbom::layer::Extracted;
@@ -37,6 +38,9 @@ const MAX_FACTS: usize = 16 << 20;
 
 /// The same as it is stored: with escapes and names of fields.
 const MAX_STORED: usize = 2 * MAX_FACTS;
+
+/// What a pair of texts takes in addition to these, in bytes.
+const PAIR_COST: usize = 64;
 
 /// What was found in one archive.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -233,12 +237,14 @@ impl Reading {
                 Part::Manifest if manifest == Some(place) => {
                     let bytes = self.whole(body, entry, MAX_MANIFEST, &archive.path);
                     archive.manifest = bytes.map(|bytes| Manifest::parse(&bytes));
+                    let pairs = archive.manifest.as_ref().map_or(0, Manifest::len);
+                    self.held += PAIR_COST * pairs;
                 }
                 Part::Properties => {
                     if let Some(bytes) = self.whole(body, entry, MAX_PROPERTIES, &archive.path) {
-                        archive
-                            .properties
-                            .push((entry.name.clone(), super::properties::parse(&bytes)));
+                        let pairs = properties::parse(&bytes);
+                        self.held += PAIR_COST * pairs.len();
+                        archive.properties.push((entry.name.clone(), pairs));
                     }
                 }
                 Part::Pom => {

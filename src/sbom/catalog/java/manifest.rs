@@ -17,26 +17,34 @@ pub(super) struct Manifest {
 
 impl Manifest {
     pub(super) fn parse(bytes: &[u8]) -> Self {
-        let mut sections: Vec<Section> = Vec::new();
-        let mut is_open = false;
-        for line in unfolded(bytes) {
-            if line.trim().is_empty() {
-                is_open = false;
-            } else if let Some((key, value)) = line.split_once(':') {
-                if !is_open {
-                    sections.push(Section::new());
-                    is_open = true;
-                }
-                if let Some(section) = sections.last_mut() {
-                    section.push((key.trim().to_owned(), value.trim().to_owned()));
+        let mut reading = Reading::default();
+        for line in bytes.split(|byte| *byte == b'\n') {
+            let line = line.strip_suffix(b"\r").unwrap_or(line);
+            match line.strip_prefix(b" ") {
+                Some(rest) => reading.line.extend_from_slice(rest),
+                None => {
+                    reading.end_line();
+                    reading.line.extend_from_slice(line);
+                    if line.is_empty() {
+                        reading.is_open = false;
+                    }
                 }
             }
+            if reading.pairs == MAX_PAIRS {
+                break;
+            }
         }
-        let mut sections = sections.into_iter();
+        reading.end_line();
+        let mut sections = reading.sections.into_iter();
         Self {
             main: sections.next().unwrap_or_default(),
             sections: sections.collect(),
         }
+    }
+
+    /// How many pairs it has.
+    pub(super) fn len(&self) -> usize {
+        self.main.len() + self.sections.iter().map(Vec::len).sum::<usize>()
     }
 
     /// A value of the main section, or else of the first other that has one; empty
@@ -67,19 +75,38 @@ impl Manifest {
     }
 }
 
-/// The lines of a manifest. A line that begins with a blank continues the one before,
-/// maybe in the middle of a character.
-fn unfolded(bytes: &[u8]) -> Vec<String> {
-    let mut lines: Vec<Vec<u8>> = Vec::new();
-    for line in bytes.split(|byte| *byte == b'\n') {
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        match (line.strip_prefix(b" "), lines.last_mut()) {
-            (Some(rest), Some(last)) => last.extend_from_slice(rest),
-            _ => lines.push(line.to_vec()),
+/// Maximum number of pairs: those of a signed archive with ten thousand files. The rest
+/// is ignored.
+const MAX_PAIRS: usize = 50_000;
+
+/// A manifest that is being read. A line that begins with a blank continues the one
+/// before, maybe in the middle of a character.
+#[derive(Default)]
+struct Reading {
+    sections: Vec<Section>,
+    /// The line so far.
+    line: Vec<u8>,
+    /// Whether the last section goes on.
+    is_open: bool,
+    pairs: usize,
+}
+
+impl Reading {
+    fn end_line(&mut self) {
+        let line = std::mem::take(&mut self.line);
+        let line = String::from_utf8_lossy(&line);
+        let Some((key, value)) = line.split_once(':') else {
+            return;
+        };
+        if !self.is_open {
+            self.sections.push(Section::new());
+            self.is_open = true;
+        }
+        self.pairs += 1;
+        if let Some(section) = self.sections.last_mut() {
+            section.push((key.trim().to_owned(), value.trim().to_owned()));
         }
     }
-    let text = |line: Vec<u8>| String::from_utf8_lossy(&line).into_owned();
-    lines.into_iter().map(text).collect()
 }
 
 #[cfg(test)]
@@ -95,5 +122,18 @@ mod tests {
         assert_eq!(manifest.sections.len(), 1);
         assert_eq!(manifest.sections[0][1], ("K".to_owned(), "v".to_owned()));
         assert_eq!(Manifest::parse(b" \n\n"), Manifest::default());
+        assert_eq!(Manifest::parse(b"A: b\n\nC: d").sections.len(), 1);
+    }
+
+    #[test]
+    fn long_manifests_are_cut() {
+        let many = b"Name: a\n\n".repeat(MAX_PAIRS + 10);
+        assert_eq!(Manifest::parse(&many).len(), MAX_PAIRS);
+        let long = b"K: v\n"
+            .iter()
+            .chain(b" x\n".repeat(100_000).iter())
+            .copied()
+            .collect::<Vec<u8>>();
+        assert_eq!(Manifest::parse(&long).main[0].1.len(), 100_001);
     }
 }

@@ -2,6 +2,9 @@
 //!
 //! Source: the documentation of `java.util.Properties.load`.
 
+/// Maximum number of pairs of one list; the rest is ignored.
+const MAX_PAIRS: usize = 1000;
+
 /// The pairs of a list, in their order.
 pub(super) fn parse(bytes: &[u8]) -> Vec<(String, String)> {
     let text = match std::str::from_utf8(bytes) {
@@ -23,6 +26,9 @@ pub(super) fn parse(bytes: &[u8]) -> Vec<(String, String)> {
         }
         pairs.push(pair(&line));
         line.clear();
+        if pairs.len() == MAX_PAIRS {
+            break;
+        }
     }
     if !line.is_empty() {
         pairs.push(pair(&line));
