@@ -1,6 +1,6 @@
 //! Reads an archive, and those inside it, into the facts that packages are made of.
 
-use std::io::{self, Read};
+use std::io::{self, Read, Seek as _};
 
 use serde::{Deserialize, Serialize};
 use sha1::{Digest as _, Sha1};
@@ -72,6 +72,18 @@ pub(in crate::sbom::catalog) fn is_archive(name: &str) -> bool {
         .is_some_and(|(_, kind)| KINDS.contains(&kind))
 }
 
+/// Whether a file that is no whole archive should be one: other programs, too, use some
+/// of the names.
+fn is_certain(name: &str, body: &mut Body<'_>) -> bool {
+    let mut mark = [0; 2];
+    let begins = body.rewind().and_then(|()| body.read_exact(&mut mark));
+    let is_zip = begins.is_ok() && mark == *b"PK" && is_archive(name);
+    is_zip
+        || [".jar", ".war", ".ear"]
+            .iter()
+            .any(|kind| name.ends_with(kind))
+}
+
 /// Whether a file with this name may have archives of Java in it.
 pub(super) fn is_container(name: &str) -> bool {
     is_archive(name) || name.ends_with(".zip")
@@ -92,7 +104,10 @@ pub(super) fn extract(name: &str, body: &mut Body<'_>) -> Extracted {
         String::new()
     };
     if let Err(error) = reading.archive(body, String::new(), None, sha1, 0) {
-        return Extracted::Unreadable(format!("it is not a whole zip archive: {error}"));
+        return match is_certain(name, body) {
+            true => Extracted::Unreadable(format!("it is not a whole zip archive: {error}")),
+            false => Extracted::Nothing,
+        };
     }
     let is_empty = reading.facts.archives.iter().all(Archive::is_empty);
     if is_empty && reading.facts.unreadable.is_none() {
@@ -294,12 +309,15 @@ impl Reading {
             let inner = Body::read(&mut input, entry.size, aside)?;
             Ok((inner, input.finish()))
         };
-        let done = read().and_then(|(mut inner, sha1)| {
+        let done = read().map_err(|error| (error, true));
+        let done = done.and_then(|(mut inner, sha1)| {
             self.unpacked = self.unpacked.saturating_sub(inner.size());
-            self.archive(&mut inner, path.clone(), Some(parent), sha1, depth)
+            let read = self.archive(&mut inner, path.clone(), Some(parent), sha1, depth);
+            read.map_err(|error| (error, is_certain(&path, &mut inner)))
         });
-        if let Err(error) = done {
-            self.note(&path, &error.to_string());
+        match done {
+            Err((error, true)) => self.note(&path, &error.to_string()),
+            Err((_, false)) | Ok(()) => {}
         }
     }
 

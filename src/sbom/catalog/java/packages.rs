@@ -374,6 +374,27 @@ mod tests {
     }
 
     #[test]
+    fn files_of_other_programs_with_the_same_names_are_none() {
+        let inner = jar(&[("music.kar", b"MThd"), (MANIFEST, b"A: b\n")]);
+        let files: &[(&str, &[u8])] = &[
+            ("a.rar", b"Rar!"),
+            ("b.zip", b"PK cut"),
+            ("c.jar", b"a pointer"),
+            ("d.par", b"PK cut"),
+            ("e.war", &inner),
+            ("f.jar", b""),
+        ];
+        let found = findings(&ARCHIVES, files);
+        let unknowns: Vec<_> = found
+            .unknowns
+            .iter()
+            .map(|u| u.location.path.as_str())
+            .collect();
+        assert_eq!(unknowns, ["/c.jar", "/d.par", "/f.jar"]);
+        assert_eq!(names(&found.packages), ["pkg:maven/e/e java-archive"]);
+    }
+
+    #[test]
     fn what_an_archive_unpacks_to_is_bounded() {
         let mut deep = jar(&[(MANIFEST, b"Specification-Version: 2\n")]);
         for _ in 0..20 {
