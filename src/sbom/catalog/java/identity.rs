@@ -73,16 +73,23 @@ fn first(texts: &[&str]) -> String {
     known.map_or_else(String::new, |text| (*text).to_owned())
 }
 
-/// The list of properties of the archive itself, and not of what is packed into it.
+/// The list of properties of the archive itself, and not of what is packed into it: of
+/// several with the same name, the last, as a packager adds its own first, and rather one
+/// with a description beside it.
 fn own_properties(archive: &Archive, stem: &str) -> Option<usize> {
-    let artifact = |place: usize| coordinates(&archive.properties[place].1).artifact;
     let is_near = |artifact: &str| {
         let is_some = !artifact.is_empty() && !stem.is_empty();
         is_some && (artifact.starts_with(stem) || stem.ends_with(artifact))
     };
-    let mut places = 0..archive.properties.len();
-    let exact = places.clone().find(|place| artifact(*place) == stem);
-    exact.or_else(|| places.find(|place| is_near(&artifact(*place))))
+    let best = |exactly: bool| {
+        let fitting = (0..archive.properties.len()).filter(|place| {
+            let artifact = coordinates(&archive.properties[*place].1).artifact;
+            artifact == stem || !exactly && is_near(&artifact)
+        });
+        let has_pom = |place: usize| pom_beside(archive, &archive.properties[place].0).is_some();
+        fitting.max_by_key(|place| (has_pom(*place), *place))
+    };
+    best(true).or_else(|| best(false))
 }
 
 /// The description in the same folder as `path`.

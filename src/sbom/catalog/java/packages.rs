@@ -374,6 +374,34 @@ mod tests {
     }
 
     #[test]
+    fn of_two_lists_with_the_same_name_the_library_is_the_archive() {
+        let own = |group: &str, version: u32| {
+            format!("groupId={group}\nartifactId=lib\nversion={version}\n").into_bytes()
+        };
+        let (packager, library) = (own("packager", 6), own("org.lib", 3));
+        let pom: (&str, &[u8]) = (
+            "m/org.lib/lib/pom.xml",
+            b"<project><artifactId>lib</artifactId></project>",
+        );
+        let lib = jar(&[
+            (MANIFEST, b"A: b\n"),
+            ("m/a/lib/pom.properties", &packager),
+            ("m/org.lib/lib/pom.properties", &library),
+            pom,
+        ]);
+        let other = jar(&[
+            (MANIFEST, b"A: b\n"),
+            ("m/org.lib/lib/pom.properties", &library),
+            pom,
+            ("m/z/lib/pom.properties", &packager),
+        ]);
+        for lib in [lib, other] {
+            let found = find_in(&ARCHIVES, &[("lib.jar", &lib)]);
+            assert_eq!(names(&found), ["pkg:maven/org.lib/lib@3 java-archive"]);
+        }
+    }
+
+    #[test]
     fn files_of_other_programs_with_the_same_names_are_none() {
         let inner = jar(&[("music.kar", b"MThd"), (MANIFEST, b"A: b\n")]);
         let files: &[(&str, &[u8])] = &[
