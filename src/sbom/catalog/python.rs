@@ -64,7 +64,7 @@ fn one(view: &View, path: &str, found: &mut Found) -> Option<Package> {
         headers
             .iter()
             .rev()
-            .find(|(k, _)| *k == key)
+            .find(|(k, _)| k.eq_ignore_ascii_case(key))
             .map_or("", |(_, v)| *v)
     };
     let (name, version) = (get("Name"), get("Version"));
@@ -101,13 +101,15 @@ fn one(view: &View, path: &str, found: &mut Found) -> Option<Package> {
     }
     let requires: Vec<&str> = headers
         .iter()
-        .filter(|(k, _)| *k == "Requires-Dist")
+        .filter(|(k, _)| k.eq_ignore_ascii_case("Requires-Dist"))
         .map(|(_, v)| *v)
         .collect();
     if !requires.is_empty() {
         metadata["requiresDist"] = json!(requires);
     }
-    let extras = headers.iter().filter(|(k, _)| *k == "Provides-Extra");
+    let extras = headers
+        .iter()
+        .filter(|(k, _)| k.eq_ignore_ascii_case("Provides-Extra"));
     let extras: Vec<&str> = extras.map(|(_, v)| *v).collect();
     if !extras.is_empty() {
         metadata["providesExtra"] = json!(extras);
@@ -288,7 +290,7 @@ mod tests {
         let files: &[(&str, &[u8])] = &[
             (
                 "s/a-1.dist-info/METADATA",
-                b"Name: a\nVersion: 1\nProvides-Extra: x\nProvides-Extra: y\n",
+                b"Name: a\nVersion: 1\nAuthor-Email: e\nProvides-Extra: x\nProvides-Extra: y\n",
             ),
             ("s/a-1.dist-info/top_level.txt", b"a\n_a\n\n"),
             (
@@ -311,6 +313,7 @@ mod tests {
             serde_json::from_str(found[at].metadata.as_ref().unwrap().get()).unwrap()
         };
         assert_eq!(facts(0)["topLevelPackages"], json!(["a", "_a"]));
+        assert_eq!(facts(0)["authorEmail"], "e");
         assert_eq!(facts(0)["providesExtra"], json!(["x", "y"]));
         let origin = json!({"url": "https://x/y", "vcs": "git", "commitId": "12"});
         assert_eq!(facts(0)["directUrlOrigin"], origin);

@@ -16,8 +16,12 @@ const NEEDS: [&str; 2] = ["dependencies", "optionalDependencies"];
 /// What a package finds in its place when it runs.
 const USED: [&str; 3] = ["dependencies", "optionalDependencies", "peerDependencies"];
 
-/// Longest place of a package that is looked at, in bytes.
-const MAX_KEY: usize = 2000;
+/// Longest place of a package from which others are looked up, in bytes: names have at
+/// most 214, and places a few of them.
+const MAX_KEY: usize = 1000;
+
+/// Most folders around a package in which others are looked up.
+const MAX_DEPTH: usize = 48;
 
 /// Reads `bun.lock`. The keys of its `packages` are the places of packages, such as
 /// `a/b` for the `b` that `a` needs; the values lists of `name@version` and more,
@@ -90,7 +94,10 @@ fn resolve<'j>(places: &Places<'j>, key: &str, need: &str) -> Option<&'j str> {
         return None;
     }
     let mut around = key;
-    while !around.is_empty() {
+    for _ in 0..MAX_DEPTH {
+        if around.is_empty() {
+            break;
+        }
         if let Some(inside) = known(&format!("{around}/{need}")) {
             return Some(inside);
         }

@@ -267,6 +267,22 @@ mod tests {
     }
 
     #[test]
+    fn places_that_are_deep_or_long_end() {
+        let deep = "node_modules/a/".repeat(60);
+        let text = format!(
+            r#"{{"packages":{{"{deep}node_modules/b":{{"version":"1","dependencies":{{"c":"1"}}}},"node_modules/c":{{"version":"1"}}}}}}"#
+        );
+        expect(&[("package-lock.json", &text)], &[("c", "1", &[])]);
+        let long = "a/".repeat(600);
+        let text = format!(
+            r#"{{"packages":{{"{long}b":["b@1","",{{"dependencies":{{"c":"1"}}}},""],"c":["c@1","",{{}},""]}}}}"#
+        );
+        expect(&[("bun.lock", &text)], &[("b", "1", &[]), ("c", "1", &[])]);
+        let text = format!("lockfileVersion: 5.4\npackages: {}", "{a: ".repeat(5000));
+        assert!(listed(&[("pnpm-lock.yaml", &text)]).is_empty());
+    }
+
+    #[test]
     fn files_of_dependencies_and_damaged_ones_list_nothing() {
         let text = r#"{"packages":{"node_modules/a":{"version":"1"}}}"#;
         assert!(listed(&[("node_modules/x/package-lock.json", text)]).is_empty());

@@ -12,18 +12,18 @@ use crate::sbom::catalog::lock::{Lock, pairs, text};
 
 /// A package that the file lists.
 #[derive(Default)]
-struct Entry {
+struct Entry<'t> {
     /// The requests that it answers, such as `a@^1.0.0`.
-    requests: Vec<String>,
-    name: String,
-    version: String,
-    resolved: String,
-    integrity: String,
+    requests: Vec<&'t str>,
+    name: &'t str,
+    version: &'t str,
+    resolved: &'t str,
+    integrity: &'t str,
     /// Names and ranges of what it needs.
-    needs: Vec<(String, String)>,
+    needs: Vec<(&'t str, &'t str)>,
 }
 
-impl Entry {
+impl Entry<'_> {
     fn requests_for_needs(&self) -> impl Iterator<Item = String> {
         let needs = self.needs.iter();
         needs.flat_map(|(name, range)| requests_of(name, range))
@@ -37,9 +37,13 @@ impl Entry {
 
 pub(super) fn read(lock: &Lock<'_>, source: &str, found: &mut Found) -> Result<(), Reason> {
     let is_yaml = source.lines().any(|line| line.starts_with("__metadata:"));
-    let entries = match is_yaml {
-        true => of_yaml(source)?,
-        false => of_yarn_1(source),
+    let yaml = match is_yaml {
+        true => data::yaml(source)?,
+        false => Value::Null,
+    };
+    let entries = match yaml.as_object() {
+        Some(map) => of_yaml(map),
+        None => of_yarn_1(source),
     };
     let project = lock.beside("package.json");
     let project = project.and_then(|json| data::json(&json).ok());
@@ -49,13 +53,13 @@ pub(super) fn read(lock: &Lock<'_>, source: &str, found: &mut Found) -> Result<(
             continue;
         }
         let listed = found.reading(|found| {
-            let mut package = package(lock, YARN, &entry.name, &entry.version);
-            let requests = entry.requests.iter().map(String::as_str);
-            package.provides = lock.keys(requests, found);
+            let mut package = package(lock, YARN, entry.name, entry.version);
+            package.provides = lock.keys(entry.requests.iter().copied(), found);
             let needs: Vec<String> = entry.requests_for_needs().collect();
             package.requires = lock.keys(needs.iter().map(String::as_str), found);
             let needs = entry.needs.iter();
-            let needs: Map<String, Value> = needs.map(|(k, v)| (k.clone(), json!(v))).collect();
+            let needs: Map<String, Value> =
+                needs.map(|(k, v)| ((*k).to_owned(), json!(v))).collect();
             let needs = match is_yaml && needs.is_empty() {
                 true => Value::Null,
                 false => Value::Object(needs),
@@ -90,7 +94,7 @@ fn name_of(request: &str) -> &str {
 }
 
 /// The entries that only the development of `project` needs.
-fn development(project: &Value, entries: &[Entry]) -> HashSet<usize> {
+fn development(project: &Value, entries: &[Entry<'_>]) -> HashSet<usize> {
     let mut answers: HashMap<&str, usize> = HashMap::new();
     for (index, entry) in entries.iter().enumerate() {
         for request in &entry.requests {
@@ -118,13 +122,13 @@ fn development(project: &Value, entries: &[Entry]) -> HashSet<usize> {
     let needed: HashSet<String> = entries.iter().flat_map(Entry::requests_for_needs).collect();
     // What is requested, but by no package of the file, other projects beside this one
     // need.
-    let begins = |entry: &Entry| {
+    let begins = |entry: &Entry<'_>| {
         let mut requests = entry.requests.iter();
         match entry.project() {
             Some(folder) => folder != ".",
             None => requests.any(|request| {
-                running.contains(request)
-                    || !(development.contains(request) || needed.contains(request))
+                running.contains(*request)
+                    || !(development.contains(*request) || needed.contains(*request))
             }),
         }
     };
@@ -138,8 +142,8 @@ fn development(project: &Value, entries: &[Entry]) -> HashSet<usize> {
     unused
 }
 
-fn of_yarn_1(source: &str) -> Vec<Entry> {
-    let mut entries: Vec<Entry> = Vec::new();
+fn of_yarn_1(source: &str) -> Vec<Entry<'_>> {
+    let mut entries: Vec<Entry<'_>> = Vec::new();
     // Whether the lines are in a list of what the package needs.
     let mut needs = false;
     for line in source.lines() {
@@ -151,15 +155,9 @@ fn of_yarn_1(source: &str) -> Vec<Entry> {
         }
         if indent == 0 {
             let header = content.trim_end_matches(':');
-            let requests = header
-                .split(", ")
-                .map(|request| unquoted(request).to_owned());
-            let requests: Vec<String> = requests.collect();
+            let requests: Vec<&str> = header.split(", ").map(unquoted).collect();
             entries.push(Entry {
-                name: requests
-                    .first()
-                    .map_or("", |first| real_name(first))
-                    .to_owned(),
+                name: requests.first().map_or("", |first| real_name(first)),
                 requests,
                 ..Entry::default()
             });
@@ -175,10 +173,10 @@ fn of_yarn_1(source: &str) -> Vec<Entry> {
         }
         let (key, value) = key_value(content);
         match (indent, key) {
-            (2, "version") => entry.version = value.to_owned(),
-            (2, "resolved") => entry.resolved = value.to_owned(),
-            (2, "integrity") => entry.integrity = value.to_owned(),
-            (4, name) if needs => entry.needs.push((name.to_owned(), value.to_owned())),
+            (2, "version") => entry.version = value,
+            (2, "resolved") => entry.resolved = value,
+            (2, "integrity") => entry.integrity = value,
+            (4, name) if needs => entry.needs.push((name, value)),
             _ => {}
         }
     }
@@ -213,23 +211,21 @@ fn unquoted(text: &str) -> &str {
     inner.unwrap_or(text)
 }
 
-fn of_yaml(source: &str) -> Result<Vec<Entry>, Reason> {
-    let yaml = data::yaml(source)?;
-    let map = yaml.as_object().ok_or("it is not a mapping")?;
+fn of_yaml(map: &Map<String, Value>) -> Vec<Entry<'_>> {
     let entries = map.iter().filter(|(key, _)| *key != "__metadata");
     let entries = entries.map(|(key, value)| {
         let resolution = text(value, "resolution");
         let needs = ["dependencies", "optionalDependencies"];
         let needs = needs.iter().flat_map(|key| pairs(value, key));
-        let needs = needs.filter_map(|(k, v)| Some((k.to_owned(), v.as_str()?.to_owned())));
+        let needs = needs.filter_map(|(name, range)| Some((name, range.as_str()?)));
         Entry {
-            requests: key.split(", ").map(str::to_owned).collect(),
-            name: name_of(resolution).to_owned(),
-            version: text(value, "version").to_owned(),
-            resolved: resolution.to_owned(),
-            integrity: text(value, "checksum").to_owned(),
+            requests: key.split(", ").collect(),
+            name: name_of(resolution),
+            version: text(value, "version"),
+            resolved: resolution,
+            integrity: text(value, "checksum"),
             needs: needs.collect(),
         }
     });
-    Ok(entries.collect())
+    entries.collect()
 }
