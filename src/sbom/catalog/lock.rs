@@ -90,11 +90,31 @@ pub(super) fn read(
     found: &mut Found,
     read: impl FnOnce(&Lock<'_>, &str, &mut Found) -> Result<(), Reason>,
 ) {
-    let Some(text) = view.text(path) else {
+    let Some(text) = view.bytes(path).map(decoded) else {
         return;
     };
     if let Err(reason) = read(&Lock::new(view, path), &text, found) {
         found.unreadable(view, path, ecosystem, reason);
+    }
+}
+
+/// The text of a file: what PowerShell writes is UTF-16, and editors may put a byte order
+/// mark first.
+fn decoded(bytes: Vec<u8>) -> String {
+    let wide = |number: fn([u8; 2]) -> u16| {
+        let pairs = bytes[2..]
+            .chunks_exact(2)
+            .map(|pair| number([pair[0], pair[1]]));
+        let text = char::decode_utf16(pairs);
+        text.map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER))
+            .collect()
+    };
+    match bytes[..] {
+        [0xff, 0xfe, ..] => wide(u16::from_le_bytes),
+        [0xfe, 0xff, ..] => wide(u16::from_be_bytes),
+        [0xef, 0xbb, 0xbf, ..] => String::from_utf8_lossy(&bytes[3..]).into_owned(),
+        _ => String::from_utf8(bytes)
+            .unwrap_or_else(|odd| String::from_utf8_lossy(odd.as_bytes()).into_owned()),
     }
 }
 
@@ -117,4 +137,23 @@ pub(super) fn items<'j>(value: &'j Value, key: &str) -> &'j [Value] {
 /// The texts in the list at `key`.
 pub(super) fn texts<'j>(value: &'j Value, key: &str) -> impl Iterator<Item = &'j str> {
     items(value, key).iter().filter_map(Value::as_str)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_in_other_encodings_are_read() {
+        for bytes in [
+            &b"a=\xc3\xa9"[..],
+            b"\xef\xbb\xbfa=\xc3\xa9",
+            b"\xff\xfea\0=\0\xe9\0",
+            b"\xfe\xff\0a\0=\0\xe9",
+        ] {
+            assert_eq!(decoded(bytes.to_vec()), "a=\u{e9}");
+        }
+        assert_eq!(decoded(b"a\xff".to_vec()), "a\u{fffd}");
+        assert_eq!(decoded(vec![0xff, 0xfe, 1]), "");
+    }
 }
