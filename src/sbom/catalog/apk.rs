@@ -2,7 +2,8 @@
 
 use serde_json::json;
 
-use super::{Cataloguer, Finds, Found, Scope};
+use super::system::System;
+use super::{Cataloguer, Finds, Found, Scope, split};
 use crate::sbom::document::{Ecosystem, Evidence, License, Package};
 use crate::sbom::purl::{distro_of, purl};
 use crate::sbom::squash::View;
@@ -25,9 +26,13 @@ const APK: Ecosystem = Ecosystem {
     metadata_type: "apk-db-entry",
 };
 
+/// Where databases are, from the root of the system.
+const FOLDERS: [&str; 2] = ["usr/lib/apk/db", "lib/apk/db"];
+
 /// Finds all packages of one installed database.
 fn find(view: &View, path: &str, found: &mut Found) {
-    let (id, word) = distro_of(view.distro());
+    let system = System::of(view, split(path).0, &FOLDERS);
+    let (id, word) = distro_of(&system.distro);
     let text = view.text(path).unwrap_or_default();
     for stanza in text.split("\n\n") {
         let package = found.reading(|found| one(stanza, &id, &word, found));
@@ -35,6 +40,12 @@ fn find(view: &View, path: &str, found: &mut Found) {
             return;
         }
         if let Some(mut package) = package {
+            for path in &mut package.owns {
+                *path = system.absolute(path);
+            }
+            for name in package.provides.iter_mut().chain(&mut package.requires) {
+                *name = system.name(name);
+            }
             let location = view.location(path, Evidence::Primary);
             package.locations.extend(location);
             found.push(package);
@@ -143,6 +154,20 @@ mod tests {
         assert_eq!(found[0].owns, ["/usr/bin/ldd"]);
         assert_eq!(found[0].requires, ["so:libc.so.1"]);
         assert_eq!(found[0].licenses.len(), 1);
+    }
+
+    #[test]
+    fn a_release_is_known_by_the_sources_of_packages() {
+        let files: &[(&str, &[u8])] = &[
+            (
+                "root/etc/apk/repositories",
+                b"https://dl-cdn.alpinelinux.org/alpine/v3.19/main\n",
+            ),
+            ("root/lib/apk/db/installed", b"P:a\nV:1-r0\nF:usr\nR:b\n\n"),
+        ];
+        let found = find_in(&CATALOGUER, files);
+        assert_eq!(found[0].purl, "pkg:apk/alpine/a@1-r0?distro=alpine-3.19");
+        assert_eq!(found[0].owns, ["/root/usr/b"]);
     }
 
     #[test]

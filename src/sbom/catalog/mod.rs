@@ -63,6 +63,7 @@ pub const CATALOGUE_VERSION: u32 = 4;
 /// Every cataloguer, in the order in which their packages are collected.
 const TABLE: &[Cataloguer] = &[
     dpkg::CATALOGUER,
+    dpkg::FILES,
     apk::CATALOGUER,
     rpm::CATALOGUER,
     rpm::MANIFEST,

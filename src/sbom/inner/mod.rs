@@ -8,6 +8,8 @@ mod cpio;
 mod wrapped;
 mod zip;
 
+pub(super) use wrapped::member;
+
 use std::cell::Cell;
 use std::io::{self, Read, Seek as _};
 
@@ -156,7 +158,7 @@ impl<'a> Opener<'a> {
                 cpio::walk(Counted::new(payload, left), keep, take).map(|()| true)
             }
             Form::Deb => {
-                let data = plain(wrapped::data(input)?, window)?;
+                let data = plain(wrapped::member(input, b"data.tar")?, window)?;
                 tar(Counted::new(data, left), keep, take)
             }
             _ => tar(Counted::new(plain(input, window)?, left), keep, take),

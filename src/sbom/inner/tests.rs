@@ -144,7 +144,7 @@ fn archives_are_recognized_by_their_first_bytes() {
         ("3/d.txz", &xz(&inner)),
         ("4/e.tar.bz2", &bzip2(&inner)),
         ("5/f.zip", &zip),
-        ("6/g.deb", &deb(&xz(&inner))),
+        ("6/g.udeb", &deb(&xz(&inner))),
         ("7/h.rpm", &rpm(&zstd::encode_all(&payload[..], 1).unwrap())),
         ("8/text.gz", &gzip(b"text")),
         ("8/archive.jar", &zip),
@@ -158,7 +158,7 @@ fn archives_are_recognized_by_their_first_bytes() {
         "3/d.txz",
         "4/e.tar.bz2",
         "5/f.zip",
-        "6/g.deb",
+        "6/g.udeb",
         "7/h.rpm",
     ];
     let mut expected: Vec<String> = archives.map(at).to_vec();
@@ -235,7 +235,7 @@ fn damaged_archives_are_listed_with_what_was_found_before() {
             "5/cut.rpm",
             &rpm(&cpio(&[("package.json", 0o100_644, 1, 1, PACKAGE)])[..150]),
         ),
-        ("6/odd.deb", &sizes),
+        ("6/odd.udeb", &sizes),
         ("7/empty.zip", &self::zip(&[])),
         ("8/head.xz", &xz(&inner)[..20]),
     ];
@@ -263,7 +263,7 @@ fn damaged_archives_are_listed_with_what_was_found_before() {
         "/3/cut.zip",
         "/4/odd.zip",
         "/5/cut.rpm",
-        "/6/odd.deb",
+        "/6/odd.udeb",
         "/8/head.xz",
     ];
     assert_eq!(listed, expected, "{unknowns:?}");

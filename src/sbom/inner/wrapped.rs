@@ -50,8 +50,8 @@ fn header(input: &mut impl Read) -> io::Result<u64> {
     Ok(16 + rest)
 }
 
-/// The member `data.tar`, compressed or not, of a `.deb`.
-pub(super) fn data<R: Read>(mut input: R) -> io::Result<io::Take<R>> {
+/// The member of a `.deb` whose name begins with `name`, such as `data.tar`.
+pub(in crate::sbom) fn member<R: Read>(mut input: R, name: &[u8]) -> io::Result<io::Take<R>> {
     const MAGIC: u64 = 8;
     skip(&mut input, MAGIC)?;
     for _ in 0..MAX_MEMBERS {
@@ -60,10 +60,10 @@ pub(super) fn data<R: Read>(mut input: R) -> io::Result<io::Take<R>> {
         let size = std::str::from_utf8(&head[48..58]).ok();
         let size = size.and_then(|text| text.trim_ascii().parse::<u64>().ok());
         let size = size.ok_or_else(|| damaged("a size in it is malformed"))?;
-        if head.starts_with(b"data.tar") {
+        if head.starts_with(name) {
             return Ok(input.take(size));
         }
         skip(&mut input, size.next_multiple_of(2))?;
     }
-    Err(damaged("it has no data.tar"))
+    Err(damaged("it lacks a member"))
 }

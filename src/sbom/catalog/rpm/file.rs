@@ -7,12 +7,12 @@ use std::io::{Read, Seek, SeekFrom};
 
 use serde_json::json;
 
-use super::header::Header;
+use super::header::{Header, tag};
 use super::package;
 use super::store::{Damage, Kept, MAX_HEADER, Packages};
 use crate::sbom::body::Body;
 use crate::sbom::catalog::{Cataloguer, Finds, Found, Scope};
-use crate::sbom::document::{Ecosystem, Evidence};
+use crate::sbom::document::{Ecosystem, Evidence, License};
 use crate::sbom::layer::Extracted;
 use crate::sbom::squash::View;
 
@@ -118,15 +118,32 @@ fn one(header: &Header<'_>, found: &mut Found) -> Option<crate::sbom::document::
         if !found.text(package::FILE_COST + 4 * file.path.len()) {
             return None;
         }
-        files.push(file.facts());
+        let mut facts = file.facts();
+        if facts["digest"]["value"] == "" {
+            facts["digest"]["algorithm"] = json!("");
+        }
+        files.push(facts);
     }
-    package::describe(&mut package, &identity, header, files, found)?;
+    let license = header.text(tag::LICENSE);
+    if !license.is_empty() && found.text(license.len()) {
+        package.licenses.insert(License(license));
+    }
+    // Packages in files require nothing of each other: they make no system.
+    let mut facts = identity.facts();
+    let size = header.number(tag::LONG_SIZE).or(header.number(tag::SIZE));
+    facts["size"] = json!(size.unwrap_or(0));
+    facts["vendor"] = json!(header.text(tag::VENDOR));
+    if header.has(tag::MODULARITY) {
+        facts["modularityLabel"] = json!(header.text(tag::MODULARITY));
+    }
+    facts["files"] = json!(files);
+    package.describe(&facts);
     Some(package)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::header::{Value, made, tag};
+    use super::super::header::{Value, made};
     use super::*;
     use crate::sbom::catalog::findings;
 

@@ -137,7 +137,7 @@ pub(super) fn installed(
 }
 
 /// Adds licence, names and facts to `package`.
-pub(super) fn describe(
+fn describe(
     package: &mut Package,
     identity: &Identity,
     header: &Header<'_>,

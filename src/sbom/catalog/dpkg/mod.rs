@@ -1,21 +1,28 @@
 //! Debian packages, from dpkg's status database.
 
+mod copyright;
+mod file;
+
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use super::system::System;
 use super::{Cataloguer, Fields, Finds, Found, Scope, split, stanzas};
-use crate::sbom::document::{Ecosystem, Evidence, License, Package};
+use crate::sbom::document::{Ecosystem, Evidence, Package};
 use crate::sbom::purl::{distro_of, purl};
 use crate::sbom::squash::View;
+
+pub(super) use file::FILES;
 
 pub(super) const CATALOGUER: Cataloguer = Cataloguer {
     ecosystem: DPKG,
     scope: Scope::Everywhere,
     finds: Finds::InFiles {
         lists: |folder, name| {
-            (name == "status" && folder.ends_with("lib/dpkg"))
+            (name == "status" && (folder.ends_with("lib/dpkg") || folder.ends_with("lib/opkg")))
                 || (is_single(folder) && !name.ends_with(".md5sums"))
+                || (name.ends_with(".control") && folder.ends_with("lib/opkg/info"))
         },
         supports: |folder, name| match name {
             "copyright" => folder.contains("usr/share/doc/"),
@@ -35,6 +42,15 @@ const DPKG: Ecosystem = Ecosystem {
     found_by: "dpkg-db-cataloger",
     metadata_type: "dpkg-db-entry",
 };
+
+/// Where databases are, from the root of the system.
+const FOLDERS: [&str; 5] = [
+    "var/lib/dpkg",
+    "var/lib/dpkg/status.d",
+    "usr/lib/opkg",
+    "var/lib/opkg",
+    "usr/lib/opkg/info",
+];
 
 /// Whether each file in `folder` describes one package. Distroless images have
 /// such a folder instead of one status file.
@@ -57,6 +73,26 @@ impl Stanza<'_> {
             None => (self.get("Source"), ""),
         }
     }
+
+    /// The source package as package URLs name it.
+    fn upstream(&self) -> String {
+        match self.source() {
+            (source, "") => source.to_owned(),
+            (source, version) => format!("{source}@{version}"),
+        }
+    }
+
+    /// A package with what its fields say.
+    fn package(&self, found: &mut Found) -> Package {
+        let name = self.get("Package");
+        let mut package = Package::new(DPKG, name, self.get("Version"));
+        package.provides = names(self.get("Provides"), found);
+        package.provides.push(name.to_owned());
+        package.requires = names(self.get("Depends"), found);
+        let earlier = names(self.get("Pre-Depends"), found);
+        package.requires.extend(earlier);
+        package
+    }
 }
 
 /// Files of a package by path: MD5 sum, if known, and whether it is configuration.
@@ -67,12 +103,11 @@ const FILE_COST: usize = 400;
 
 /// Finds all packages of one status file.
 fn find(view: &View, path: &str, found: &mut Found) {
-    let distro = view.distro();
     let (folder, _) = split(path);
-    let info = if is_single(folder) {
-        folder.to_owned()
-    } else {
-        format!("{folder}/info")
+    let system = System::of(view, folder, &FOLDERS);
+    let info = match is_single(folder) || folder.ends_with("/info") {
+        true => folder.to_owned(),
+        false => format!("{folder}/info"),
     };
     let text = view.text(path).unwrap_or_default();
     for stanza in stanzas(&text).map(Stanza) {
@@ -80,7 +115,7 @@ fn find(view: &View, path: &str, found: &mut Found) {
         if name.is_empty() || stanza.get("Status").contains("deinstall") {
             continue;
         }
-        let package = found.reading(|found| one(view, (path, &info), &stanza, distro, found));
+        let package = found.reading(|found| one(&system, (path, &info), &stanza, found));
         if found.is_full() {
             return;
         }
@@ -90,34 +125,43 @@ fn find(view: &View, path: &str, found: &mut Found) {
 
 /// One package of the list at `path`, whose files are listed in the folder `info`.
 fn one(
-    view: &View,
+    system: &System<'_>,
     (path, info): (&str, &str),
     stanza: &Stanza<'_>,
-    distro: &Value,
     found: &mut Found,
 ) -> Package {
+    let view = system.view;
     let name = stanza.get("Package");
-    let mut package = Package::new(DPKG, name, stanza.get("Version"));
+    let mut package = stanza.package(found);
     package
         .locations
         .extend(view.location(path, Evidence::Primary));
     let files = files(view, info, stanza, &mut package, found);
-    package.owns = files.keys().cloned().collect();
-    licenses(view, name, &mut package, found);
-    package.purl = package_url(stanza, distro);
-    package.provides = names(stanza.get("Provides"), found);
-    package.provides.push(name.to_owned());
-    package.requires = names(stanza.get("Depends"), found);
-    let earlier = names(stanza.get("Pre-Depends"), found);
-    package.requires.extend(earlier);
+    package.owns = files.keys().map(|path| system.absolute(path)).collect();
+    for name in package.provides.iter_mut().chain(&mut package.requires) {
+        *name = system.name(name);
+    }
+    let copyright = system.path(&format!("usr/share/doc/{name}/copyright"));
+    if let Some(text) = view.text(&copyright) {
+        let location = view.location(&copyright, Evidence::Supporting);
+        package.locations.extend(location);
+        copyright::take(&text, &mut package, found);
+    }
+    if !stanza.get("License").is_empty() && found.text(stanza.get("License").len()) {
+        let license = stanza.get("License").to_owned();
+        package
+            .licenses
+            .insert(crate::sbom::document::License(license));
+    }
+    package.purl = package_url(stanza, &system.distro);
     if !found.is_full() {
         package.describe(&facts(stanza, &files));
     }
     package
 }
 
-/// The files of a package, by its lists in the folder `info`. Notes the lists
-/// as locations.
+/// The files of a package, by its lists in the folder `info`. Notes everything that
+/// the folder has about the package as locations.
 fn files(
     view: &View,
     info: &str,
@@ -127,6 +171,18 @@ fn files(
 ) -> Files {
     let (name, arch) = (stanza.get("Package"), stanza.get("Architecture"));
     let mut files = Files::new();
+    let start = format!("{name}.");
+    // `python3` has no part in the lists of `python3.11`.
+    let own = view
+        .names(info, &start)
+        .filter(|file| !file[start.len()..].contains('.'));
+    for file in own {
+        if !found.text(TEXT_COST + 2 * (info.len() + file.len())) {
+            return files;
+        }
+        let location = view.location(&format!("{info}/{file}"), Evidence::Supporting);
+        package.locations.extend(location);
+    }
     for (suffix, config) in [("md5sums", false), ("conffiles", true)] {
         let file = [
             format!("{info}/{name}:{arch}.{suffix}"),
@@ -139,14 +195,13 @@ fn files(
             .locations
             .extend(view.location(&file, Evidence::Supporting));
         for line in view.text(&file).unwrap_or_default().lines() {
-            if !found.text(FILE_COST + line.len()) {
-                return files;
-            }
             if config {
+                if !found.text(FILE_COST + line.len()) {
+                    return files;
+                }
                 files.insert(line.trim().to_owned(), (String::new(), true));
-            } else if let Some((sum, path)) = line.split_once(char::is_whitespace) {
-                let path = format!("/{}", path.trim().trim_start_matches("./"));
-                files.insert(path, (sum.to_owned(), false));
+            } else if sums(line, &mut files, found).is_none() {
+                return files;
             }
         }
     }
@@ -162,37 +217,19 @@ fn files(
     files
 }
 
-/// Takes the licences that the copyright file names.
-fn licenses(view: &View, name: &str, package: &mut Package, found: &mut Found) {
-    let copyright = format!("usr/share/doc/{name}/copyright");
-    let Some(text) = view.text(&copyright) else {
-        return;
-    };
-    package
-        .locations
-        .extend(view.location(&copyright, Evidence::Supporting));
-    for line in text.lines() {
-        let named = line.starts_with("License: ") || line.contains("/usr/share/common-licenses/");
-        if named && !found.text(2 * line.len()) {
-            return;
-        }
-        if let Some(license) = line
-            .strip_prefix("License: ")
-            .and_then(|rest| rest.split_whitespace().next())
-        {
-            package.licenses.insert(License(license.to_owned()));
-        }
-        if let Some((_, rest)) = line.split_once("/usr/share/common-licenses/") {
-            let word: String = rest
-                .chars()
-                .take_while(|c| c.is_ascii_alphanumeric() || "-.+".contains(*c))
-                .collect();
-            let word = word.trim_end_matches('.');
-            if !word.is_empty() {
-                package.licenses.insert(License(word.to_owned()));
-            }
-        }
+/// What a location takes in addition to its paths, in bytes.
+const TEXT_COST: usize = 200;
+
+/// Takes a line of a list of MD5 sums; `None`: there is no room.
+fn sums(line: &str, files: &mut Files, found: &mut Found) -> Option<()> {
+    if !found.text(FILE_COST + line.len()) {
+        return None;
     }
+    if let Some((sum, path)) = line.split_once(char::is_whitespace) {
+        let path = format!("/{}", path.trim().trim_start_matches("./"));
+        files.insert(path, (sum.to_owned(), false));
+    }
+    Some(())
 }
 
 /// The package URL; empty for distributions that are not known to be Debian's.
@@ -202,12 +239,7 @@ fn package_url(stanza: &Stanza<'_>, distro: &Value) -> String {
     if id != "debian" && !like.into_iter().any(|id| id == "debian") {
         return String::new();
     }
-    let (source, version) = stanza.source();
-    let upstream = if version.is_empty() {
-        source.to_owned()
-    } else {
-        format!("{source}@{version}")
-    };
+    let upstream = stanza.upstream();
     let qualifiers = [
         ("arch", stanza.get("Architecture")),
         ("distro", &word),
@@ -275,21 +307,63 @@ mod tests {
                 b"Package: a\nStatus: install ok installed\nSource: s (2)\nVersion: 1:1+b\nArchitecture: amd64\nDepends: c (>= 1) | d\n\nPackage: gone\nStatus: deinstall ok config-files\nVersion: 1\n",
             ),
             ("var/lib/dpkg/info/a:amd64.md5sums", b"d41d  usr/bin/a\n"),
-            ("usr/share/doc/a/copyright", b"License: GPL-2+\n"),
+            ("var/lib/dpkg/info/a.list", b"/\n"),
+            ("var/lib/dpkg/info/a.b.list", b"/\n"),
+            ("etc/debian_version", b"12.11\n"),
+            (
+                "usr/share/doc/a/copyright",
+                b"Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/\nLicense: GPL-2+\nLicense: none\n",
+            ),
+            ("usr/share/doc/b/copyright", b"License: GPL-2+\n"),
         ];
         let found = find_in(&CATALOGUER, files);
         assert_eq!(found.len(), 1);
         assert_eq!(
             found[0].purl,
-            "pkg:deb/debian/a@1:1%2Bb?arch=amd64&distro=debian-12&upstream=s%402"
+            "pkg:deb/debian/a@1:1%2Bb?arch=amd64&distro=debian-12.11&upstream=s%402"
         );
         assert_eq!(found[0].owns, ["/usr/bin/a"]);
         assert_eq!(found[0].requires, ["c", "d"]);
-        assert_eq!(found[0].locations.len(), 3);
-        assert_eq!(
-            found[0].licenses.first().unwrap().spdx(),
-            "GPL-2.0-or-later"
-        );
+        assert_eq!(found[0].locations.len(), 4);
+        assert_eq!(found[0].licenses.len(), 1);
+        assert_eq!(found[0].licenses.first().unwrap().0, "GPL-2+");
+    }
+
+    #[test]
+    fn a_root_inside_a_component_is_a_system_of_its_own() {
+        let files: &[(&str, &[u8])] = &[
+            ("files/0/etc/os-release", b"ID=debian\nVERSION_ID=12\n"),
+            ("files/0/etc/debian_version", b"trixie/sid\n"),
+            (
+                "files/0/var/lib/dpkg/status",
+                b"Package: a\nStatus: install ok installed\nVersion: 1\nConffiles:\n /etc/a d41d\n",
+            ),
+            (
+                "files/0/usr/share/doc/a/copyright",
+                b"see /usr/share/common-licenses/GPL-3.\nLicense: x\n",
+            ),
+        ];
+        let found = find_in(&CATALOGUER, files);
+        assert_eq!(found[0].purl, "pkg:deb/debian/a@1?distro=debian-12");
+        assert_eq!(found[0].owns, ["/files/0/etc/a"]);
+        let licenses: Vec<_> = found[0].licenses.iter().map(|own| own.0.as_str()).collect();
+        assert_eq!(licenses, ["GPL-3"]);
+        let facts = found[0].metadata.as_ref().unwrap().get();
+        assert!(facts.contains(r#""path":"/etc/a""#), "{facts}");
+    }
+
+    #[test]
+    fn opkg_has_a_database_like_it() {
+        let files: &[(&str, &[u8])] = &[
+            ("usr/lib/opkg/status", b"Package: a\nVersion: 1\n"),
+            (
+                "usr/lib/opkg/info/b.control",
+                b"Package: b\nVersion: 2\nLicense: MIT\n",
+            ),
+        ];
+        let found = find_in(&CATALOGUER, files);
+        assert_eq!(found.len(), 2);
+        assert_eq!(found[0].licenses.first().unwrap().0, "MIT");
     }
 
     /// The error of a scan of these files.
@@ -322,7 +396,10 @@ mod tests {
             .enumerate()
             .map(|(number, line)| format!("{line}{number}\n"))
             .collect();
-        let licenses = "License: x\n".repeat(40_000);
+        let licenses = format!(
+            "Format: copyright-format\n{}",
+            "License: x\n".repeat(40_000)
+        );
         for files in [
             &[("var/lib/dpkg/status", packages.as_bytes())][..],
             &[("var/lib/dpkg/status", depends.as_bytes())],
