@@ -5,6 +5,7 @@
 //! listed in the document.
 
 mod actions;
+mod alpm;
 mod apk;
 mod apple;
 mod cargo;
@@ -31,6 +32,7 @@ mod npm;
 mod opam;
 mod pear;
 mod perl;
+mod portage;
 mod programs;
 mod pylock;
 mod python;
@@ -68,6 +70,8 @@ const TABLE: &[Cataloguer] = &[
     rpm::CATALOGUER,
     rpm::MANIFEST,
     rpm::FILES,
+    alpm::CATALOGUER,
+    portage::CATALOGUER,
     python::CATALOGUER,
     npm::CATALOGUER,
     go::CATALOGUER,

@@ -201,7 +201,7 @@ mod tests {
         );
         let package = &found.packages[0];
         assert_eq!(package.purl, "pkg:deb/a@1:2?arch=amd64&upstream=s%403");
-        assert_eq!(package.licenses.first().unwrap().0, "MIT");
+        assert_eq!(package.licenses.first().unwrap().value, "MIT");
         assert!(package.owns.is_empty() && package.requires.is_empty());
         let facts = package.metadata.as_ref().unwrap().get();
         assert!(facts.contains(r#""path":"/usr/bin/a""#), "{facts}");

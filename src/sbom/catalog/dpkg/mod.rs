@@ -326,7 +326,7 @@ mod tests {
         assert_eq!(found[0].requires, ["c", "d"]);
         assert_eq!(found[0].locations.len(), 4);
         assert_eq!(found[0].licenses.len(), 1);
-        assert_eq!(found[0].licenses.first().unwrap().0, "GPL-2+");
+        assert_eq!(found[0].licenses.first().unwrap().value, "GPL-2+");
     }
 
     #[test]
@@ -346,7 +346,11 @@ mod tests {
         let found = find_in(&CATALOGUER, files);
         assert_eq!(found[0].purl, "pkg:deb/debian/a@1?distro=debian-12");
         assert_eq!(found[0].owns, ["/files/0/etc/a"]);
-        let licenses: Vec<_> = found[0].licenses.iter().map(|own| own.0.as_str()).collect();
+        let licenses: Vec<_> = found[0]
+            .licenses
+            .iter()
+            .map(|own| own.value.as_str())
+            .collect();
         assert_eq!(licenses, ["GPL-3"]);
         let facts = found[0].metadata.as_ref().unwrap().get();
         assert!(facts.contains(r#""path":"/etc/a""#), "{facts}");
@@ -363,7 +367,7 @@ mod tests {
         ];
         let found = find_in(&CATALOGUER, files);
         assert_eq!(found.len(), 2);
-        assert_eq!(found[0].licenses.first().unwrap().0, "MIT");
+        assert_eq!(found[0].licenses.first().unwrap().value, "MIT");
     }
 
     /// The error of a scan of these files.
