@@ -13,7 +13,7 @@ FOLDER:
   each a folder called `<archive>:` with its content, so that locations are the same.
 
 Prints for each type of package what syft (the peer) has, and recall and precision; of the
-packages that both have, how many agree in each field; edges; and the CPU seconds and peak
+packages that both have, how many agree in each field; their edges; and the CPU seconds and peak
 resident memory of both. Known faults of syft are explained by the rules of
 tests/peer/sbom_compare.py, and count as found. `--explain` lists each difference.
 `--keep` leaves the documents in a folder, and uses those of syft that are there.
@@ -33,7 +33,6 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-import time
 import zipfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "tests" / "peer"))
@@ -43,21 +42,26 @@ from sbom_compare import Compared, Document, share
 KINDS = ("images", "folders", "archives")
 
 
+# Runs a command with its output in a file, and prints what it took. In a process of its own:
+# the peak memory of a child begins with that of its parent.
+MEASURE = """
+import json, os, subprocess, sys
+with open(sys.argv[1], "wb") as file:
+    child = subprocess.Popen(sys.argv[2:], stdout=file)
+    _, status, usage = os.wait4(child.pid, 0)
+print(json.dumps([os.waitstatus_to_exitcode(status), usage.ru_utime + usage.ru_stime, usage.ru_maxrss]))
+"""
+
+
 class Run:
     """What a program wrote, and what that took."""
 
     def __init__(self, command, output, **options):
-        begun = time.monotonic()
-        with open(output, "wb") as file:
-            child = subprocess.Popen(command, stdout=file, stderr=subprocess.PIPE, **options)
-            with child.stderr:
-                errors = child.stderr.read()
-            _, status, usage = os.wait4(child.pid, 0)
-            child.returncode = os.waitstatus_to_exitcode(status)
-        self.seconds = time.monotonic() - begun
-        self.cpu = usage.ru_utime + usage.ru_stime
-        self.memory = usage.ru_maxrss / 1024
-        self.failure = errors.decode(errors="replace")[-600:] if child.returncode else None
+        measure = [sys.executable, "-I", "-S", "-c", MEASURE, output, *command]
+        done = subprocess.run(measure, capture_output=True, check=True, **options)
+        code, self.cpu, memory = json.loads(done.stdout)
+        self.memory = memory / 1024
+        self.failure = done.stderr.decode(errors="replace")[-600:] if code else None
 
 
 def layers(layout):
@@ -174,7 +178,7 @@ class Sums:
             row = self.fields[field]
             row[0] += mine == theirs
             row[1] += 1
-        mine, theirs = compared.ours.edges(), compared.peer.edges()
+        mine, theirs = compared.edges()
         for edge, count in theirs.items():
             row = self.edges[edge[0]]
             row[0] += min(count, mine[edge])
@@ -199,7 +203,7 @@ def explain(name, compared):
     for mine, theirs in compared.pairs:
         for cpe in sorted(theirs.cpes - mine.cpes):
             print(f"{name}: cpe of {theirs.kind} {theirs.name} {theirs.version}: {cpe} is missing")
-    mine, theirs = compared.ours.edges(), compared.peer.edges()
+    mine, theirs = compared.edges()
     for side, edges in (("missing", theirs - mine), ("extra", mine - theirs)):
         for kind, parent, child, evidence in sorted(edges, key=str):
             print(f"{name}: {side} edge: {kind} {brief(parent)} -> {brief(child)} {evidence}")

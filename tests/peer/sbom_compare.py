@@ -81,9 +81,9 @@ class Document:
         numbers = self.version.split(".")[:2]
         return all(number.isdigit() for number in numbers) and tuple(map(int, numbers)) < version
 
-    def edges(self):
-        """The edges between packages, files and the source, counted."""
-        names = {package.id: package.key for package in self.packages}
+    def edges(self, packages):
+        """The edges between some packages, files and the source, counted."""
+        names = {package.id: package.key for package in packages}
         names.update(self.files)
         names[self.source] = "source"
         found = collections.Counter()
@@ -152,6 +152,11 @@ class Compared:
             table[kind][4 if side == "missing" else 5] += count
         return table
 
+    def edges(self):
+        """The edges of ours and of the peer, of packages that both have."""
+        ours, peer = [mine for mine, _ in self.pairs], [theirs for _, theirs in self.pairs]
+        return self.ours.edges(ours), self.peer.edges(peer)
+
     def differences(self):
         """The fields that differ: (field, ours, peer, the pair's package)."""
         for mine, theirs in self.pairs:
@@ -206,14 +211,29 @@ def is_main_module(package, compared):
     return package.kind == "go-module" and package.version in OPEN and package.name in known
 
 
+def declares(package):
+    kind = package.fields["metadataType"]
+    return "lock" in kind or "requirements" in kind or kind == "go-module-entry"
+
+
 def is_declared(package, compared):
     """What is installed says more than a lock file, so we list it once in a component."""
     installed = getattr(compared, "installed", None)
     if installed is None:
-        installed = compared.installed = {one.key for one in compared.ours.packages}
-    kind = package.fields["metadataType"]
-    declares = "lock" in kind or "requirements" in kind or kind == "go-module-entry"
-    return declares and package.key in installed
+        ours = compared.ours.packages
+        installed = compared.installed = {one.key for one in ours if not declares(one)}
+    return declares(package) and package.key in installed
+
+
+def is_for_development(package, compared):
+    """syft finds the package.json beside a yarn.lock in the root of a scan only, and lists
+    there more than what is needed as well. Of a file that we read, it lists the rest."""
+    if package.fields["metadataType"] != "javascript-yarn-lock-entry":
+        return False
+    read = getattr(compared, "read", None)
+    if read is None:
+        read = compared.read = {path for one in compared.ours.packages for path in one.paths}
+    return package.paths <= read
 
 
 RULES = (
@@ -225,6 +245,7 @@ RULES = (
         lambda package, _: package.kind == "go-module" and package.name.startswith("."),
     ),
     Rule("missing", "declared, and listed as installed", is_declared),
+    Rule("missing", "only development needs it, by yarn.lock", is_for_development),
     Rule(
         "extra",
         "older syft has another type for it",
