@@ -342,7 +342,8 @@ rpm_files() {
 }
 
 source_archives() {
-  pip download -q --no-deps --no-binary :all: --no-build-isolation --dest "$out" idna==3.4 certifi==2023.5.7
+  sdist idna 3.4 > "$out/idna-3.4.tar.gz"
+  sdist certifi 2023.5.7 > "$out/certifi-2023.5.7.tar.gz"
   (cd "$out" && npm pack --silent express@4.18.2 left-pad@1.3.0)
   mkdir -p t/web && (cd t/web && npm init -y > /dev/null && npm install --silent --no-audit --no-fund --ignore-scripts express@4.18.2)
   tar -C t -cf "$out/web.tar" . && xz -k1 "$out/web.tar" && bzip2 -k "$out/web.tar" && zstd -qk "$out/web.tar" && gzip -1k "$out/web.tar"
