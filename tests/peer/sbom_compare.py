@@ -68,7 +68,8 @@ class Document:
         self.packages = [Package(item) for item in document["artifacts"]]
         for package in self.packages:
             places = package.fields["locations"]
-            package.fields["locations"] = [place for place in places if place[0] not in archives]
+            inside = [place for place in places if place[0] not in archives or place[2] != "supporting"]
+            package.fields["locations"] = inside
             package.paths = frozenset(place[0] for place in package.fields["locations"])
         self.files = {file["id"]: file["location"]["path"] for file in document.get("files") or []}
         self.source = document["source"]["id"]
@@ -114,12 +115,13 @@ class Compared:
         self.pair(without_version, go(extra), go(missing))
         self.soft = len(self.pairs) - paired
         self.explained = collections.Counter()
-        self.unexplained = []
+        self.unexplained, self.declared = [], []
         for side, packages in (("missing", self.missing), ("extra", self.extra)):
             for package in packages:
                 reason = explained(side, package, self)
                 if reason:
                     self.explained[(side, package.kind, reason)] += 1
+                    self.declared += [package] if reason == DECLARED else []
                 else:
                     self.unexplained.append((side, package))
 
@@ -148,14 +150,26 @@ class Compared:
         for column, packages in enumerate(sides):
             for package in packages:
                 table.setdefault(package.kind, [0] * 6)[column] += 1
+        columns = {"missing": 4, "extra": 5}
         for (side, kind, _), count in self.explained.items():
-            table[kind][4 if side == "missing" else 5] += count
+            if side in columns:
+                table[kind][columns[side]] += count
         return table
 
     def edges(self):
         """The edges of ours and of the peer, of packages that both have."""
         ours, peer = [mine for mine, _ in self.pairs], [theirs for _, theirs in self.pairs]
-        return self.ours.edges(ours), self.peer.edges(peer)
+        mine, theirs = self.ours.edges(ours), self.peer.edges(peer + self.declared)
+        # Of packages that only we take together, the same edge comes twice.
+        if self.declared:
+            theirs = collections.Counter({edge: min(count, max(mine[edge], 1)) for edge, count in theirs.items()})
+        # In lock files, syft takes a package to need every version of another one.
+        known = {(kind, parent[:2], child) for kind, parent, child, _ in mine if kind == "dependency-of"}
+        for edge in list(theirs):
+            kind, parent, child, _ = edge
+            if kind == "dependency-of" and edge not in mine and (kind, parent[:2], child) in known:
+                self.explained[("missing edge", parent[0], "it needs another version of it")] += theirs.pop(edge)
+        return mine, theirs
 
     def differences(self):
         """The fields that differ: (field, ours, peer, the pair's package)."""
@@ -236,6 +250,8 @@ def is_for_development(package, compared):
     return package.paths <= read
 
 
+DECLARED = "declared, and listed as installed"
+
 RULES = (
     Rule("missing", "removed package", is_deinstalled),
     Rule("missing", "version of a main module", is_main_module),
@@ -244,7 +260,7 @@ RULES = (
         "local replacement named by its path",
         lambda package, _: package.kind == "go-module" and package.name.startswith("."),
     ),
-    Rule("missing", "declared, and listed as installed", is_declared),
+    Rule("missing", DECLARED, is_declared),
     Rule("missing", "only development needs it, by yarn.lock", is_for_development),
     Rule(
         "extra",

@@ -54,11 +54,7 @@ fn deb(data: &[u8]) -> Vec<u8> {
         ("data.tar.xz", data),
     ] {
         let size = content.len();
-        write!(
-            out,
-            "{name:<16}0           0     0     100644  {size:<10}`\n"
-        )
-        .unwrap();
+        writeln!(out, "{name:<16}0           0     0     100644  {size:<10}`").unwrap();
         out.extend(content);
         out.resize(out.len().next_multiple_of(2), b'\n');
     }
