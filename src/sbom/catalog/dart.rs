@@ -1,9 +1,10 @@
-//! Packages of Dart and Flutter that a project locks: `pubspec.lock`.
+//! Packages of Dart and Flutter: those that a project locks in its `pubspec.lock`, and the
+//! project itself, which its `pubspec.yaml` describes.
 
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use super::data::{self, Reason};
-use super::lock::{self, Lock, pairs, text};
+use super::lock::{self, Lock, pairs, text, texts};
 use super::{Cataloguer, Finds, Found, Scope};
 use crate::sbom::document::Ecosystem;
 use crate::sbom::purl::purl;
@@ -19,11 +20,28 @@ pub(super) const CATALOGUER: Cataloguer = Cataloguer {
     },
 };
 
+pub(super) const PROJECT: Cataloguer = Cataloguer {
+    ecosystem: SPECIFIED,
+    scope: Scope::Components,
+    finds: Finds::InFiles {
+        lists: |_, name| matches!(name, "pubspec.yaml" | "pubspec.yml"),
+        supports: |_, _| false,
+        longest: 1 << 20,
+        find: |view, path, found: &mut Found| lock::read(view, path, SPECIFIED, found, project),
+    },
+};
+
 const DART: Ecosystem = Ecosystem {
     kind: "dart-pub",
     language: "dart",
     found_by: "dart-pubspec-lock-cataloger",
     metadata_type: "dart-pubspec-lock-entry",
+};
+
+const SPECIFIED: Ecosystem = Ecosystem {
+    found_by: "dart-pubspec-cataloger",
+    metadata_type: "dart-pubspec",
+    ..DART
 };
 
 /// The host that a package need not name.
@@ -76,6 +94,42 @@ fn locked(file: &Lock<'_>, source: &str, found: &mut Found) -> Result<(), Reason
     Ok(())
 }
 
+fn project(file: &Lock<'_>, source: &str, found: &mut Found) -> Result<(), Reason> {
+    let yaml = data::yaml(source)?;
+    let (name, version) = (text(&yaml, "name"), text(&yaml, "version"));
+    if name.is_empty() {
+        return Ok(());
+    }
+    let mut package = file.package(SPECIFIED, name, version);
+    package.purl = purl("pub", "", name, version, &[]);
+    let mut facts = Map::new();
+    for key in ["homepage", "repository", "documentation", "publish_to"] {
+        if !text(&yaml, key).is_empty() {
+            facts.insert(key.to_owned(), json!(text(&yaml, key)));
+        }
+    }
+    let environment =
+        pairs(&yaml, "environment").filter(|(key, _)| matches!(*key, "sdk" | "flutter"));
+    let environment: Map<String, Value> = environment
+        .filter(|(_, value)| value.is_string())
+        .map(|(key, value)| (key.to_owned(), value.clone()))
+        .collect();
+    if !environment.is_empty() {
+        facts.insert("environment".to_owned(), json!(environment));
+    }
+    for key in ["platforms", "ignored_advisories"] {
+        // Platforms are the keys of a mapping.
+        let keys = pairs(&yaml, key).map(|(key, _)| key);
+        let list: Vec<&str> = texts(&yaml, key).chain(keys).collect();
+        if !list.is_empty() {
+            facts.insert(key.to_owned(), json!(list));
+        }
+    }
+    package.describe(&Value::Object(facts));
+    found.push(package);
+    Ok(())
+}
+
 /// The host of a URL.
 fn host(url: &str) -> &str {
     let rest = url.split_once("://").map_or("", |(_, rest)| rest);
@@ -86,6 +140,22 @@ fn host(url: &str) -> &str {
 mod tests {
     use super::super::{find_in, findings};
     use super::*;
+
+    #[test]
+    fn a_project_describes_itself() {
+        let text = b"name: app\nversion: 1.2.0+3\nhomepage: https://h\nplatforms:\n  linux:\nenvironment:\n  sdk: ^3.0.0\n  x: y\n";
+        let files: &[(&str, &[u8])] = &[
+            ("p/pubspec.yaml", text),
+            ("q/pubspec.yaml", b"version: 1\n"),
+        ];
+        let found = find_in(&PROJECT, files);
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].purl, "pkg:pub/app@1.2.0%2B3");
+        assert_eq!(
+            found[0].metadata.as_ref().unwrap().get(),
+            r#"{"environment":{"sdk":"^3.0.0"},"homepage":"https://h","platforms":["linux"]}"#
+        );
+    }
 
     #[test]
     fn locked_packages_say_where_they_are_from() {

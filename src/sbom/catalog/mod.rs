@@ -111,6 +111,7 @@ const TABLE: &[Cataloguer] = &[
     apple::SWIFT,
     apple::PODS,
     dart::CATALOGUER,
+    dart::PROJECT,
     conan::DECLARED,
     conan::INSTALLED,
     vcpkg::CATALOGUER,
