@@ -226,6 +226,18 @@ mod tests {
     }
 
     #[test]
+    fn what_only_resembles_a_program_is_not_one() {
+        let aws = search("openssl", b"\0OpenSSL 1.1.1 (compatible; AWS-LC 1.30.0)\0");
+        assert_eq!(
+            (aws.len(), aws[0].program.as_str()),
+            (1, "openssl-binary-aws-lc")
+        );
+        assert!(search("deno", b"OTel-Exporter-Deno/0.80.0grpc").is_empty());
+        assert!(search("python3.12", b"\x003.11.2\0").is_empty());
+        assert!(named("python-config").is_empty() && named("libstd-1.so").is_empty());
+    }
+
+    #[test]
     fn ids_and_patterns_are_sound() {
         for program in all() {
             let same = all().filter(|other| other.id == program.id);

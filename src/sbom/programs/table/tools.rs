@@ -316,19 +316,36 @@ pub(super) static TOOLS: &[Program] = &[
         cpes: &["openssl:openssl"],
         marks: &[mark(
             b"OpenSSL ",
-            r"\x00OpenSSL ([0-9]+\.[0-9]+\.[0-9]+(?:[a-z]+|-alpha[0-9]|-beta[0-9]|-rc[0-9])?)",
+            r"\x00OpenSSL ([0-9]+\.[0-9]+\.[0-9]+(?:[a-z]+|-alpha[0-9]|-beta[0-9]|-rc[0-9])?)(?:[^0-9a-z(. ]| [^(]|$)",
         )],
         example: ("openssl", b"\0OpenSSL 1.1.1w  11 Sep\0", "1.1.1w"),
         ..PROGRAM
     },
     Program {
-        id: "aws-lc-binary",
+        id: "openssl-binary-aws-lc",
         files: Files::Named(&["openssl", "bssl"]),
         package: "aws-lc",
         purl: ["generic", "", "aws-lc"],
-        cpes: &["amazon:aws-lc"],
+        cpes: &["amazon:aws_libcrypto"],
         marks: &[mark(b"AWS-LC ", r"AWS-LC ([0-9]+\.[0-9]+\.[0-9]+)")],
-        example: ("openssl", b"\0AWS-LC 1.30.0\0", "1.30.0"),
+        example: (
+            "openssl",
+            b"OpenSSL 1.1.1 (compatible; AWS-LC 1.30.0)\0",
+            "1.30.0",
+        ),
+        ..PROGRAM
+    },
+    Program {
+        id: "chrome-binary",
+        files: Files::Named(&["chrome"]),
+        package: "chrome",
+        purl: ["generic", "", "chrome"],
+        cpes: &["google:chrome"],
+        marks: &[mark(
+            b"Default",
+            r"\x00([0-9]{2,3}\.[0-9]+\.[0-9]+\.[0-9]+)\x00Default",
+        )],
+        example: ("chrome", b"\x00127.0.6533.119\0Default", "127.0.6533.119"),
         ..PROGRAM
     },
     Program {
