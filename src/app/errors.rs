@@ -12,6 +12,7 @@ pub use super::package_sign::PackageSignError;
 pub use super::publish::PublishError;
 pub use super::pull::PullError;
 pub use super::read_error::PackageReadError;
+pub use super::sbom::TreeError;
 pub use super::skeleton::SkeletonMakeError;
 pub use super::trust::TrustError;
 pub use crate::cas::CasError;

@@ -37,6 +37,7 @@ mod publish_seal;
 mod pull;
 mod read_error;
 mod rehearse;
+mod sbom;
 mod schedules;
 pub mod schema;
 mod sha256sum;
@@ -84,6 +85,10 @@ pub use publish::{
 pub use publish_options::PublishOptions;
 pub use pull::{PullOptions, Pulled, package_help, package_pull, package_tags};
 pub use rehearse::rehearse;
+pub use sbom::{
+    ImageSbom, SbomDocument, SbomSubject, image_sbom, layout_sbom, listed, package_documents_of,
+    read_document, sbom_as, sbom_diff, sbom_of_build, tree_sbom,
+};
 pub use schedules::{
     ExportError, ExportOptions, Exported, FoundSchedule, NextRun, Scheduler,
     export as export_schedules, next_runs, schedules,
@@ -109,7 +114,7 @@ pub use crate::ground::{Failure, Stop, Withdrawal};
 pub use crate::kinds::package::BuildFacts;
 pub use crate::kinds::run::{Used, UsedName, Wanted};
 pub use crate::oci::{Reference, host_architecture, place};
-pub use crate::package::diff::{Change, Difference};
+pub use crate::package::diff::{Catalogue, Change, Difference, changes_as_json};
 pub use crate::package::{Base, Definition, Finding, Severity, patch_git_links, time::rfc3339};
 pub use crate::pipeline::duration::parse as parse_duration;
 pub use crate::pipeline::size::parse as parse_size;
@@ -123,6 +128,7 @@ pub use crate::run::event::Event;
 pub(crate) use crate::run::record::TaskRecord;
 pub use crate::run::record::{RunRecord, Status, TestsRecord};
 pub use crate::run::{Assessed, Known, Planned, Verdict, chrome_trace, junit, plan_page, run_page};
+pub use crate::sbom::format::Format as SbomFormat;
 pub use crate::signers::{
     KeySources, KeylessOptions, Seal, Signer, key_signer, keyless_signer, password_in,
 };

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::layout::LayoutError;
 use crate::source::{HeartbeatError, JudgeError, OpenError, PackageSourceError};
+use crate::text::one_line;
 use crate::verify::Refusal;
 use crate::yaml::Mistakes;
 
@@ -37,6 +38,13 @@ pub enum PackageReadError {
     /// The package has no SBOMs.
     #[error("`{0}` has no SBOMs: it was created with --skip-sbom, or has nothing to catalog")]
     NoSbom(String),
+    /// No SBOM of the package is called so.
+    #[error("`{package}` has no SBOM `{wanted}`: it has {}", first_of(.names))]
+    NoDocument {
+        package: String,
+        wanted: String,
+        names: Vec<String>,
+    },
     /// The package does not list this path.
     #[error("`{0}` has no file or folder `{1}`")]
     NoFile(String, String),
@@ -76,6 +84,14 @@ pub enum PackageReadError {
         path: PathBuf,
         source: io::Error,
     },
+}
+
+/// Most names that an error lists.
+const LISTED: usize = 10;
+
+fn first_of(names: &[String]) -> String {
+    let quoted = names.iter().map(|name| format!("`{}`", one_line(name)));
+    crate::text::first_of(quoted, LISTED)
 }
 
 fn foreign(path: &Path, file: Option<&Path>) -> String {

@@ -89,6 +89,20 @@ enum Shown {
 }
 
 impl ReportArgs {
+    /// Nothing but failures, warnings and progress on a terminal.
+    pub(super) fn quiet() -> Self {
+        Self {
+            summary: None,
+            junit: None,
+            profile: None,
+            report: None,
+            events: None,
+            progress: Shown::Auto,
+            quiet: true,
+            verbose: false,
+        }
+    }
+
     /// The files that are written.
     pub(super) fn files(&self) -> Vec<PathBuf> {
         let files = [

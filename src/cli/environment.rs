@@ -197,6 +197,11 @@ pub(super) fn program() -> Option<PathBuf> {
     std::env::current_exe().ok()
 }
 
+/// Whether a person reads stdout.
+pub(super) fn is_shown() -> bool {
+    std::io::stdout().is_terminal()
+}
+
 /// The title of a page about the current folder.
 pub(super) fn page_title(what: &str) -> String {
     let here = current_folder().unwrap_or_default();

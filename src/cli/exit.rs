@@ -11,7 +11,8 @@ use crate::app::errors::{
     ArtifactError, BuildError, CasError, Class, DeltaError, DownloadError, Failure, GenerateError,
     GraphError, HeartbeatError, InitError, JournalError, KeyFileError, LayoutError, OpenError,
     PackageDeltaError, PackageReadError, PackageSignError, PackageSourceError, PublishError,
-    PullError, RegistryError, ReleaseError, RemoteError, SkeletonMakeError, TrustError, WatchError,
+    PullError, RegistryError, ReleaseError, RemoteError, SkeletonMakeError, TreeError, TrustError,
+    WatchError,
 };
 
 /// The exit code of a command that failed.
@@ -255,7 +256,9 @@ impl ToExit for PackageReadError {
             Self::Layout(error) => error.exit(),
             Self::Open(error) => error.exit(),
             Self::Write { .. } | Self::Full { .. } => Exit::Environment,
-            Self::Exists(_) | Self::Foreign { .. } | Self::NoFile(..) => Exit::Usage,
+            Self::Exists(_) | Self::Foreign { .. } | Self::NoFile(..) | Self::NoDocument { .. } => {
+                Exit::Usage
+            }
             Self::Heartbeat(HeartbeatError::Source(error)) => error.exit(),
             Self::Heartbeat(HeartbeatError::NoKey) => Exit::Usage,
             Self::Interrupted => Exit::Interrupted,
@@ -277,6 +280,15 @@ impl ToExit for PackageReadError {
             Self::NoFile(..) => hint("`jackal package inspect files` lists the files"),
             Self::Document { .. } => hint("create the package again"),
             _ => Vec::new(),
+        }
+    }
+}
+
+impl ToExit for TreeError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Read { .. } | Self::Write(_) => Exit::Environment,
+            Self::Name { .. } | Self::Scan { .. } => Exit::Verification,
         }
     }
 }

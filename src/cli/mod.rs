@@ -55,6 +55,7 @@ mod read;
 mod registry;
 mod release;
 mod run;
+mod sbom;
 mod schedule;
 mod screen;
 mod shell;
@@ -162,6 +163,12 @@ enum Command {
     /// Print jobs for CI services
     #[command(subcommand)]
     Ci(ci_matrix::CiCommand),
+    /// List the software in a folder, image or package
+    ///
+    /// Scans a folder or file as the files of a component are, and an image layer by layer;
+    /// layers that were scanned before are not scanned again. Of a package, only its SBOMs are
+    /// read.
+    Sbom(Box<sbom::SbomCommandArgs>),
     /// Update the pins in jackal.lock
     Update(update::UpdateArgs),
     /// List schedules, and write the configuration of schedulers
@@ -328,6 +335,7 @@ fn run_command(args: Program) -> Result<(), CommandError> {
         Command::List(args) => list::list(args),
         Command::Clean(args) => clean::clean(*args),
         Command::Ci(command) => ci_matrix::run(command),
+        Command::Sbom(args) => sbom::run(*args),
         Command::Update(args) => update::update(args),
         Command::Schedule(command) => schedule::run(command),
         Command::Cache(args) => cache::run(args),

@@ -106,16 +106,18 @@ impl Difference {
     #[must_use]
     pub fn to_json(&self) -> Json {
         json!({
-            "definition": changes(&self.definition),
-            "components": changes(&self.components),
-            "images": changes(&self.images),
-            "files": changes(&self.files),
-            "packages": self.packages.as_ref().map(|packages| changes(packages)),
+            "definition": changes_as_json(&self.definition),
+            "components": changes_as_json(&self.components),
+            "images": changes_as_json(&self.images),
+            "files": changes_as_json(&self.files),
+            "packages": self.packages.as_ref().map(|packages| changes_as_json(packages)),
         })
     }
 }
 
-fn changes<T: Clone + Into<Json>>(changes: &[Change<T>]) -> Json {
+/// Changes as a JSON list.
+#[must_use]
+pub fn changes_as_json<T: Clone + Into<Json>>(changes: &[Change<T>]) -> Json {
     let of = |change: &Change<T>| {
         let mut entry = json!({"name": change.name, "change": change.word()});
         for (key, value) in [("from", &change.from), ("to", &change.to)] {

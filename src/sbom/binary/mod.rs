@@ -190,8 +190,8 @@ fn inflate(data: &[u8], limit: u64) -> Option<Vec<u8>> {
 pub(super) mod tests {
     use std::io::Write as _;
 
-    use super::super::body::in_memory;
     use super::*;
+    use crate::sbom::body::in_memory;
 
     /// Build information of a Go program, for tests.
     fn build_information() -> Vec<u8> {

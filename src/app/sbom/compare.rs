@@ -1,0 +1,77 @@
+//! `jackal sbom diff`: which packages came, went and changed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+
+use super::SbomDocument;
+use super::archive::Gathered;
+use crate::package::diff::{Catalogue, Change, Difference, Side};
+
+/// The packages that documents list.
+///
+/// # Errors
+///
+/// One is not syft-JSON, or they list too many.
+pub fn listed(documents: &[SbomDocument]) -> io::Result<Catalogue> {
+    let mut gathered = Gathered::default();
+    for document in documents {
+        gathered.add(&document.name, &document.json[..])?;
+    }
+    Ok(gathered.finish())
+}
+
+/// Compares the packages of two sets of documents.
+///
+/// Documents of the same name are compared; two that are alone in their set are, too.
+#[must_use]
+pub fn sbom_diff(first: Catalogue, second: Catalogue) -> Vec<Change<Vec<String>>> {
+    let names = |catalogue: &Catalogue| -> BTreeSet<String> {
+        catalogue.keys().map(|(name, ..)| name.clone()).collect()
+    };
+    let (old, new) = (names(&first), names(&second));
+    let alone = old.len() <= 1 && new.len() <= 1;
+    let side = |catalogue: Catalogue| {
+        let catalogue: Catalogue = match alone {
+            true => renamed(catalogue, new.first().or(old.first())),
+            false => catalogue,
+        };
+        Side {
+            catalogue: Some(catalogue),
+            ..Side::default()
+        }
+    };
+    let difference = Difference::between(&side(first), &side(second));
+    difference.packages.unwrap_or_default()
+}
+
+fn renamed(catalogue: Catalogue, name: Option<&String>) -> Catalogue {
+    let name = name.cloned().unwrap_or_default();
+    let of = |((_, kind, package), versions): ((String, String, String), BTreeSet<String>)| {
+        ((name.clone(), kind, package), versions)
+    };
+    let renamed: BTreeMap<_, _> = catalogue.into_iter().map(of).collect();
+    renamed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listed(document: &str, package: &str, version: &str) -> Catalogue {
+        let key = [document, "deb", package].map(str::to_owned);
+        let [document, kind, package] = key;
+        [((document, kind, package), [version.to_owned()].into())].into()
+    }
+
+    #[test]
+    fn lone_documents_are_compared_whatever_they_are_called() {
+        let (first, second) = (listed("a:1", "zlib", "1"), listed("a:2", "zlib", "2"));
+        let changes = sbom_diff(first, second.clone());
+        assert_eq!(changes.len(), 1);
+        assert_eq!(changes[0].word(), "changed");
+        let mut more = listed("a:1", "zlib", "1");
+        more.extend(listed("b:1", "bash", "5"));
+        let words: Vec<_> = sbom_diff(more, second).iter().map(Change::word).collect();
+        assert_eq!(words, ["removed", "added", "removed"]);
+    }
+}

@@ -1,0 +1,239 @@
+//! `jackal sbom`: the documents of a folder or file, an image, or a package.
+
+mod archive;
+mod compare;
+mod image;
+mod tree;
+
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+pub(super) use archive::SbomArchive;
+pub use compare::{listed, sbom_diff};
+pub use image::{ImageSbom, image_sbom, layout_sbom, sbom_of_build};
+pub use tree::{TreeError, tree_sbom};
+
+use super::read_error::PackageReadError;
+use crate::archive::{Compression, TarReader};
+use crate::disk::look;
+use crate::oci::place;
+use crate::package::Dialect;
+use crate::sbom::format::{Format, Production};
+use crate::sbom::names;
+use crate::source::Opened;
+
+/// What a document is wanted of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SbomSubject {
+    /// A package on disk or in a registry.
+    Package,
+    /// A folder or file on disk.
+    Tree(PathBuf),
+    /// A document on disk.
+    Document(PathBuf),
+    /// An image in a registry.
+    Image(String),
+    /// A layout or archive on disk, and which image of it.
+    Layout(PathBuf, Option<String>),
+}
+
+/// Transports of images on disk, as skopeo writes them.
+const ON_DISK: [&str; 3] = [place::SKOPEO_LAYOUT, "oci-archive:", "docker-archive:"];
+
+impl SbomSubject {
+    /// What `text` names, seen from the folder `here`.
+    #[must_use]
+    pub fn of(text: &str, here: &Path) -> Self {
+        // As packages are named elsewhere.
+        if [place::REGISTRY, place::LAYOUT, "https://"]
+            .iter()
+            .any(|form| text.starts_with(form))
+        {
+            return Self::Package;
+        }
+        let path = here.join(text);
+        if let Some(rest) = ON_DISK
+            .iter()
+            .find_map(|transport| text.strip_prefix(transport))
+        {
+            // A reference may follow the path.
+            let (path, wanted) = match rest.split_once(':') {
+                Some((path, wanted)) if !look::exists(&here.join(rest)) => (path, Some(wanted)),
+                _ => (rest, None),
+            };
+            return Self::Layout(here.join(path), wanted.map(str::to_owned));
+        }
+        if !look::exists(&path) {
+            return Self::Image(text.to_owned());
+        }
+        if look::is_dir(&path) {
+            let has = |name: &str| look::is_file(&path.join(name));
+            let mut dialects = Dialect::ALL.iter();
+            let package =
+                has(Dialect::CHECKSUMS) && dialects.any(|dialect| has(dialect.definition_file()));
+            return match (package, has("oci-layout")) {
+                (true, _) => Self::Package,
+                (_, true) => Self::Layout(path, None),
+                _ => Self::Tree(path),
+            };
+        }
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if name.contains(".tar") && begins_a_package(&path) {
+            return Self::Package;
+        }
+        match name.ends_with(".json") && is_document(&path) {
+            true => Self::Document(path),
+            false => Self::Tree(path),
+        }
+    }
+}
+
+/// Whether a tar, or the first part of one, begins with what packages begin with.
+fn begins_a_package(path: &Path) -> bool {
+    let first = || -> io::Result<bool> {
+        let mut file = BufReader::new(look::open(path)?);
+        let head = io::BufRead::fill_buf(&mut file)?;
+        let plain: Box<dyn Read> = match Compression::of(head) {
+            Some(Compression::Zstd) => Compression::Zstd.decode(file)?,
+            Some(_) => return Ok(false),
+            None => Box::new(file),
+        };
+        let mut tar = TarReader::new(plain);
+        while let Some(entry) = tar.next()? {
+            let name = entry.name_lossy();
+            let name = name.trim_start_matches("./").trim_end_matches('/');
+            if !matches!(name, "" | "." | Dialect::CHECKSUMS) {
+                return Ok(Dialect::of_definition_file(name).is_some());
+            }
+        }
+        Ok(false)
+    };
+    // A file that cannot be read is reported by what reads it whole.
+    first().unwrap_or_default()
+}
+
+/// Whether a file begins like syft-JSON: as JSON with a list of packages, or of what syft
+/// writes before it.
+fn is_document(path: &Path) -> bool {
+    let Ok(file) = look::open(path) else {
+        return false;
+    };
+    let mut head = String::new();
+    let read = BufReader::new(file).take(4096).read_to_string(&mut head);
+    read.is_ok() && head.trim_start().starts_with('{') && head.contains("\"artifacts\"")
+}
+
+/// One document of a package.
+#[derive(Debug)]
+pub struct SbomDocument {
+    /// Its file's name in the package, without `.json`.
+    pub name: String,
+    pub json: Vec<u8>,
+}
+
+/// The documents of a package whose name `select` is or contains; all without one. Nothing
+/// else of the package is fetched.
+///
+/// # Errors
+///
+/// [`PackageReadError`]: it has no SBOM, or none that is selected.
+pub fn package_documents_of(
+    opened: &Opened,
+    select: Option<&str>,
+    take: &mut dyn FnMut(SbomDocument) -> io::Result<()>,
+) -> Result<(), PackageReadError> {
+    let archive = SbomArchive::fetch(opened)?;
+    let names = archive.names()?;
+    let chosen = |name: &str| select.is_none_or(|wanted| is_selected(name, wanted, &names));
+    if !names.iter().any(|name| chosen(name)) {
+        return Err(PackageReadError::NoDocument {
+            package: opened.name.clone(),
+            wanted: select.unwrap_or_default().to_owned(),
+            names,
+        });
+    }
+    archive.each(&mut |name, input| {
+        if !chosen(name) {
+            return Ok(());
+        }
+        let mut json = Vec::new();
+        input.read_to_end(&mut json)?;
+        let name = name.to_owned();
+        take(SbomDocument { name, json })
+    })
+}
+
+/// Largest document that is read whole, in bytes: 1 GiB.
+const MAX_DOCUMENT_BYTES: u64 = 1 << 30;
+
+/// Reads a document on disk.
+///
+/// # Errors
+///
+/// It cannot be read, or is larger than any document.
+pub fn read_document(path: &Path) -> io::Result<Vec<u8>> {
+    let mut json = Vec::new();
+    let mut input = look::open(path)?.take(MAX_DOCUMENT_BYTES + 1);
+    input.read_to_end(&mut json)?;
+    match json.len() as u64 > MAX_DOCUMENT_BYTES {
+        true => Err(io::ErrorKind::FileTooLarge.into()),
+        false => Ok(json),
+    }
+}
+
+/// A document in another format. `created` is RFC 3339 in UTC.
+///
+/// # Errors
+///
+/// It is not syft-JSON.
+pub fn sbom_as(document: &SbomDocument, format: Format, created: &str) -> io::Result<Vec<u8>> {
+    let production = Production {
+        tool: "jackal",
+        version: env!("CARGO_PKG_VERSION"),
+        created,
+    };
+    let mut out = Vec::new();
+    format.write(&document.json, &production, &mut out)?;
+    Ok(out)
+}
+
+/// Whether `wanted` means the document `name`: the whole name, as it is or as a reference
+/// that was made a file's name, or, if no whole name is meant, a part of it.
+fn is_selected(name: &str, wanted: &str, names: &[String]) -> bool {
+    let written = names::normalise(wanted);
+    let whole = |name: &str| name == wanted || name == written || short(name) == written;
+    whole(name) || (!names.iter().any(|name| whole(name)) && name.contains(&written))
+}
+
+/// The name without what all components' documents begin with.
+fn short(name: &str) -> &str {
+    let ends = ["jackal-component-", "zarf-component-"];
+    let found = ends.iter().find_map(|begin| name.strip_prefix(begin));
+    found.unwrap_or(name)
+}
+
+/// A file without a name, gone when it is closed.
+fn unnamed(input: &mut dyn Read) -> io::Result<File> {
+    let mut file = tempfile::tempfile()?;
+    io::copy(input, &mut file)?;
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn documents_are_selected_by_whole_names_first() {
+        let names = ["docker.io_library_nginx_1.25", "jackal-component-nginx"].map(str::to_owned);
+        let chosen = |wanted: &str| -> Vec<bool> {
+            let of = names.iter();
+            of.map(|name| is_selected(name, wanted, &names)).collect()
+        };
+        assert_eq!(chosen("nginx"), [false, true]);
+        assert_eq!(chosen("docker.io/library/nginx:1.25"), [true, false]);
+        assert_eq!(chosen("nginx:1"), [true, false]);
+        assert_eq!(chosen("other"), [false, false]);
+    }
+}

@@ -1,0 +1,277 @@
+//! `jackal sbom`: the document of a folder, a file, an image or a package.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+
+use super::carry_out::{self, Logs, ReportArgs};
+use super::command_error::CommandError;
+use super::environment::{build_facts, current_folder, is_shown, program, variables};
+use super::exit::Exit;
+use super::output::{note, one_line, print, print_bytes};
+use super::read::ReadArgs;
+use crate::app::{
+    self, CacheFolder, Catalogue, Change, Check, Opened, Place, ReadOptions, SbomDocument,
+    SbomFormat, SbomSubject, Variant, rfc3339,
+};
+use crate::disk;
+use crate::text::with_causes;
+
+/// Arguments of `jackal sbom`.
+#[derive(Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(super) struct SbomCommandArgs {
+    #[command(subcommand)]
+    what: Option<SbomCommand>,
+    #[arg(required = true, help = SUBJECT, value_name = "SUBJECT")]
+    subject: Option<String>,
+    /// Format [default: a table on a terminal, otherwise syft-json]
+    #[arg(long, value_name = "FORMAT", value_enum)]
+    format: Option<FormatArg>,
+    /// Of a package: the document of this image or component
+    #[arg(long, value_name = "NAME")]
+    select: Option<String>,
+    /// Write to FILE instead of stdout
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+    #[command(flatten)]
+    read: ReadArgs,
+}
+
+#[derive(Subcommand)]
+enum SbomCommand {
+    /// Compare two of them: which packages came, went and changed
+    Diff {
+        #[arg(help = SUBJECT)]
+        first: String,
+        /// What to compare it with
+        second: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        read: ReadArgs,
+    },
+}
+
+const SUBJECT: &str = "Folder, file, image (with `oci:`, `oci-archive:` or `docker-archive:` \
+    for one on disk), package, or syft-JSON document";
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct FormatArg(SbomFormat);
+
+impl ValueEnum for FormatArg {
+    fn value_variants<'a>() -> &'a [Self] {
+        const ALL: &[FormatArg] = &[
+            FormatArg(SbomFormat::SyftJson),
+            FormatArg(SbomFormat::SpdxJson),
+            FormatArg(SbomFormat::Spdx3Json),
+            FormatArg(SbomFormat::CycloneDxJson),
+            FormatArg(SbomFormat::Table),
+        ];
+        ALL
+    }
+
+    fn to_possible_value(&self) -> Option<clap::builder::PossibleValue> {
+        let help = match self.0 {
+            SbomFormat::SyftJson => "What packages hold; syft and grype read it",
+            SbomFormat::SpdxJson => "SPDX 2.3",
+            SbomFormat::Spdx3Json => "SPDX 3.0.1",
+            SbomFormat::CycloneDxJson => "CycloneDX 1.6",
+            SbomFormat::Table => "For people",
+        };
+        Some(clap::builder::PossibleValue::new(self.0.name()).help(help))
+    }
+}
+
+pub(super) fn run(args: SbomCommandArgs) -> Result<(), CommandError> {
+    let subject = match (args.what, args.subject) {
+        (
+            Some(SbomCommand::Diff {
+                first,
+                second,
+                json,
+                read,
+            }),
+            _,
+        ) => return diff(&first, &second, json, read),
+        (None, None) => return Err(CommandError::usage("nothing to catalogue was named")),
+        (None, Some(subject)) => subject,
+    };
+    let format = match args.format {
+        Some(FormatArg(format)) => format,
+        None if args.output.is_none() && is_shown() => SbomFormat::Table,
+        None => SbomFormat::SyftJson,
+    };
+    let mut documents = Vec::new();
+    let options = args.read.into_options(Check::Look)?;
+    each(
+        &subject,
+        &options,
+        args.select.as_deref(),
+        &mut |document| {
+            documents.push(document);
+        },
+    )?;
+    let out = match (format, &documents[..]) {
+        (SbomFormat::Table, documents) => tables(documents)?,
+        (_, [document]) => written(document, format)?,
+        (_, several) => {
+            let names: Vec<String> = (several.iter())
+                .map(|document| format!("`{}`", one_line(&document.name)))
+                .collect();
+            let message = format!(
+                "`{subject}` has {} documents: choose one with --select, of {}",
+                names.len(),
+                names.join(", ")
+            );
+            return Err(CommandError::usage(message));
+        }
+    };
+    match args.output {
+        None => print_bytes(&out),
+        Some(file) => disk::write(&file, &out)
+            .map_err(|error| CommandError::new(Exit::Environment, with_causes(&error))),
+    }
+}
+
+fn written(document: &SbomDocument, format: SbomFormat) -> Result<Vec<u8>, CommandError> {
+    let created = build_facts(false)?.timestamp;
+    let created = rfc3339(created).unwrap_or_default();
+    app::sbom_as(document, format, &created).map_err(|error| {
+        let message = format!("`{}` is not syft-JSON: {error}", document.name);
+        CommandError::new(Exit::Verification, message)
+    })
+}
+
+fn tables(documents: &[SbomDocument]) -> Result<Vec<u8>, CommandError> {
+    let mut out = Vec::new();
+    for (index, document) in documents.iter().enumerate() {
+        if documents.len() > 1 {
+            let gap = if index > 0 { "\n" } else { "" };
+            out.extend(format!("{gap}{}:\n", one_line(&document.name)).bytes());
+        }
+        out.extend(written(document, SbomFormat::Table)?);
+    }
+    Ok(out)
+}
+
+/// Calls `take` with every document of a subject that `select` names.
+fn each(
+    subject: &str,
+    options: &ReadOptions,
+    select: Option<&str>,
+    take: &mut dyn FnMut(SbomDocument),
+) -> Result<(), CommandError> {
+    let here = current_folder()?;
+    let found = SbomSubject::of(subject, &here);
+    if select.is_some() && found != SbomSubject::Package {
+        return Err(CommandError::usage(format!(
+            "--select chooses a document of a package, and `{subject}` is none"
+        )));
+    }
+    let name = subject.to_owned();
+    match found {
+        SbomSubject::Package => {
+            let opened = Opened::open(subject, options)?;
+            app::package_documents_of(&opened, select, &mut |document| {
+                take(document);
+                Ok(())
+            })?;
+            note(&format!(
+                "{subject}: sboms.tar was verified; run `jackal package verify` for the rest"
+            ));
+        }
+        SbomSubject::Document(path) => {
+            let json = app::read_document(&path)
+                .map_err(|error| CommandError::io(format!("cannot read `{subject}`"), error))?;
+            take(SbomDocument { name, json });
+        }
+        SbomSubject::Tree(path) => {
+            let json = app::tree_sbom(&path, subject)?;
+            take(SbomDocument { name, json });
+        }
+        SbomSubject::Image(image) => {
+            let json = of_image(&image, options, here)?;
+            take(SbomDocument { name, json });
+        }
+        SbomSubject::Layout(path, wanted) => {
+            let (wanted, arch) = (wanted.as_deref(), options.architecture.as_str());
+            let limit = options.content_limit;
+            let made = app::layout_sbom(cache_of(options)?, &path, wanted, arch, limit)?;
+            let json = made.ok_or_else(|| no_file_system(subject))?;
+            take(SbomDocument { name, json });
+        }
+    }
+    Ok(())
+}
+
+fn of_image(image: &str, options: &ReadOptions, here: PathBuf) -> Result<Vec<u8>, CommandError> {
+    let place = Place {
+        here,
+        cache: cache_of(options)?,
+        connection: options.connection.clone(),
+        program: program(),
+        environment: variables(),
+        content_limit: options.content_limit,
+    };
+    let variant = Variant {
+        architecture: Some(options.architecture.clone()),
+        ..Variant::default()
+    };
+    let planned = app::image_sbom(place, variant, image)?;
+    let built = carry_out::run(planned.prepared, &ReportArgs::quiet(), Logs::ErrorsOnly)?;
+    app::sbom_of_build(&built)?.ok_or_else(|| no_file_system(image))
+}
+
+fn no_file_system(image: &str) -> CommandError {
+    let message = format!("`{image}` has no file system to catalogue");
+    CommandError::new(Exit::Verification, message)
+}
+
+fn cache_of(options: &ReadOptions) -> Result<CacheFolder, CommandError> {
+    let cache = options.cache.clone();
+    cache.ok_or_else(|| CommandError::usage("there is no folder for the cache: pass --cache-dir"))
+}
+
+fn diff(first: &str, second: &str, json: bool, read: ReadArgs) -> Result<(), CommandError> {
+    let options = read.into_options(Check::Look)?;
+    let listed = |subject: &str| -> Result<Catalogue, CommandError> {
+        let mut documents = Vec::new();
+        each(subject, &options, None, &mut |document| {
+            documents.push(document);
+        })?;
+        app::listed(&documents).map_err(|error| {
+            let message = format!("`{subject}` cannot be compared: {error}");
+            CommandError::new(Exit::Verification, message)
+        })
+    };
+    let changes = app::sbom_diff(listed(first)?, listed(second)?);
+    if json {
+        return print(&format!("{:#}\n", app::changes_as_json(&changes)));
+    }
+    let mut text = String::new();
+    for change in &changes {
+        text.push_str(&line(change));
+    }
+    if changes.is_empty() {
+        text.push_str("no differences\n");
+    }
+    print(&text)
+}
+
+fn line(change: &Change<Vec<String>>) -> String {
+    let shown = |versions: &Option<Vec<String>>| {
+        let versions = versions.as_ref().map(|versions| versions.join(", "));
+        versions
+            .map(|versions| one_line(&versions))
+            .unwrap_or_default()
+    };
+    let (from, to) = (shown(&change.from), shown(&change.to));
+    let name = one_line(&change.name);
+    match change.word() {
+        "changed" => format!("~ {name}: {from} -> {to}\n"),
+        "removed" => format!("- {name}: {from}\n"),
+        _ => format!("+ {name}: {to}\n"),
+    }
+}
