@@ -14,6 +14,7 @@ pub mod format;
 mod inner;
 pub mod layer;
 mod license;
+mod license_text;
 mod media;
 pub mod names;
 mod programs;

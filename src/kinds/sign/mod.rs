@@ -338,7 +338,6 @@ fn signed(
             ),
             created: &created.unwrap_or_default(),
             tool: concat!("jackal-", env!("CARGO_PKG_VERSION")),
-            files: false,
         };
         let document = spdx::document(about, &catalogues);
         statements.push(Statement::new(subjects.clone(), SPDX_PREDICATE, document));

@@ -54,9 +54,10 @@ use super::binary::Facts;
 use super::budget::{FILES_BYTES, FOUND_BYTES, Memory};
 use super::distro;
 use super::document::{
-    Annotations, Ecosystem, Evidence, File, Findings, Location, Package, Unknown,
+    Annotations, Ecosystem, Evidence, File, Findings, License, Location, Package, Unknown,
 };
-use super::layer::{Content, Extractor, Keep, LayerError, Most};
+use super::layer::{Content, Extracted, Extractor, Keep, LayerError, Most};
+use super::license_text;
 use super::squash::View;
 
 /// Version of what cataloguers find; raised whenever an SBOM could differ.
@@ -415,6 +416,52 @@ impl Found {
         self.packages.append(&mut rest);
     }
 
+    /// Of the packages from `first` on, gives those that name no licence the ones whose
+    /// texts are in their folders.
+    fn read_licenses(&mut self, view: &View, first: usize) {
+        for index in first..self.packages.len() {
+            let package = &self.packages[index];
+            let primary = |at: &&Location| at.annotations.evidence == Evidence::Primary;
+            let Some(at) = package.locations.iter().find(primary) else {
+                continue;
+            };
+            let (folder, name) = split(at.path.trim_start_matches('/'));
+            let folders = match package.ecosystem.kind {
+                _ if !package.licenses.is_empty() => continue,
+                "npm" => vec![folder.to_owned()],
+                "python" => vec![folder.to_owned(), format!("{folder}/licenses")],
+                "gem" => {
+                    let base = folder.strip_suffix("/specifications").unwrap_or(folder);
+                    vec![format!("{base}/gems/{}", name.trim_end_matches(".gemspec"))]
+                }
+                _ => continue,
+            };
+            // A file in the folder of other packages is not about this one.
+            let shared = name.ends_with(".egg-info");
+            let mut licenses = Vec::new();
+            for folder in folders.iter().filter(|_| !shared) {
+                for start in ["L", "l", "C", "c", "U"] {
+                    let names = view.names(folder, start);
+                    for name in names.filter(|name| license_text::is_named(name)).take(20) {
+                        let path = format!("{folder}/{name}");
+                        let location = view.location(&path, Evidence::Supporting);
+                        if let (Some(ids), Some(at)) = (view.extract(&path), location) {
+                            let ids = String::from_utf8_lossy(ids).into_owned();
+                            let ids = ids.lines().filter(|id| !id.contains(':'));
+                            licenses.extend(ids.map(|id| License::concluded(id, at.clone())));
+                        }
+                    }
+                }
+            }
+            let paths = licenses.iter().flat_map(|license| &license.locations);
+            let cost = paths.map(|at| 200 + 2 * at.path.len()).sum();
+            if !self.text(cost) {
+                return;
+            }
+            self.packages[index].licenses.extend(licenses);
+        }
+    }
+
     /// Looks up, in `view`, the files of the packages that came after `mark`, and those
     /// that are evidence for them.
     pub(super) fn gather(&mut self, view: &View, mark: Mark) {
@@ -561,6 +608,7 @@ pub(super) fn packages(view: &View, tree: Tree, found: &mut Found) -> Result<(),
     }
     dotnet::assemblies::join(found, first);
     found.drop_owned(view, first);
+    found.read_licenses(view, first);
     view.check()
 }
 
@@ -611,7 +659,15 @@ pub(super) fn takes_apart(path: &str) -> bool {
 fn wanted(path: &str, tree: Tree) -> Option<Keep> {
     let mut rows = TABLE.iter().filter(|row| row.scope.covers(tree));
     let own = rows.find_map(|row| row.wants(path));
-    own.or_else(|| distro::wanted(path))
+    own.or_else(|| distro::wanted(path)).or_else(|| {
+        license_text::is_named(split(path).1).then_some(Keep::Extract {
+            most: Most::Skip(license_text::LONGEST),
+            extract: |_, body| match body.whole(license_text::LONGEST) {
+                Some(bytes) => Extracted::Facts(license_text::recognize(&bytes).into_bytes()),
+                None => Extracted::Nothing,
+            },
+        })
+    })
 }
 
 /// Whether `path` is a database of system packages. All of them share it, so

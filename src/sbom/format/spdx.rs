@@ -23,9 +23,6 @@ pub struct Subject<'s> {
     pub created: &'s str,
     /// The program that made it.
     pub tool: &'s str,
-    /// Whether the files of packages are listed. They are most of a document, and
-    /// transparency logs take a few megabytes.
-    pub files: bool,
 }
 
 const NOBODY_SAYS: &str = "NOASSERTION";
@@ -33,9 +30,14 @@ const NOBODY_SAYS: &str = "NOASSERTION";
 /// The package that the document is about.
 const ROOT: &str = "SPDXRef-Package";
 
-/// The document of a package whose catalogues, by name, are `documents`.
+/// The document of a package whose catalogues, by name, are `documents`. Their files are
+/// left out: they are most of a document, and transparency logs take a few megabytes.
 #[must_use]
 pub fn document(subject: Subject<'_>, documents: &[(String, Value)]) -> Value {
+    assemble(subject, documents, false)
+}
+
+fn assemble(subject: Subject<'_>, documents: &[(String, Value)], files: bool) -> Value {
     let mut root = package(ROOT, subject.name, subject.version);
     root["primaryPackagePurpose"] = json!("ARCHIVE");
     let mut made = Made {
@@ -44,7 +46,7 @@ pub fn document(subject: Subject<'_>, documents: &[(String, Value)]) -> Value {
         ..Made::default()
     };
     for (index, (_, catalogue)) in documents.iter().enumerate() {
-        made.catalogue(index, catalogue, subject.files);
+        made.catalogue(index, catalogue, files);
     }
     let version = spdx::identifiers::VERSION;
     let list = version.rsplit_once('.').map_or(version, |(list, _)| list);
@@ -432,9 +434,8 @@ mod tests {
             namespace: "https://x/demo",
             created: "1970-01-01T00:00:00Z",
             tool: "jackal-1",
-            files,
         };
-        document(subject, &[("app.json".to_owned(), catalogue)])
+        assemble(subject, &[("app.json".to_owned(), catalogue)], files)
     }
 
     #[test]

@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 
 use super::system::System;
 use super::{Cataloguer, Fields, Finds, Found, Scope, split, stanzas};
-use crate::sbom::document::{Ecosystem, Evidence, Package};
+use crate::sbom::document::{Ecosystem, Evidence, License, Package};
+use crate::sbom::license_text;
 use crate::sbom::purl::{distro_of, purl};
 use crate::sbom::squash::View;
 
@@ -144,8 +145,15 @@ fn one(
     let copyright = system.path(&format!("usr/share/doc/{name}/copyright"));
     if let Some(text) = view.text(&copyright) {
         let location = view.location(&copyright, Evidence::Supporting);
-        package.locations.extend(location);
+        package.locations.extend(location.clone());
         copyright::take(&text, &mut package, found);
+        // What names none may have the text of one.
+        if let Some(at) = location.filter(|_| package.licenses.is_empty()) {
+            let bytes = view.bytes(&copyright).unwrap_or_default();
+            let ids = license_text::recognize(&bytes);
+            let licenses = ids.lines().map(|id| License::concluded(id, at.clone()));
+            package.licenses.extend(licenses);
+        }
     }
     if !stanza.get("License").is_empty() && found.text(stanza.get("License").len()) {
         let license = stanza.get("License").to_owned();
