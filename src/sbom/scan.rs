@@ -12,7 +12,7 @@ use super::budget::HELD_BYTES;
 use super::catalog::{self, Found, Tree};
 use super::document::{Document, ScanTarget};
 use super::inner::Opener;
-use super::layer::{self, Keeper, LayerError, LayerScan};
+use super::layer::{self, Keeper, LayerError, LayerScan, NodeKind};
 use super::squash::{StackError, View};
 use super::stored::StoredScan;
 use crate::oci::Digest;
@@ -80,11 +80,22 @@ pub fn component(name: &str, tar: impl Read, aside: PutAside<'_>) -> Result<Docu
     let start = opener.found.mark();
     let mut keeper = Keeper::new(catalog::wanted_of_components, aside);
     let mut view = View::new(false, HELD_BYTES);
+    // Its tar has all in a folder called like the component.
+    let folder = format!("{name}/");
+    let inside = |path: &str| path.strip_prefix(&folder).unwrap_or(path).to_owned();
+    let mut fill = view.filling();
     layer::walk(
         tar,
-        |path, size, input| opener.file(&mut keeper, path, size, input),
-        view.filling(),
+        |path, size, input| opener.file(&mut keeper, &inside(path), size, input),
+        |mut entry| {
+            entry.path = inside(&entry.path);
+            if let NodeKind::Hardlink(target) = &mut entry.kind {
+                *target = inside(target);
+            }
+            fill(entry)
+        },
     )?;
+    drop(fill);
     let mut found = opener.found;
     catalog::packages(&view, Tree::Component, &mut found)?;
     found.gather(&view, start);
@@ -109,7 +120,8 @@ mod tests {
 
     #[test]
     fn component_locations_are_relative_to_the_component() {
-        let tar = tar_of(&[("files/0/app/package.json", br#"{"name":"a","version":"1"}"#)]);
+        let json = br#"{"name":"a","version":"1"}"#;
+        let tar = tar_of(&[("base/files/0/app/package.json", json)]);
         let document = component("base", &tar[..], &in_memory).unwrap();
         let location = &document.packages[0].locations[0];
         assert_eq!(location.path, "/files/0/app/package.json");
