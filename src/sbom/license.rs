@@ -184,12 +184,54 @@ fn id(text: &str) -> Option<String> {
     (!gnu).then(|| format!("{known}+"))
 }
 
+/// Addresses of licences, without what [`of_address`] removes.
+///
+/// Source: the SPDX License List, "seeAlso".
+const ADDRESSES: &[(&str, &str)] = &[
+    ("apache.org/licenses/license-2.0", "Apache-2.0"),
+    ("creativecommons.org/publicdomain/zero/1.0", "CC0-1.0"),
+    ("eclipse.org/legal/epl-2.0", "EPL-2.0"),
+    ("eclipse.org/legal/epl-v10", "EPL-1.0"),
+    ("eclipse.org/legal/epl-v20", "EPL-2.0"),
+    ("eclipse.org/org/documents/edl-v10", "BSD-3-Clause"),
+    ("mozilla.org/mpl/2.0", "MPL-2.0"),
+    ("opensource.org/licenses/mit-license", "MIT"),
+];
+
+/// Where licences are listed by their ids.
+const LISTS: [&str; 3] = [
+    "opensource.org/license/",
+    "opensource.org/licenses/",
+    "spdx.org/licenses/",
+];
+
+/// The id of the licence whose address is `text`, if it is well known.
+fn of_address(text: &str) -> Option<String> {
+    let (scheme, rest) = text.split_once("://")?;
+    if !["http", "https"].contains(&scheme) {
+        return None;
+    }
+    let rest = rest.to_ascii_lowercase();
+    let mut rest = rest.strip_prefix("www.").unwrap_or(&rest);
+    for end in ["/", ".txt", ".html", ".php"] {
+        rest = rest.strip_suffix(end).unwrap_or(rest);
+    }
+    let mut known = ADDRESSES.iter();
+    if let Some((_, id)) = known.find(|(address, _)| *address == rest) {
+        return Some((*id).to_owned());
+    }
+    LISTS
+        .iter()
+        .find_map(|list| rest.strip_prefix(list))
+        .and_then(id)
+}
+
 /// The canonical form of an id or expression; empty if it is neither.
 fn canonical(text: &str) -> String {
     if text.len() > MAX_EXPRESSION {
         return String::new();
     }
-    if let Some(id) = id(text) {
+    if let Some(id) = id(text).or_else(|| of_address(text)) {
         return id;
     }
     if !text.contains(char::is_whitespace) && !text.contains("Ref-") {
@@ -225,6 +267,31 @@ fn canonical(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn well_known_addresses_are_ids() {
+        for (address, id) in [
+            (
+                "https://www.apache.org/licenses/LICENSE-2.0.txt",
+                "Apache-2.0",
+            ),
+            ("http://www.apache.org/licenses/LICENSE-2.0", "Apache-2.0"),
+            (
+                "http://www.eclipse.org/org/documents/edl-v10.php",
+                "BSD-3-Clause",
+            ),
+            (
+                "https://opensource.org/licenses/BSD-3-Clause",
+                "BSD-3-Clause",
+            ),
+            ("https://opensource.org/license/mit/", "MIT"),
+            ("https://example.org/LICENSE", ""),
+            ("https://opensource.org/licenses/none", ""),
+            ("apache.org/licenses/LICENSE-2.0", ""),
+        ] {
+            assert_eq!(License::new(address).spdx(), id, "{address}");
+        }
+    }
 
     #[test]
     fn forms_of_ids_become_ids_of_today() {

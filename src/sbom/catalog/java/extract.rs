@@ -315,9 +315,8 @@ impl Reading {
             let read = self.archive(&mut inner, path.clone(), Some(parent), sha1, depth);
             read.map_err(|error| (error, is_certain(&path, &mut inner)))
         });
-        match done {
-            Err((error, true)) => self.note(&path, &error.to_string()),
-            Err((_, false)) | Ok(()) => {}
+        if let Err((error, true)) = done {
+            self.note(&path, &error.to_string());
         }
     }
 
