@@ -1,9 +1,9 @@
 //! Libraries and programs of Windows and .NET, from their version resources.
 //!
-//! Those that a `*.deps.json` beside them names are left out: it says more.
+//! Those that a `*.deps.json` beside them names become a part of their library later: it
+//! says more.
 
 use std::cmp::Ordering;
-use std::collections::HashMap;
 
 use serde_json::{Value, json};
 
@@ -36,27 +36,12 @@ const NATIVE: Ecosystem = Ecosystem {
     metadata_type: "pe-binary",
 };
 
-/// Most bytes of lists of libraries that are held: 16 MiB.
-const MOST_LISTS: usize = 16 << 20;
-
 fn find(view: &View, found: &mut Found) {
-    let mut listed: HashMap<String, String> = HashMap::new();
-    let mut held = 0;
-    view.each(|path, content| {
-        let (folder, name) = split(path);
-        if matches!(content, Content::Text(_)) && name.ends_with(".deps.json") {
-            let text = view.text(path).unwrap_or_default();
-            held += text.len();
-            if held <= MOST_LISTS {
-                listed.entry(folder.to_owned()).or_default().push_str(&text);
-            }
-        }
-    });
     view.each(|path, content| {
         let Content::Executable(facts) = content else {
             return;
         };
-        let (folder, name) = split(path);
+        let (_, name) = split(path);
         let Some(resources) = facts.resources.as_ref() else {
             return;
         };
@@ -66,15 +51,6 @@ fn find(view: &View, found: &mut Found) {
                 .iter()
                 .any(|end| name.to_ascii_lowercase().ends_with(end))
         {
-            return;
-        }
-        // Texts of JSON end with a quote, after the folder or at once.
-        let is_listed = |text: &String| {
-            ["/", "\""]
-                .iter()
-                .any(|start| text.contains(&format!("{start}{name}\"")))
-        };
-        if resources.managed && listed.get(folder).is_some_and(is_listed) {
             return;
         }
         let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);

@@ -18,8 +18,20 @@ const ASSEMBLY: &str = "dotnet-portable-executable-entry";
 /// The fact of a library that has those of its assemblies.
 const FACT: &str = "executables";
 
-/// Notes the assemblies of a library in its `facts`, for [`join`] to fill in.
-pub(super) fn note<'a>(facts: &mut Value, assemblies: impl Iterator<Item = &'a str>) {
+/// Where assemblies are of which no package is listed; only until [`join`].
+const EXPLAINED: &str = "explained";
+
+/// Notes the assemblies of a library in its `facts`, for [`join`] to fill in, and where
+/// others are that are `explained`.
+pub(super) fn note<'a>(
+    facts: &mut Value,
+    assemblies: impl Iterator<Item = &'a str>,
+    explained: impl Iterator<Item = &'a str>,
+) {
+    let explained: Vec<&str> = explained.collect();
+    if !explained.is_empty() {
+        facts[EXPLAINED] = json!(explained);
+    }
     let noted: Map<String, Value> = assemblies
         .map(|file| (file.to_owned(), Value::Null))
         .collect();
@@ -66,13 +78,22 @@ fn fill_in(
     let Some(Value::Object(mut facts)) = facts else {
         return;
     };
-    let Some(Value::Object(noted)) = facts.remove(FACT) else {
-        return;
+    let (noted, explained) = match (facts.remove(FACT), facts.remove(EXPLAINED)) {
+        (None, None) => return,
+        other => other,
     };
     let path = package.locations.first().map_or("", |at| at.path.as_str());
     let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+    for place in explained.iter().filter_map(Value::as_array).flatten() {
+        let path = format!("{folder}/{}", place.as_str().unwrap_or_default());
+        // Only what is there is held.
+        if assemblies.contains_key(&path) {
+            joined.insert(path);
+        }
+    }
     let mut known = Map::new();
-    for file in noted.into_iter().map(|(file, _)| file) {
+    let noted = noted.as_ref().and_then(Value::as_object).cloned();
+    for file in noted.into_iter().flatten().map(|(file, _)| file) {
         for (_, depth) in ASSEMBLIES {
             let path = format!("{folder}/{}", end_of(&file, depth));
             // Many libraries may name one assembly.
@@ -113,7 +134,11 @@ mod tests {
     /// A scan joins what it finds, so that nothing is noted afterwards.
     fn note_again(library: &mut Package, assemblies: &[&str]) {
         let mut facts = serde_json::from_str(library.metadata.as_ref().unwrap().get()).unwrap();
-        note(&mut facts, assemblies.iter().copied());
+        note(
+            &mut facts,
+            assemblies.iter().copied(),
+            ["M.dll"].into_iter(),
+        );
         library.describe(&facts);
     }
 
@@ -140,17 +165,14 @@ mod tests {
         assert_eq!(packages[0].locations.len(), 4);
         note_again(
             &mut packages[0],
-            &[
-                "lib/net8.0/L.dll",
-                "lib/net8.0/M.dll",
-                "lib/net8.0/de/L.resources.dll",
-            ],
+            &["lib/net8.0/L.dll", "lib/net8.0/de/L.resources.dll"],
         );
         let first = assembly(&packages[0], 1);
         let german = assembly(&packages[0], 3);
         let mut other = assembly(&packages[0], 1);
         other.locations[0].path = "/other/L.dll".to_owned();
-        packages.extend([first, german, other]);
+        let unlisted = assembly(&packages[0], 2);
+        packages.extend([first, german, unlisted, other]);
         let packages = joined(packages, 0);
         let places: Vec<_> = packages
             .iter()

@@ -129,10 +129,15 @@ fn installed(file: &Lock<'_>, text: &str, found: &mut Found) -> Result<(), Reaso
     let name = file.name().trim_end_matches(DEPS);
     let mut all = libraries.iter();
     let program = all.position(|one| one.is_project() && one.name == name);
+    let is_found = |index: usize| {
+        program == Some(index) || !libraries[index].is_project() && (bundled || present[index])
+    };
+    // The assemblies of the rest are explained as well.
+    let rest = (0..libraries.len()).filter(|index| !is_found(*index));
+    let mut rest = rest.flat_map(|index| libraries[index].assemblies.iter());
     for (index, one) in libraries.iter().enumerate() {
         let is_program = program == Some(index);
-        let is_part = !one.is_project() && (bundled || present[index]);
-        if !is_program && !is_part {
+        if !is_found(index) {
             continue;
         }
         let mut package = package(file, INSTALLED, one.name, one.version);
@@ -148,7 +153,9 @@ fn installed(file: &Lock<'_>, text: &str, found: &mut Found) -> Result<(), Reaso
                 noted.push(*assembly);
             }
         }
-        assemblies::note(&mut facts, noted.into_iter());
+        // The first package takes them all.
+        let explained = rest.by_ref().map(|(_, place)| *place);
+        assemblies::note(&mut facts, noted.into_iter(), explained);
         let kind = lock::text(one.facts, "type");
         if !kind.is_empty() {
             facts["type"] = json!(kind);
