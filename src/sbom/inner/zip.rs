@@ -4,8 +4,10 @@
 //! takes no memory. Source: PKWARE's APPNOTE.TXT 6.3.10, sections 4.3 and 4.5.3.
 
 use std::cell::Cell;
-use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::sync::Arc;
+
+use flate2::{Decompress, FlushDecompress, Status};
 
 use super::super::body::Body;
 use super::super::layer::{Content, Entry, LayerError, NodeKind, clean};
@@ -78,6 +80,7 @@ pub(super) fn walk(
     // A damaged file does not hide the ones after it.
     let mut fault = None;
     let mut files = 0;
+    let mut inflater = Decompress::new(false);
     while at < end {
         files += 1;
         if files > MAX_FILES {
@@ -92,7 +95,7 @@ pub(super) fn walk(
         };
         let kind = match listed.mode & 0o170_000 {
             _ if name.ends_with('/') => NodeKind::Directory,
-            0o120_000 => match target(body, &listed, list.shift, left) {
+            0o120_000 => match target(body, &listed, list.shift, left, &mut inflater) {
                 Ok(target) => NodeKind::Symlink(target),
                 Err(error) => {
                     fault = Some(error);
@@ -103,7 +106,7 @@ pub(super) fn walk(
         };
         let mut content = None;
         if kind == NodeKind::File {
-            let kept = open(body, &listed, list.shift).map_err(LayerError::from);
+            let kept = open(body, &listed, list.shift, &mut inflater).map_err(LayerError::from);
             let kept =
                 kept.and_then(|plain| keep(&path, listed.size, &mut Counted::new(plain, left)));
             content = match kept {
@@ -225,8 +228,42 @@ impl Listed {
     }
 }
 
+/// Decompresses with an inflater that the next file uses again: one for each would leave
+/// memory in pieces that are too small for the next.
+struct Inflate<'i, R> {
+    input: R,
+    inflater: &'i mut Decompress,
+}
+
+impl<R: BufRead> Read for Inflate<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let packed = self.input.fill_buf()?;
+            let is_end = packed.is_empty();
+            let before = (self.inflater.total_in(), self.inflater.total_out());
+            let status = self
+                .inflater
+                .decompress(packed, buffer, FlushDecompress::None)?;
+            let read = (self.inflater.total_in() - before.0) as usize;
+            let written = (self.inflater.total_out() - before.1) as usize;
+            self.input.consume(read);
+            if written > 0 || status == Status::StreamEnd || buffer.is_empty() {
+                return Ok(written);
+            }
+            if is_end || read == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+    }
+}
+
 /// The content of a file.
-fn open<'b>(body: &'b mut Body<'_>, listed: &Listed, shift: u64) -> io::Result<Box<dyn Read + 'b>> {
+fn open<'b>(
+    body: &'b mut Body<'_>,
+    listed: &Listed,
+    shift: u64,
+    inflater: &'b mut Decompress,
+) -> io::Result<Box<dyn Read + 'b>> {
     let unsupported = |what: &'static str| Err(io::Error::new(io::ErrorKind::Unsupported, what));
     if listed.flags & 1 != 0 {
         return unsupported("a file in it is encrypted");
@@ -241,10 +278,14 @@ fn open<'b>(body: &'b mut Body<'_>, listed: &Listed, shift: u64) -> io::Result<B
     }
     let names = number(&head, 26, 2) + number(&head, 28, 2);
     body.seek(SeekFrom::Start(at + LOCAL_LENGTH + names))?;
-    let packed = BufReader::with_capacity(32 << 10, body.take(listed.compressed));
+    let packed = BufReader::with_capacity(8 << 10, body.take(listed.compressed));
     Ok(match listed.method {
         0 => Box::new(packed),
-        8 => Box::new(flate2::bufread::DeflateDecoder::new(packed)),
+        8 => {
+            inflater.reset(false);
+            let input = packed;
+            Box::new(Inflate { input, inflater })
+        }
         12 => Box::new(bzip2::bufread::BzDecoder::new(packed)),
         93 => Box::new(Unzstd::new(packed)?),
         _ => return unsupported("a file in it is compressed by an unknown method"),
@@ -257,8 +298,9 @@ fn target(
     listed: &Listed,
     shift: u64,
     left: &Cell<u64>,
+    inflater: &mut Decompress,
 ) -> io::Result<String> {
-    let plain = open(body, listed, shift)?;
+    let plain = open(body, listed, shift, inflater)?;
     let mut text = Vec::new();
     let most = MAX_PATH_BYTES as u64;
     Counted::new(plain, left)
