@@ -5,7 +5,6 @@
 use serde_json::{Map, Value, json};
 
 use super::layer::{Keep, Most};
-use super::squash::View;
 
 /// Where distributions describe themselves, in order of preference.
 const OS_RELEASE: [&str; 2] = ["etc/os-release", "usr/lib/os-release"];
@@ -37,9 +36,9 @@ pub(super) fn wanted(path: &str) -> Option<Keep> {
 }
 
 /// Facts about the distribution whose system has its root at `root`; an empty object if
-/// unknown.
-pub(super) fn read(view: &View, root: &str) -> Value {
-    let text = |path: &str| view.text(&under(root, path));
+/// unknown. `file` returns the text at a path.
+pub(super) fn read(file: &dyn Fn(&str) -> Option<String>, root: &str) -> Value {
+    let text = |path: &str| file(&under(root, path));
     let releases = OS_RELEASE.iter().filter_map(|path| text(path));
     let mut facts = releases
         .map(|release| os_release(&release))

@@ -451,7 +451,8 @@ impl View {
     /// Facts about the distribution at the root; an empty object if unknown.
     #[must_use]
     pub fn distro(&self) -> &Value {
-        self.distro.get_or_init(|| distro::read(self, ""))
+        self.distro
+            .get_or_init(|| distro::read(&|path| self.text(path), ""))
     }
 }
 

@@ -30,7 +30,7 @@ impl<'v> System<'v> {
             root.strip_suffix('/').filter(|root| !root.is_empty())
         });
         if let Some(root) = roots.next() {
-            let distro = distro::read(view, root);
+            let distro = distro::read(&|path| view.text(path), root);
             if distro.get("id").is_some() {
                 return Self {
                     view,

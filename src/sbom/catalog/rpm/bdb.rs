@@ -5,7 +5,7 @@
 
 use std::io::{Read, Seek, SeekFrom};
 
-use super::store::{Damage, MAX_HEADER, Visit};
+use super::header::{Damage, MAX_HEADER, Visit};
 use crate::sbom::body::{Aside, Body};
 
 /// Length of what every page begins with, in bytes.

@@ -7,9 +7,9 @@ use std::io::{Read, Seek, SeekFrom};
 
 use serde_json::json;
 
-use super::header::{Header, tag};
+use super::header::{Damage, Header, MAX_HEADER, tag};
 use super::package;
-use super::store::{Damage, Kept, MAX_HEADER, Packages};
+use super::store::{Kept, Packages};
 use crate::sbom::body::Body;
 use crate::sbom::catalog::{Cataloguer, Finds, Found, Scope};
 use crate::sbom::document::{Ecosystem, Evidence, License};

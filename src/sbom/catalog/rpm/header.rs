@@ -2,6 +2,15 @@
 //!
 //! Source: "RPM V4 Package Format" of the rpm manual, section "Header".
 
+/// What is wrong with a database, or with a package in it.
+pub(super) type Damage = &'static str;
+
+/// Gets the number and the header of a package after the other.
+pub(super) type Visit<'v> = dyn FnMut(Result<(u32, &[u8]), Damage>) + 'v;
+
+/// Longest header of a package, in bytes: 32 MiB. The largest known have three.
+pub(super) const MAX_HEADER: usize = 32 << 20;
+
 /// The name and the other tags that are read.
 pub(super) mod tag {
     pub(in super::super) const NAME: u32 = 1000;

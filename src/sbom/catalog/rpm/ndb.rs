@@ -5,7 +5,7 @@
 
 use std::io::{Read, Seek, SeekFrom};
 
-use super::store::{Damage, Visit};
+use super::header::{Damage, Visit};
 use crate::sbom::body::Body;
 
 /// Length of a page of slots, in bytes.

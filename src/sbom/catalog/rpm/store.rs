@@ -8,20 +8,11 @@ use std::collections::{HashMap, HashSet};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 
 use super::super::sqlite::{self, Cell, Column, Met, Page, Pages};
-use super::header::Header;
+use super::header::{Damage, Header, MAX_HEADER};
 use super::{bdb, ndb};
 use crate::codec::{CodecError, Reader, Writer};
 use crate::sbom::body::Body;
 use crate::sbom::layer::Extracted;
-
-/// What is wrong with a database, or with a package in it.
-pub(super) type Damage = &'static str;
-
-/// Gets the number and the header of a package after the other.
-pub(super) type Visit<'v> = dyn FnMut(Result<(u32, &[u8]), Damage>) + 'v;
-
-/// Longest header of a package, in bytes: 32 MiB. The largest known have three.
-pub(super) const MAX_HEADER: usize = 32 << 20;
 
 /// Most that is kept of a database, in bytes: 48 MiB. Ten thousand packages take half.
 const MAX_KEPT: usize = 48 << 20;
