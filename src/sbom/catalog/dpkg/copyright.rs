@@ -8,12 +8,13 @@ use crate::sbom::document::{License, Package};
 /// Where systems have the texts of common licences.
 const COMMON: &str = "/usr/share/common-licenses/";
 
-/// Takes the licences that `text` names. Only a text that says so is machine-readable;
-/// others may tell where the text of a common licence is.
+/// Takes the licences that `text` names, if it says that it is machine-readable.
 pub(super) fn take(text: &str, package: &mut Package, found: &mut Found) {
-    let readable = is_readable(text);
+    if !is_readable(text) {
+        return;
+    }
     for line in text.lines() {
-        let stated = line.strip_prefix("License:").filter(|_| readable);
+        let stated = line.strip_prefix("License:");
         let common = line.split_once(COMMON).map(|(_, rest)| rest);
         if (stated.is_some() || common.is_some()) && !found.text(2 * line.len()) {
             return;

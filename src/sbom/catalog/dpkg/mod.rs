@@ -157,9 +157,7 @@ fn one(
     }
     if !stanza.get("License").is_empty() && found.text(stanza.get("License").len()) {
         let license = stanza.get("License").to_owned();
-        package
-            .licenses
-            .insert(crate::sbom::document::License(license));
+        package.licenses.insert(License(license));
     }
     package.purl = package_url(stanza, &system.distro);
     if !found.is_full() {
@@ -359,7 +357,8 @@ mod tests {
             .iter()
             .map(|own| own.value.as_str())
             .collect();
-        assert_eq!(licenses, ["GPL-3"]);
+        assert!(licenses[0].starts_with("sha256:"), "{licenses:?}");
+        assert!(found[0].licenses.first().unwrap().concluded);
         let facts = found[0].metadata.as_ref().unwrap().get();
         assert!(facts.contains(r#""path":"/etc/a""#), "{facts}");
     }
