@@ -19,17 +19,9 @@ pub struct License {
     pub locations: Vec<Location>,
 }
 
-/// A declared licence, as written.
-#[allow(non_snake_case)]
-#[must_use]
-pub fn License(value: String) -> License {
-    License::new(value)
-}
-
 /// Longest licence that is looked up, in bytes: expressions have some hundred.
 const MAX_EXPRESSION: usize = 10_000;
 
-#[allow(dead_code, reason = "cataloguers of this batch use it")]
 impl License {
     /// A licence that a package declares.
     #[must_use]

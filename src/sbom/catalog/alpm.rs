@@ -99,7 +99,7 @@ fn one(system: &System<'_>, folder: &str, found: &mut Found) -> Option<Package> 
         package.locations.extend(location);
     }
     let licenses = all("LICENSE").into_iter();
-    package.licenses = licenses.map(|name| License(name.to_owned())).collect();
+    package.licenses = licenses.map(|name| License::new(name.to_owned())).collect();
     let (id, word) = distro_of(&system.distro);
     if id == "arch" {
         let qualifiers = [

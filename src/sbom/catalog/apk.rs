@@ -94,12 +94,12 @@ fn one(stanza: &str, id: &str, distro: &str, found: &mut Found) -> Option<Packag
             }
         }
     }
-    let whole = License(get("L").chars().take(MAX_LICENSE).collect());
+    let whole = License::new(get("L").chars().take(MAX_LICENSE).collect::<String>());
     if whole.spdx().is_empty() {
         package.licenses = whole
             .value
             .split_whitespace()
-            .map(|l| License(l.to_owned()))
+            .map(|l| License::new(l.to_owned()))
             .collect();
     } else {
         package.licenses.insert(whole);

@@ -4,7 +4,7 @@
 use serde_json::json;
 
 use super::data::{self, Reason};
-use super::lock::{self, Lock, items, pairs, text};
+use super::lock::{self, Lock, items, text};
 use super::{Cataloguer, Finds, Found, Scope};
 use crate::sbom::document::Ecosystem;
 use crate::sbom::purl::{purl, with_subpath};

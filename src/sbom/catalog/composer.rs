@@ -69,7 +69,9 @@ fn packages(lock: &Lock<'_>, ecosystem: Ecosystem, list: &[Value], found: &mut F
             let (vendor, base) = name.rsplit_once('/').unwrap_or(("", name));
             package.purl = purl("composer", vendor, base, version, &[]);
             let licenses = strings(&item["license"]);
-            package.licenses.extend(licenses.into_iter().map(License));
+            package
+                .licenses
+                .extend(licenses.into_iter().map(License::new));
             let instead = ["provide", "replace"]
                 .iter()
                 .flat_map(|key| pairs(item, key));
@@ -175,7 +177,10 @@ mod tests {
         let found = find_in(&LOCKED, &[("composer.lock", text.as_bytes())]);
         assert_eq!(found.len(), 2);
         assert_eq!(found[0].purl, "pkg:composer/a/b@v1.0");
-        assert_eq!(found[0].licenses.first(), Some(&License("MIT".to_owned())));
+        assert_eq!(
+            found[0].licenses.first(),
+            Some(&License::new("MIT".to_owned()))
+        );
         assert_eq!(found[0].requires, [found[1].provides[1].clone()]);
         let facts = found[0].metadata.as_ref().unwrap().get();
         let facts: Value = serde_json::from_str(facts).unwrap();

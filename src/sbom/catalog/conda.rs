@@ -75,7 +75,7 @@ fn one(
     if !text(&json, "license").is_empty() {
         package
             .licenses
-            .insert(License(text(&json, "license").to_owned()));
+            .insert(License::new(text(&json, "license").to_owned()));
     }
     let mut facts = Map::new();
     for key in TEXTS {

@@ -196,7 +196,9 @@ fn modules(file: &str, go: &Go, take: &mut dyn FnMut(Package) -> bool) {
         library.describe(&json!({"goCompiledVersion": compiler, "architecture": ""}));
         library.purl = purl("golang", "", "stdlib", number, &[]);
         library.cpes = vec![format!("cpe:2.3:a:golang:go:{number}:-:*:*:*:*:*:*")];
-        library.licenses.insert(License("BSD-3-Clause".to_owned()));
+        library
+            .licenses
+            .insert(License::new("BSD-3-Clause".to_owned()));
         take_dependency(library);
     }
     if let Some(main) = main {

@@ -232,7 +232,9 @@ fn module(path: &str, info: &[u8]) -> Option<Package> {
     let mut package = Package::new(MODULE, name, version);
     package.purl = purl("generic", "", name, version, &[]);
     if !get("license").is_empty() {
-        package.licenses.insert(License(get("license").to_owned()));
+        package
+            .licenses
+            .insert(License::new(get("license").to_owned()));
     }
     let mut facts = json!({"path": format!("/{path}"), "kernelVersion": kernel});
     let texts = [

@@ -50,7 +50,7 @@ fn rock(file: &Lock<'_>, source: &str, found: &mut Found) {
     // Identifiers of licences have no spaces: `Apache 2.0` is one of them.
     let license = get("description.license").replace(' ', "-");
     if !license.is_empty() {
-        package.licenses.insert(License(license.clone()));
+        package.licenses.insert(License::new(license.clone()));
     }
     let mut needed = Map::new();
     for (_, need) in fields.iter().filter(|(path, _)| path == "dependencies.") {

@@ -77,7 +77,9 @@ fn package(note: &[u8]) -> Option<Package> {
     let mut package = Package::new(ecosystem, name, version);
     package.purl = purl;
     if !get("license").is_empty() {
-        package.licenses.insert(License(get("license").to_owned()));
+        package
+            .licenses
+            .insert(License::new(get("license").to_owned()));
     }
     let keys = [
         "type",

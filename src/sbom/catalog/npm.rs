@@ -43,7 +43,7 @@ fn one(view: &View, path: &str) -> Option<Package> {
     let old = json["licenses"].as_array().into_iter().flatten();
     for value in std::iter::once(&json["license"]).chain(old) {
         if let Some(license) = value.as_str().or_else(|| value["type"].as_str()) {
-            package.licenses.insert(License(license.to_owned()));
+            package.licenses.insert(License::new(license.to_owned()));
         }
     }
     let (scope, base) = name.rsplit_once('/').unwrap_or(("", name));

@@ -58,7 +58,7 @@ fn described(file: &Lock<'_>, source: &str, found: &mut Found) {
     let licenses = all("license");
     let owned = licenses
         .iter()
-        .map(|license| License((*license).to_owned()));
+        .map(|license| License::new((*license).to_owned()));
     package.licenses = owned.collect();
     // An empty list is null, as a program in Go writes it.
     let list = |list: Vec<&str>| match list.is_empty() {

@@ -53,7 +53,7 @@ fn registered(file: &Lock<'_>, bytes: &[u8], found: &mut Found) -> Result<(), Re
     };
     let mut facts = json!({"name": name, "channel": channel, "version": version});
     if !license.is_empty() {
-        package.licenses.insert(License(license.to_owned()));
+        package.licenses.insert(License::new(license.to_owned()));
         facts["license"] = json!([license]);
     }
     package.describe(&facts);

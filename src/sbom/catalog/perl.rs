@@ -144,7 +144,7 @@ fn described(
         .beside("MYMETA.json")
         .and_then(|meta| data::json(&meta).ok())
     {
-        let licenses = texts(&meta, "license").map(|license| License(license.to_owned()));
+        let licenses = texts(&meta, "license").map(|license| License::new(license.to_owned()));
         package.licenses = licenses.collect();
         package
             .locations

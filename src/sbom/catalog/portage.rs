@@ -80,7 +80,7 @@ fn find(view: &View, path: &str, found: &mut Found) {
         let size = support("SIZE").and_then(|size| size.parse::<u64>().ok());
         let license = license.unwrap_or_default();
         if !license.is_empty() {
-            package.licenses.insert(License(expression(&license)));
+            package.licenses.insert(License::new(expression(&license)));
         }
         let mut files = Vec::new();
         for line in view.text(path).unwrap_or_default().lines() {

@@ -85,7 +85,7 @@ fn one(view: &View, path: &str, found: &mut Found) -> Option<Package> {
     };
     for key in ["License-Expression", "License"] {
         if !get(key).is_empty() {
-            package.licenses.insert(License(get(key).to_owned()));
+            package.licenses.insert(License::new(get(key).to_owned()));
         }
     }
     let mut metadata = json!({

@@ -40,7 +40,7 @@ fn one(file: &Lock<'_>, fields: &Fields<'_>) -> Option<Package> {
     }
     let mut package = file.package(R, name, version);
     package.purl = purl("cran", "", name, version, &[]);
-    package.licenses = licenses(get("License")).map(License).collect();
+    package.licenses = licenses(get("License")).map(License::new).collect();
     let mut facts = Map::new();
     for (key, field) in [
         ("title", "Title"),

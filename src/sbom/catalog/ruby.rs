@@ -94,7 +94,7 @@ fn gemspec(view: &View, path: &str, ecosystem: Ecosystem, found: &mut Found) {
         package.purl = purl("gem", "", &gem.name, &gem.version, &[]);
         package
             .licenses
-            .extend(gem.licenses.iter().cloned().map(License));
+            .extend(gem.licenses.iter().cloned().map(License::new));
         let mut facts = json!({"name": gem.name, "version": gem.version});
         for (key, list) in [("files", &gem.files), ("authors", &gem.authors)] {
             if !list.is_empty() {
@@ -273,7 +273,7 @@ mod tests {
         );
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].purl, "pkg:gem/a_b@1.2.0");
-        assert!(found[0].licenses.contains(&License("MIT".to_owned())));
+        assert!(found[0].licenses.contains(&License::new("MIT".to_owned())));
         let facts = r#"{"authors":["J\u00f6rg","B"],"files":["a","b"],"homepage":"https://x","name":"a_b","version":"1.2.0"}"#;
         let facts: serde_json::Value = serde_json::from_str(facts).unwrap();
         let told = found[0].metadata.as_ref().unwrap().get();

@@ -51,11 +51,6 @@ impl<'b> FilePages<'b> {
         Ok(Self { body, size, used })
     }
 
-    /// The length of a page, in bytes.
-    pub(super) fn size(&self) -> usize {
-        self.size
-    }
-
     /// Lets the pages be used once more, for another table.
     fn forget(&mut self) {
         self.used.fill(0);

@@ -55,7 +55,7 @@ fn manifest(file: &Lock<'_>, source: &str, found: &mut Found) -> Result<(), Reas
     if !text(&json, "license").is_empty() {
         package
             .licenses
-            .insert(License(text(&json, "license").to_owned()));
+            .insert(License::new(text(&json, "license").to_owned()));
     }
     let mut facts = Map::new();
     for key in ["description", "maintainers"] {

@@ -72,7 +72,9 @@ fn one(view: &View, path: &str, head: &str) -> Option<Package> {
     let location = view.location(path, Evidence::Primary);
     package.locations.extend(location);
     if !get("License").is_empty() {
-        package.licenses.insert(License(get("License").to_owned()));
+        package
+            .licenses
+            .insert(License::new(get("License").to_owned()));
     }
     let (folder, _) = path.rsplit_once('/')?;
     let mut facts = json!({"pluginInstallDirectory": plugin(folder)?});

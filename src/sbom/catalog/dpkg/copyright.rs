@@ -22,7 +22,7 @@ pub(super) fn take(text: &str, package: &mut Package, found: &mut Found) {
         let word = stated.and_then(|rest| rest.split_whitespace().next());
         // No licence at all, and the name of the licence of a few files.
         if let Some(word) = word.filter(|word| *word != "none") {
-            package.licenses.insert(License(word.to_owned()));
+            package.licenses.insert(License::new(word.to_owned()));
         }
         let named = |c: &char| c.is_ascii_alphanumeric() || "-.+".contains(*c);
         let word: String = common
@@ -32,7 +32,7 @@ pub(super) fn take(text: &str, package: &mut Package, found: &mut Found) {
             .collect();
         let word = word.trim_end_matches('.');
         if !word.is_empty() {
-            package.licenses.insert(License(word.to_owned()));
+            package.licenses.insert(License::new(word.to_owned()));
         }
     }
 }

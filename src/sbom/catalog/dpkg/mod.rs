@@ -157,7 +157,7 @@ fn one(
     }
     if !stanza.get("License").is_empty() && found.text(stanza.get("License").len()) {
         let license = stanza.get("License").to_owned();
-        package.licenses.insert(License(license));
+        package.licenses.insert(License::new(license));
     }
     package.purl = package_url(stanza, &system.distro);
     if !found.is_full() {

@@ -151,7 +151,7 @@ fn main(
     for key in ["Bundle-License", "Plugin-License-Name"] {
         let value = manifest.get(key);
         if !value.is_empty() {
-            package.licenses.insert(License(value.to_owned()));
+            package.licenses.insert(License::new(value.to_owned()));
         }
     }
     if package.licenses.is_empty() {
@@ -198,7 +198,7 @@ pub(super) fn add_licenses(package: &mut Package, project: Option<&Project>) {
     for (name, url) in project.into_iter().flat_map(|project| &project.licenses) {
         let text = if name.is_empty() { url } else { name };
         if !text.is_empty() {
-            package.licenses.insert(License(text.clone()));
+            package.licenses.insert(License::new(text.clone()));
         }
     }
 }

@@ -68,10 +68,6 @@ impl Pom {
         &self.root
     }
 
-    pub(super) fn parent(&self) -> Option<Coordinates> {
-        self.root.child("parent").map(Coordinates::of)
-    }
-
     /// `text` with the properties that this description itself has filled in.
     pub(super) fn fill(&self, text: &str) -> String {
         fill(text, &|name| self.value(name))

@@ -187,7 +187,7 @@ impl<'j> Tree<'j> {
         let listed = found.reading(|found| {
             let mut package = package(lock, LOCKED, entry.name, entry.version);
             if let Some(license) = value["license"].as_str() {
-                package.licenses.insert(License(license.to_owned()));
+                package.licenses.insert(License::new(license.to_owned()));
             }
             // Version 1 has ranges in `requires`, and places in `dependencies`.
             let needs: &[&str] = match value["requires"].is_object() {

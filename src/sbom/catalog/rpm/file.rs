@@ -2,7 +2,6 @@
 //!
 //! Source: "RPM V4 Package Format" of the rpm manual.
 
-use std::collections::HashSet;
 use std::io::{Read, Seek, SeekFrom};
 
 use serde_json::json;
@@ -126,7 +125,7 @@ fn one(header: &Header<'_>, found: &mut Found) -> Option<crate::sbom::document::
     }
     let license = header.text(tag::LICENSE);
     if !license.is_empty() && found.text(license.len()) {
-        package.licenses.insert(License(license));
+        package.licenses.insert(License::new(license));
     }
     // Packages in files require nothing of each other: they make no system.
     let mut facts = identity.facts();

@@ -178,14 +178,6 @@ impl<'b> Header<'b> {
         self.numbers(tag).next()
     }
 
-    /// The bytes of a tag.
-    pub(super) fn bytes(&self, tag: u32) -> &'b [u8] {
-        let entry = self.get(tag).filter(|entry| entry.kind == 7);
-        entry
-            .and_then(|entry| entry.data.get(..entry.count as usize))
-            .unwrap_or_default()
-    }
-
     /// The header with those tags only that are read: descriptions, scripts and
     /// histories take most of it. `None`: its tags share their data, and would take
     /// more than the whole.

@@ -146,7 +146,7 @@ fn describe(
 ) -> Option<()> {
     let license = header.text(tag::LICENSE);
     if !license.is_empty() && license.len() <= MAX_TEXT {
-        package.licenses.insert(License(license));
+        package.licenses.insert(License::new(license));
     }
     let provides = names(header, tag::PROVIDES, found)?;
     let requires = names(header, tag::REQUIRES, found)?;
