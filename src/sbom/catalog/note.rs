@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
+use super::found::NOTE_TYPE;
 use super::{Cataloguer, Finds, Found, Scope};
 use crate::sbom::document::{Ecosystem, Evidence, License, Location, Package};
 use crate::sbom::layer::Content;
@@ -23,7 +24,7 @@ const NOTE: Ecosystem = Ecosystem {
     kind: "binary",
     language: "",
     found_by: "elf-binary-package-cataloger",
-    metadata_type: "elf-binary-package-note-json-payload",
+    metadata_type: NOTE_TYPE,
 };
 
 fn find(view: &View, found: &mut Found) {

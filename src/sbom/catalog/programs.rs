@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde_json::{Value, json};
 
+use super::found::PROGRAM_TYPE;
 use super::{Cataloguer, Finds, Found, Scope};
 use crate::sbom::document::{Ecosystem, Evidence, Location, Package};
 use crate::sbom::layer::Content;
@@ -23,31 +24,8 @@ const PROGRAM: Ecosystem = Ecosystem {
     kind: "binary",
     language: "",
     found_by: "binary-classifier-cataloger",
-    metadata_type: "binary-signature",
+    metadata_type: PROGRAM_TYPE,
 };
-
-const NOTE_TYPE: &str = "elf-binary-package-note-json-payload";
-
-/// Whether a package is dropped if a system package has its file.
-pub(super) fn is_program(package: &Package) -> bool {
-    let ecosystem = package.ecosystem;
-    ecosystem.kind == "binary"
-        || [PROGRAM.metadata_type, NOTE_TYPE].contains(&ecosystem.metadata_type)
-}
-
-/// Whether a package is the program `java`.
-pub(super) fn is_java(package: &Package) -> bool {
-    let locations = package.locations.iter();
-    package.ecosystem == PROGRAM
-        && locations
-            .map(|at| at.path.rsplit('/').next())
-            .all(|name| name == Some("java"))
-}
-
-/// Whether a package comes from the note in an ELF file.
-pub(super) fn is_note(package: &Package) -> bool {
-    package.ecosystem.metadata_type == NOTE_TYPE
-}
 
 /// One program of one version.
 struct Known {
