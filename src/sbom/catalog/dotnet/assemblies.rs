@@ -143,10 +143,8 @@ mod tests {
     }
 
     fn joined(packages: Vec<Package>, first: usize) -> Vec<Package> {
-        let mut found = Found {
-            packages,
-            ..Found::default()
-        };
+        let mut found = Found::default();
+        found.packages = packages;
         join(&mut found, first);
         found.packages
     }
