@@ -70,7 +70,8 @@ fn escaped(text: &str) -> String {
     if out.is_empty() { "*".to_owned() } else { out }
 }
 
-/// Names with dashes and with underscores, without duplicates, the first ones first.
+/// Names with dashes and with underscores, without duplicates, the first ones first, as
+/// many as may be used.
 #[derive(Default)]
 struct Names {
     order: Vec<String>,
@@ -79,6 +80,9 @@ struct Names {
 
 impl Names {
     fn add(&mut self, name: &str) {
+        if name.len() > MAX_NAME || self.order.len() >= MAX_VENDORS {
+            return;
+        }
         for form in [name.to_owned(), name.replace('-', "_")] {
             if !form.is_empty() && self.seen.insert(form.clone()) {
                 self.order.push(form);

@@ -89,3 +89,15 @@ fn tables_are_sorted_and_long_names_have_few_candidates() {
     assert!(names("npm", &"a-".repeat(90), "1").len() <= MAX_CANDIDATES);
     assert!(names("npm", &"a-".repeat(5000), "1").is_empty());
 }
+
+#[test]
+fn no_more_names_are_kept_than_are_used() {
+    let mut names = Names::default();
+    names.add(&"a-".repeat(MAX_NAME));
+    assert!(names.order.is_empty() && names.seen.is_empty());
+    let many = "a-".repeat(MAX_NAME / 2);
+    for (end, _) in many.match_indices('-') {
+        names.add(&many[..end]);
+    }
+    assert!(names.order.len() <= MAX_VENDORS + 1 && names.seen.len() == names.order.len());
+}

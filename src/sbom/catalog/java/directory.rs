@@ -8,6 +8,8 @@ use std::io::{self, BufReader, Read, Seek, SeekFrom};
 
 use memchr::memmem;
 
+use crate::archive::MAX_PATH_BYTES;
+
 /// The record at the end of an archive: its size without the comment, in bytes.
 const END_BYTES: u64 = 22;
 
@@ -38,7 +40,8 @@ pub(super) struct Entry {
     at: u64,
 }
 
-/// Calls `visit` with each entry, as long as it returns true.
+/// Calls `visit` with each entry, as long as it returns true. Those with longer names
+/// than a file may have are left out.
 ///
 /// Bytes may stand before the archive, such as a script that starts it.
 ///
@@ -73,6 +76,9 @@ pub(super) fn entries(
         let [name, extra, _] = lengths.map(|length| usize::try_from(length).unwrap_or(usize::MAX));
         let name_bytes = rest.get(..name).ok_or_else(damaged)?;
         let extra_bytes = rest.get(name..name + extra).ok_or_else(damaged)?;
+        if name > MAX_PATH_BYTES {
+            continue;
+        }
         let mut entry = Entry {
             name: String::from_utf8_lossy(name_bytes).replace('\\', "/"),
             method: word(&head, 10),
@@ -293,6 +299,14 @@ mod tests {
         }
         let stored = options.compression_method(zip::CompressionMethod::Stored);
         assert_eq!(read(&zipped(&files, stored)).unwrap(), expected);
+    }
+
+    #[test]
+    fn entries_with_names_that_are_too_long_are_left_out() {
+        let longest = "n".repeat(MAX_PATH_BYTES);
+        let files = [(&*format!("{longest}n"), &b"x"[..]), (&longest, b"y")];
+        let zip = zipped(&files, zip::write::SimpleFileOptions::default());
+        assert_eq!(read(&zip).unwrap(), [(longest.clone(), "y".to_owned())]);
     }
 
     #[test]

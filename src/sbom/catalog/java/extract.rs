@@ -42,6 +42,9 @@ const MAX_STORED: usize = 2 * MAX_FACTS;
 /// What a pair of texts takes in addition to these, in bytes.
 const PAIR_COST: usize = 64;
 
+/// What an entry of an archive takes in addition to its name, in bytes.
+const ENTRY_COST: usize = 80;
+
 /// What was found in one archive.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Archive {
@@ -214,7 +217,8 @@ struct Reading {
     facts: Facts,
     /// How many bytes may still be unpacked.
     unpacked: u64,
-    /// Size of the facts so far, in bytes.
+    /// Size of the facts so far, and of the names of entries that are still to be read,
+    /// in bytes.
     held: usize,
 }
 
@@ -229,11 +233,16 @@ impl Reading {
         depth: usize,
     ) -> io::Result<()> {
         let mut wanted: Vec<(Part, Entry)> = Vec::new();
+        let (held, mut names) = (self.held, 0);
         directory::entries(body, |entry| {
-            wanted.extend(part(&entry.name).map(|part| (part, entry)));
-            wanted.len() < MAX_ENTRIES
+            if let Some(part) = part(&entry.name) {
+                names += ENTRY_COST + entry.name.len();
+                wanted.push((part, entry));
+            }
+            wanted.len() < MAX_ENTRIES && held + names <= MAX_FACTS
         })?;
-        if wanted.len() == MAX_ENTRIES {
+        self.held += names;
+        if wanted.len() == MAX_ENTRIES || self.held > MAX_FACTS {
             self.note(&path, "it has too many descriptions and archives");
         }
         let mut archive = Archive {
@@ -281,6 +290,7 @@ impl Reading {
             };
             self.inner(body, entry, path, own, depth + 1);
         }
+        self.held -= names;
         Ok(())
     }
 
@@ -357,5 +367,32 @@ impl Reading {
             "" => reason.to_owned(),
             path => format!("`{path}`: {reason}"),
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sbom::body::in_memory;
+
+    #[test]
+    fn names_of_entries_are_counted_while_they_are_held() {
+        let names: Vec<String> = (0..100).map(|n| format!("{n}/pom.properties")).collect();
+        let files: Vec<(&str, &[u8])> = names.iter().map(|name| (&**name, &b"a=b"[..])).collect();
+        let zip = directory::zipped(&files, zip::write::SimpleFileOptions::default());
+        for (held, lists) in [(0, 100), (MAX_FACTS - 1000, 0)] {
+            let mut reading = Reading {
+                facts: Facts::default(),
+                unpacked: 1 << 20,
+                held,
+            };
+            let mut body = Body::read(&mut &zip[..], zip.len() as u64, &in_memory).unwrap();
+            let read = reading.archive(&mut body, String::new(), None, String::new(), 0);
+            assert!(read.is_ok());
+            assert_eq!(reading.facts.archives[0].properties.len(), lists);
+            assert_eq!(reading.facts.unreadable.is_some(), lists == 0);
+            // Only what was read is held at the end.
+            assert!(reading.held < held + 100 * 100);
+        }
     }
 }

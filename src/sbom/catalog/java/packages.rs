@@ -29,15 +29,15 @@ pub(super) fn find(view: &View, path: &str, extract: &[u8], found: &mut Found) {
     let packages = found.reading(|found| {
         // The facts are held until their packages are pushed.
         found.text(extract.len());
-        all(view, path, &facts)
+        all(view, path, &facts, found)
     });
     for package in packages {
         found.push(package);
     }
 }
 
-/// The packages of a file.
-fn all(view: &View, path: &str, facts: &Facts) -> Vec<Package> {
+/// The packages of a file, as long as `found` has memory for them.
+fn all(view: &View, path: &str, facts: &Facts, found: &mut Found) -> Vec<Package> {
     let mut packages = Vec::new();
     // The place of each archive's own package among `packages`.
     let mut own: Vec<Option<usize>> = Vec::new();
@@ -57,10 +57,18 @@ fn all(view: &View, path: &str, facts: &Facts) -> Vec<Package> {
         let first = packages.len();
         let is_own = match &archive.manifest {
             Some(manifest) if is_archive(file) => {
-                of_archive(archive, manifest, file, &virtual_path, &mut packages)
+                let mut made = Made {
+                    packages: &mut packages,
+                    virtual_path: &virtual_path,
+                    found,
+                };
+                of_archive(archive, manifest, file, &mut made)
             }
             _ => false,
         };
+        if found.is_full() {
+            break;
+        }
         own.push(if is_own { Some(first) } else { parent });
         // Whatever is inside belongs to the package around it.
         let around = own.last().copied().flatten();
@@ -85,21 +93,34 @@ fn all(view: &View, path: &str, facts: &Facts) -> Vec<Package> {
     packages
 }
 
+/// The packages made so far, and the place of the archive that is next.
+struct Made<'m> {
+    packages: &'m mut Vec<Package>,
+    virtual_path: &'m str,
+    found: &'m mut Found,
+}
+
+impl Made<'_> {
+    /// Adds a package, if there is memory for it.
+    fn add(&mut self, package: Package) {
+        let facts = package.metadata.as_ref().map_or(0, |json| json.get().len());
+        // The path is in its facts, its location, and the names that tie it to others.
+        if self.found.text(facts + 4 * self.virtual_path.len()) {
+            self.packages.push(package);
+        }
+    }
+}
+
 /// Adds the packages of one archive, its own first; returns whether it has one of its own.
-fn of_archive(
-    archive: &Archive,
-    manifest: &Manifest,
-    file: &str,
-    virtual_path: &str,
-    packages: &mut Vec<Package>,
-) -> bool {
+fn of_archive(archive: &Archive, manifest: &Manifest, file: &str, made: &mut Made<'_>) -> bool {
+    let virtual_path = made.virtual_path;
     if !manifest.get("Weave-Classes").is_empty() {
         return false;
     }
     let identity = identity::of(archive, manifest, file);
     let has_own = !identity.name.is_empty();
     if has_own {
-        packages.push(main(archive, manifest, &identity, file, virtual_path));
+        made.add(main(archive, manifest, &identity, file, virtual_path));
     }
     for (place, (path, pairs)) in archive.properties.iter().enumerate() {
         let own = identity::coordinates(pairs);
@@ -108,9 +129,12 @@ fn of_archive(
             continue;
         }
         let is_main = identity.properties == Some(place) || own.artifact == identity.name;
+        if made.found.is_full() {
+            break;
+        }
         if !(has_own && is_main) {
             let pom = identity::pom_beside(archive, path);
-            packages.push(packed(path, pairs, &own, pom, virtual_path));
+            made.add(packed(path, pairs, &own, pom, virtual_path));
         }
     }
     has_own
@@ -263,6 +287,34 @@ mod tests {
     use super::super::directory::zipped;
     use crate::sbom::catalog::{find_in, findings};
     use crate::sbom::document::{Document, Package, ScanTarget};
+
+    #[test]
+    fn packages_are_made_while_there_is_memory() {
+        use super::*;
+        let inner = |number: usize| Archive {
+            path: format!("{}/{number}.jar", "p".repeat(4000)),
+            manifest: Some(Manifest::parse(b"Implementation-Version: 1\n")),
+            properties: vec![(
+                "pom.properties".to_owned(),
+                vec![
+                    ("artifactId".to_owned(), "packed".to_owned()),
+                    ("version".to_owned(), "2".to_owned()),
+                ],
+            )],
+            ..Archive::default()
+        };
+        let facts = Facts {
+            archives: (0..100).map(inner).collect(),
+            unreadable: None,
+        };
+        let view = View::new(true, 1 << 20);
+        let mut found = Found::default();
+        let every = all(&view, "a.jar", &facts, &mut found).len();
+        assert!(every >= 100 && !found.is_full());
+        let mut found = Found::within(200_000);
+        assert!(all(&view, "a.jar", &facts, &mut found).len() <= 12);
+        assert!(found.is_full());
+    }
 
     fn jar(files: &[(&str, &[u8])]) -> Vec<u8> {
         zipped(files, zip::write::SimpleFileOptions::default())
