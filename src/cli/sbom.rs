@@ -15,7 +15,7 @@ use crate::app::{
     SbomFormat, SbomSubject, Variant, rfc3339,
 };
 use crate::disk;
-use crate::text::with_causes;
+use crate::text::{first_of, with_causes};
 
 /// Arguments of `jackal sbom`.
 #[derive(Args)]
@@ -40,7 +40,7 @@ pub(super) struct SbomCommandArgs {
 
 #[derive(Subcommand)]
 enum SbomCommand {
-    /// Compare two of them: which packages came, went and changed
+    /// Compare two documents: which packages came, went and changed
     Diff {
         #[arg(help = SUBJECT)]
         first: String,
@@ -95,7 +95,7 @@ pub(super) fn run(args: SbomCommandArgs) -> Result<(), CommandError> {
             }),
             _,
         ) => return diff(&first, &second, json, read),
-        (None, None) => return Err(CommandError::usage("nothing to catalogue was named")),
+        (None, None) => return Err(CommandError::usage("no subject given")),
         (None, Some(subject)) => subject,
     };
     let format = match args.format {
@@ -167,7 +167,7 @@ fn each(
     let found = SbomSubject::of(subject, &here);
     if select.is_some() && found != SbomSubject::Package {
         return Err(CommandError::usage(format!(
-            "--select chooses a document of a package, and `{subject}` is none"
+            "--select chooses a document of a package; `{subject}` is not a package"
         )));
     }
     let name = subject.to_owned();
@@ -189,21 +189,37 @@ fn each(
         }
         SbomSubject::Tree(path) => {
             let json = app::tree_sbom(&path, subject)?;
+            note_unread(&json);
             take(SbomDocument { name, json });
         }
         SbomSubject::Image(image) => {
             let json = of_image(&image, options, here)?;
+            note_unread(&json);
             take(SbomDocument { name, json });
         }
         SbomSubject::Layout(path, wanted) => {
             let (wanted, arch) = (wanted.as_deref(), options.architecture.as_str());
             let limit = options.content_limit;
-            let made = app::layout_sbom(cache_of(options)?, &path, wanted, arch, limit)?;
+            let made = app::layout_sbom(cache_of(options)?, (&path, subject), wanted, arch, limit)?;
             let json = made.ok_or_else(|| no_file_system(subject))?;
+            note_unread(&json);
             take(SbomDocument { name, json });
         }
     }
     Ok(())
+}
+
+/// Most files that a warning names.
+const NAMED: usize = 5;
+
+/// Names what the document lacks.
+fn note_unread(json: &[u8]) {
+    // What cannot be parsed is an error later.
+    let unread = app::unread(json).unwrap_or_default();
+    if !unread.is_empty() {
+        let first = first_of(unread.iter().map(|file| one_line(file)), NAMED);
+        note(&format!("warning: files that could not be read: {first}"));
+    }
 }
 
 fn of_image(image: &str, options: &ReadOptions, here: PathBuf) -> Result<Vec<u8>, CommandError> {
@@ -236,7 +252,11 @@ fn cache_of(options: &ReadOptions) -> Result<CacheFolder, CommandError> {
 
 fn diff(first: &str, second: &str, json: bool, read: ReadArgs) -> Result<(), CommandError> {
     let options = read.into_options(Check::Look)?;
+    let here = current_folder()?;
     let listed = |subject: &str| -> Result<Catalogue, CommandError> {
+        if SbomSubject::of(subject, &here) == SbomSubject::Package {
+            return Ok(app::listed_in(&Opened::open(subject, &options)?)?);
+        }
         let mut documents = Vec::new();
         each(subject, &options, None, &mut |document| {
             documents.push(document);

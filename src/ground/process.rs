@@ -133,6 +133,9 @@ pub enum ProcessError {
     Wait(#[source] std::io::Error),
 }
 
+/// How often a command is started whose process is killed before it takes the plan.
+const STARTS: usize = 3;
+
 /// Kills the group when dropped, so that no exit path leaves it running.
 struct Group(Option<Pid>);
 
@@ -201,12 +204,13 @@ impl Process {
         cancel: impl Future<Output = ()>,
     ) -> Result<Finished, ProcessError> {
         let mut cancel = std::pin::pin!(cancel);
-        loop {
+        for _ in 0..STARTS {
             let once = self.run_once_through(through, start, cancel.as_mut());
             if let Some(finished) = once.await? {
                 return Ok(finished);
             }
         }
+        Err(self.cannot_start("what was to start it was killed each time".to_owned()))
     }
 
     /// As [`run_through`](Self::run_through), in one process: it receives the plan and the

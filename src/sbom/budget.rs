@@ -45,7 +45,7 @@ pub enum LayerError {
     #[error("cannot read the layer's tar archive")]
     Read(#[from] io::Error),
     /// A limit on memory or steps is exceeded.
-    #[error("{0}; leave the SBOMs out with --skip-sbom, or use a smaller image")]
+    #[error("{0}")]
     TooLarge(&'static str),
 }
 

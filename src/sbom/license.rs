@@ -11,7 +11,7 @@ use super::document::Location;
 /// A licence as it is written, or as its text was recognized.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct License {
-    /// What is written; for a text without a known id, the text itself.
+    /// What is written; for a text without a known id, its digest.
     pub value: String,
     /// Whether it was recognized by its text. Otherwise a package declares it.
     pub concluded: bool,

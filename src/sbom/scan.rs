@@ -76,13 +76,36 @@ impl Image {
 /// `LayerError`: the tar is damaged, or it or an archive inside is too large. Damaged
 /// archives inside are listed in the document.
 pub fn component(name: &str, tar: impl Read, aside: PutAside<'_>) -> Result<Document, LayerError> {
+    // Its tar has all in a folder called like the component.
+    let (document, _) = files(name, &format!("{name}/"), tar, aside)?;
+    Ok(document)
+}
+
+/// As [`component`], of any folder: the tar has its files at the root. The document says
+/// which distribution it holds, if it is a system.
+///
+/// # Errors
+///
+/// As [`component`].
+pub fn tree(name: &str, tar: impl Read, aside: PutAside<'_>) -> Result<Document, LayerError> {
+    let (mut document, distro) = files(name, "", tar, aside)?;
+    document.distro = distro;
+    Ok(document)
+}
+
+/// Catalogues the files of a tar without the `folder` at the beginning of their paths;
+/// returns what is known of a distribution as well.
+fn files(
+    name: &str,
+    folder: &str,
+    tar: impl Read,
+    aside: PutAside<'_>,
+) -> Result<(Document, Value), LayerError> {
     let mut opener = Opener::new(aside);
     let start = opener.found.mark();
     let mut keeper = Keeper::new(catalog::wanted_of_components, aside);
     let mut view = View::new(false, HELD_BYTES);
-    // Its tar has all in a folder called like the component.
-    let folder = format!("{name}/");
-    let inside = |path: &str| path.strip_prefix(&folder).unwrap_or(path).to_owned();
+    let inside = |path: &str| path.strip_prefix(folder).unwrap_or(path).to_owned();
     let mut fill = view.filling();
     layer::walk(
         tar,
@@ -100,6 +123,7 @@ pub fn component(name: &str, tar: impl Read, aside: PutAside<'_>) -> Result<Docu
     catalog::packages(&view, Tree::Component, &mut found)?;
     found.gather(&view, start);
     view.check()?;
+    let found_distro = view.distro().clone();
     drop(view);
     let source = ScanTarget {
         id: Digest::of(name.as_bytes()).hex(),
@@ -109,7 +133,8 @@ pub fn component(name: &str, tar: impl Read, aside: PutAside<'_>) -> Result<Docu
         metadata: json!({"path": name}),
     };
     let distro = Value::Object(serde_json::Map::new());
-    Document::new(source, distro, found.finish()?)
+    let document = Document::new(source, distro, found.finish()?)?;
+    Ok((document, found_distro))
 }
 
 #[cfg(test)]

@@ -12,15 +12,12 @@ use serde::de::{
 
 use crate::app::package_read::SBOMS;
 use crate::app::read_error::PackageReadError;
+use crate::app::sbom::MAX_DOCUMENT_BYTES;
 use crate::archive::TarReader;
 use crate::layout::LayoutError;
 use crate::package::diff::Catalogue;
 use crate::source::Opened;
 use crate::verify::Scope;
-
-/// Largest SBOM document, in bytes: 1 GiB. Those of the largest known images have a few
-/// hundred megabytes, if they list every file.
-const MAX_SBOM_BYTES: u64 = 1 << 30;
 
 /// Maximum number of entries in an SBOM archive: a hundred thousand, far more than the
 /// images and components of any package.
@@ -123,11 +120,11 @@ fn each(
             continue;
         };
         let inside = |error| (format!("{SBOMS}: {path}"), error);
-        if entry.size > MAX_SBOM_BYTES {
-            let what = format!("it is larger than {MAX_SBOM_BYTES} bytes");
+        if entry.size > MAX_DOCUMENT_BYTES {
+            let what = format!("it is larger than {MAX_DOCUMENT_BYTES} bytes");
             return Err(inside(invalid(what)));
         }
-        visit(name, &mut (&mut tar).take(MAX_SBOM_BYTES)).map_err(inside)?;
+        visit(name, &mut (&mut tar).take(MAX_DOCUMENT_BYTES)).map_err(inside)?;
     }
     Ok(())
 }

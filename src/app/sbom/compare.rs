@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use super::SbomDocument;
-use super::archive::Gathered;
+use super::archive::{Gathered, SbomArchive};
+use crate::app::read_error::PackageReadError;
 use crate::package::diff::{Catalogue, Change, Difference, Side};
+use crate::source::Opened;
 
 /// The packages that documents list.
 ///
@@ -18,6 +20,15 @@ pub fn listed(documents: &[SbomDocument]) -> io::Result<Catalogue> {
         gathered.add(&document.name, &document.json[..])?;
     }
     Ok(gathered.finish())
+}
+
+/// The packages that the documents of a package list.
+///
+/// # Errors
+///
+/// [`PackageReadError`]
+pub fn listed_in(package: &Opened) -> Result<Catalogue, PackageReadError> {
+    SbomArchive::fetch(package)?.catalogue()
 }
 
 /// Compares the packages of two sets of documents.

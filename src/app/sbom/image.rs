@@ -27,15 +27,15 @@ pub struct ImageSbom {
     pub folder: TemporaryFolder,
 }
 
-/// The document of an image on disk: a layout or archive at `path`. `wanted` is its
-/// reference or tag, and optional if there is only one.
+/// The document of an image on disk: a layout or archive at `path`, which the user calls
+/// `named`. `wanted` is its reference or tag, and optional if there is only one.
 ///
 /// # Errors
 ///
 /// [`Failure`]
 pub fn layout_sbom(
     cache: CacheFolder,
-    path: &Path,
+    (path, named): (&Path, &str),
     wanted: Option<&str>,
     architecture: &str,
     limit: Option<u64>,
@@ -47,7 +47,7 @@ pub fn layout_sbom(
     let parts = import_path(&cas, path, wanted, &platform)?;
     let name = wanted.map(str::to_owned);
     let name = name.or_else(|| only_name(path));
-    let name = name.unwrap_or_else(|| path.display().to_string());
+    let name = name.unwrap_or_else(|| named.to_owned());
     let document = scan::of_parts(&cas, &name, &parts, limit)?;
     let read = document.map(|found| cas.document(&found.digest, MAX_DOCUMENT_BYTES));
     Ok(read.transpose()?)

@@ -9,8 +9,10 @@ use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
+use serde::Deserialize;
+
 pub(super) use archive::SbomArchive;
-pub use compare::{listed, sbom_diff};
+pub use compare::{listed, listed_in, sbom_diff};
 pub use image::{ImageSbom, image_sbom, layout_sbom, sbom_of_build};
 pub use tree::{TreeError, tree_sbom};
 
@@ -164,7 +166,8 @@ pub fn package_documents_of(
     })
 }
 
-/// Largest document that is read whole, in bytes: 1 GiB.
+/// Largest SBOM document, in bytes: 1 GiB. Those of the largest known images have a few
+/// hundred megabytes, if they list every file.
 const MAX_DOCUMENT_BYTES: u64 = 1 << 30;
 
 /// Reads a document on disk.
@@ -180,6 +183,36 @@ pub fn read_document(path: &Path) -> io::Result<Vec<u8>> {
         true => Err(io::ErrorKind::FileTooLarge.into()),
         false => Ok(json),
     }
+}
+
+/// The files that a scan could not read, with the reasons.
+///
+/// # Errors
+///
+/// The document is not syft-JSON.
+pub fn unread(json: &[u8]) -> serde_json::Result<Vec<String>> {
+    #[derive(Deserialize)]
+    struct Document {
+        #[serde(default)]
+        files: Vec<Entry>,
+    }
+    #[derive(Deserialize)]
+    struct Entry {
+        location: Place,
+        #[serde(default)]
+        unknowns: Vec<String>,
+    }
+    #[derive(Deserialize)]
+    struct Place {
+        path: String,
+    }
+    let document: Document = serde_json::from_slice(json)?;
+    let found = document.files.iter().flat_map(|file| {
+        let path = &file.location.path;
+        let reasons = file.unknowns.iter();
+        reasons.map(move |reason| format!("`{path}`: {reason}"))
+    });
+    Ok(found.collect())
 }
 
 /// A document in another format. `created` is RFC 3339 in UTC.

@@ -41,7 +41,7 @@ pub fn tree_sbom(path: &Path, name: &str) -> Result<Vec<u8>, TreeError> {
     let (walked, scanned) = std::thread::scope(|scope| {
         let walk = scope.spawn(|| walk(path, writer));
         let reader = BufReader::with_capacity(256 << 10, reader);
-        let scanned = scan::component(name, reader, &|input| {
+        let scanned = scan::tree(name, reader, &|input| {
             let file = super::unnamed(input)?;
             Ok(Box::new(file))
         });
@@ -155,6 +155,11 @@ mod tests {
         let package = br#"{"name":"left-pad","version":"1.3.0"}"#;
         std::fs::write(below.join("package.json"), package).unwrap();
         std::os::unix::fs::symlink("nowhere", folder.path().join("link")).unwrap();
+        // A folder is not taken for that of a component.
+        let json = tree_sbom(&folder.path().join("deep"), "er").unwrap();
+        let found: serde_json::Value = serde_json::from_slice(&json).unwrap();
+        let place = &found["artifacts"][0]["locations"][0]["path"];
+        assert_eq!(place, "/er/package.json");
         for path in [folder.path().to_owned(), below.join("package.json")] {
             let json = tree_sbom(&path, "x").unwrap();
             let found: serde_json::Value = serde_json::from_slice(&json).unwrap();

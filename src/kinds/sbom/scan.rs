@@ -28,7 +28,7 @@ pub enum SbomError {
     #[error(transparent)]
     Cas(#[from] CasError),
     /// A layer or component tar is damaged.
-    #[error("`{what}` cannot be scanned")]
+    #[error("`{what}` cannot be scanned{}", advice(.source))]
     Layer {
         /// The layer's digest, or the component.
         what: String,
@@ -49,6 +49,13 @@ pub enum SbomError {
     /// A stored scan is damaged.
     #[error(transparent)]
     Stored(#[from] StoredError),
+}
+
+fn advice(error: &LayerError) -> &'static str {
+    match error {
+        LayerError::TooLarge(_) => "; leave the SBOMs out with --skip-sbom, or use a smaller one",
+        LayerError::Read(_) => "",
+    }
 }
 
 /// Reads a whole document, such as a manifest.

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::split;
 use crate::sbom::budget::{FILES_BYTES, FOUND_BYTES, Memory};
+use crate::sbom::distro::under;
 use crate::sbom::document::{
     Annotations, Ecosystem, Evidence, File, Findings, License, Location, Package, Unknown,
 };
@@ -250,7 +251,7 @@ impl Found {
                 for start in ["L", "l", "C", "c", "U"] {
                     let names = view.names(folder, start);
                     for name in names.filter(|name| license_text::is_named(name)).take(20) {
-                        let path = format!("{folder}/{name}");
+                        let path = under(folder, name);
                         let location = view.location(&path, Evidence::Supporting);
                         if let (Some(ids), Some(at)) = (view.extract(&path), location) {
                             let ids = String::from_utf8_lossy(ids).into_owned();

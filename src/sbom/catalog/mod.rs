@@ -180,6 +180,16 @@ enum Finds {
     OfTree(fn(view: &View, found: &mut Found)),
 }
 
+/// Names of databases that list all packages of a system. Others list one package each.
+const WHOLE_SYSTEMS: [&str; 6] = [
+    "status",
+    "installed",
+    "Packages",
+    "Packages.db",
+    "rpmdb.sqlite",
+    "container-manifest-2",
+];
+
 impl Cataloguer {
     /// Whether it finds packages in the file at `path` itself.
     fn lists(&self, path: &str) -> bool {
@@ -193,7 +203,10 @@ impl Cataloguer {
     fn wants(&self, path: &str) -> Option<Keep> {
         let lists = self.lists(path);
         // Without its database, a system would seem to have no packages.
-        let database = self.scope == Scope::Everywhere && self.ecosystem.is_system() && lists;
+        let database = self.scope == Scope::Everywhere
+            && self.ecosystem.is_system()
+            && lists
+            && WHOLE_SYSTEMS.contains(&split(path).1);
         let most = |longest| match database {
             true => Most::Refuse(longest),
             false => Most::Skip(longest),
@@ -228,6 +241,8 @@ pub(super) fn packages(view: &View, tree: Tree, found: &mut Found) -> Result<(),
     for row in TABLE.iter().filter(|row| row.scope == Scope::Everywhere) {
         row.run(view, found);
     }
+    // The folder of a lock file has the licence of the project, not of what it lists.
+    found.read_licenses(view, first);
     if tree == Tree::Component {
         let declared = found.packages.len();
         for row in TABLE.iter().filter(|row| row.scope == Scope::Components) {
@@ -237,7 +252,6 @@ pub(super) fn packages(view: &View, tree: Tree, found: &mut Found) -> Result<(),
     }
     dotnet::assemblies::join(found, first);
     found.drop_owned(view, first);
-    found.read_licenses(view, first);
     view.check()
 }
 

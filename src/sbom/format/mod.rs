@@ -88,7 +88,7 @@ impl Format {
                     tool: &tool,
                 };
                 let documents = [(String::new(), serde_json::from_slice(document)?)];
-                serde_json::to_writer(out, &spdx::document(subject, &documents))?;
+                serde_json::to_writer(out, &spdx::document_with_files(subject, &documents))?;
                 Ok(())
             }
             Self::Spdx3Json => spdx3::write(&catalogue, production, out),

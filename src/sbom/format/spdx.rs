@@ -37,6 +37,12 @@ pub fn document(subject: Subject<'_>, documents: &[(String, Value)]) -> Value {
     assemble(subject, documents, false)
 }
 
+/// The same with the files of packages.
+#[must_use]
+pub fn document_with_files(subject: Subject<'_>, documents: &[(String, Value)]) -> Value {
+    assemble(subject, documents, true)
+}
+
 fn assemble(subject: Subject<'_>, documents: &[(String, Value)], files: bool) -> Value {
     let mut root = package(ROOT, subject.name, subject.version);
     root["primaryPackagePurpose"] = json!("ARCHIVE");
