@@ -149,9 +149,8 @@ fn one(system: &System<'_>, folder: &str, found: &mut Found) -> Option<Package> 
 
 /// The files that the package's mtree lists, which is compressed.
 fn mtree(view: &View, folder: &str, found: &mut Found) -> Option<Vec<Value>> {
-    let mut files = Vec::new();
     let Some(bytes) = view.bytes(&format!("{folder}/mtree")) else {
-        return Some(files);
+        return Some(Vec::new());
     };
     let mut text = Vec::new();
     let gzip = flate2::read::MultiGzDecoder::new(&bytes[..]);
@@ -159,10 +158,16 @@ fn mtree(view: &View, folder: &str, found: &mut Found) -> Option<Vec<Value>> {
         text = bytes;
     }
     let text = String::from_utf8_lossy(&text);
-    let mut defaults = "";
+    listed(&text, found)
+}
+
+/// The files that the text of an mtree lists, if `found` has memory for them.
+fn listed(text: &str, found: &mut Found) -> Option<Vec<Value>> {
+    let mut files = Vec::new();
+    let mut defaults = Values::default();
     for line in text.lines() {
         if let Some(set) = line.strip_prefix("/set ") {
-            defaults = set;
+            defaults = Values::parse(set);
         }
         let Some(path) = line
             .strip_prefix("./")
@@ -170,30 +175,63 @@ fn mtree(view: &View, folder: &str, found: &mut Found) -> Option<Vec<Value>> {
         else {
             continue;
         };
-        if !found.text(FILE_COST + 2 * line.len()) {
+        let (path, words) = path.split_once(' ').unwrap_or((path, ""));
+        let values = Values::parse(words).or(defaults);
+        if !found.text(FILE_COST + 2 * (path.len() + values.bytes())) {
             return None;
         }
-        let (path, words) = path.split_once(' ').unwrap_or((path, ""));
-        files.push(entry(path, words, defaults));
+        files.push(entry(path, values));
     }
     Some(files)
 }
 
-fn entry(path: &str, words: &str, defaults: &str) -> Value {
-    let get = |key: &str| {
-        let own = words.split_whitespace();
-        let value = |word: &'_ str| {
-            word.split_once('=')
-                .filter(|(own, _)| *own == key)
-                .map(|(_, value)| value.to_owned())
-        };
-        own.chain(defaults.split_whitespace()).find_map(value)
-    };
+/// What is used of the words about a file, such as `size=5`.
+const KEYS: [&str; 6] = ["type", "time", "size", "link", "md5digest", "sha256digest"];
+
+/// The values of these keys.
+#[derive(Clone, Copy, Default)]
+struct Values<'t>([Option<&'t str>; KEYS.len()]);
+
+impl<'t> Values<'t> {
+    /// The values in `words`; of several for one key, the first.
+    fn parse(words: &'t str) -> Self {
+        let mut values = Self::default();
+        for (key, value) in words
+            .split_whitespace()
+            .filter_map(|word| word.split_once('='))
+        {
+            if let Some(place) = KEYS.iter().position(|known| *known == key) {
+                values.0[place].get_or_insert(value);
+            }
+        }
+        values
+    }
+
+    /// These values, and others where there is none.
+    fn or(self, others: Self) -> Self {
+        Self(std::array::from_fn(|place| {
+            self.0[place].or(others.0[place])
+        }))
+    }
+
+    fn get(self, key: &str) -> Option<&'t str> {
+        let place = KEYS.iter().position(|known| *known == key);
+        place.and_then(|place| self.0[place])
+    }
+
+    /// What the values take.
+    fn bytes(self) -> usize {
+        self.0.iter().flatten().map(|value| value.len()).sum()
+    }
+}
+
+fn entry(path: &str, values: Values<'_>) -> Value {
+    let get = |key| values.get(key);
     let mut file = json!({"path": format!("/{}", unescaped(path))});
-    if let Some(kind) = get("type").filter(|kind| kind != "file") {
+    if let Some(kind) = get("type").filter(|kind| *kind != "file") {
         file["type"] = json!(kind);
     }
-    file["time"] = json!(time(get("time").as_deref().unwrap_or_default()));
+    file["time"] = json!(time(get("time").unwrap_or_default()));
     for key in ["size", "link"] {
         if let Some(value) = get(key) {
             file[key] = json!(value);
@@ -292,6 +330,22 @@ mod tests {
         assert_eq!(facts["files"][0]["digest"][1]["value"], "b2");
         assert_eq!(facts["files"][1]["time"], "2000-02-29T00:00:00Z");
         assert_eq!(facts["backup"][0]["path"], "/etc/c");
+    }
+
+    #[test]
+    fn files_are_counted_with_the_values_that_they_share() {
+        let files = |set: String| {
+            let text = format!("{set}\n{}", "./a size=1\n".repeat(100));
+            listed(&text, &mut Found::within(1 << 20)).map(|files| files.len())
+        };
+        assert_eq!(files(format!("/set uid={}", "0".repeat(50_000))), Some(100));
+        assert_eq!(files(format!("/set link={}", "l".repeat(50_000))), None);
+        let values = Values::parse("size=2 size=3 x=1 time").or(Values::parse("size=4 link=l"));
+        assert_eq!(
+            (values.get("size"), values.get("link")),
+            (Some("2"), Some("l"))
+        );
+        assert_eq!(values.bytes(), 2);
     }
 
     #[test]

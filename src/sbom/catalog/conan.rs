@@ -148,6 +148,9 @@ fn declared(file: &Lock<'_>, text: &str, found: &mut Found) {
             let mut package = reference.package(file, FILE);
             package.describe(&json!({"ref": line}));
             found.push(package);
+            if found.is_full() {
+                break;
+            }
         }
     }
 }
@@ -178,6 +181,9 @@ fn locked(file: &Lock<'_>, source: &str, found: &mut Found) -> Result<(), Reason
         package.provides.push(file.key(id));
         package.requires = file.keys(texts(node, "requires"), found);
         found.push(package);
+        if found.is_full() {
+            break;
+        }
     }
     // What is needed to build is no part of the program.
     for line in texts(&json, "requires") {
@@ -195,6 +201,9 @@ fn locked(file: &Lock<'_>, source: &str, found: &mut Found) -> Result<(), Reason
             ("timestamp", reference.time),
         ])));
         found.push(package);
+        if found.is_full() {
+            break;
+        }
     }
     Ok(())
 }
@@ -214,7 +223,7 @@ fn installed(file: &Lock<'_>, text: &str, found: &mut Found) {
     };
     let itself = Reference::parse(&full).map(|one| (one, full.as_str(), id));
     let keys = section(text, "full_requires").filter_map(|line| line.split(':').next());
-    let keys = file.keys(keys, found);
+    let mut keys = file.keys(keys, found);
     let needed = section(text, "full_requires").filter_map(|line| {
         let reference = Reference::parse(line)?;
         let id = reference.package;
@@ -224,12 +233,16 @@ fn installed(file: &Lock<'_>, text: &str, found: &mut Found) {
         let mut package = reference.package(file, INFO);
         package.describe(&Value::Object(facts(&[("ref", full), ("package_id", id)])));
         if (reference.name, reference.version) == (name, version) {
-            package.requires.clone_from(&keys);
+            // Lines that name the package again add nothing.
+            package.requires = std::mem::take(&mut keys);
         } else {
             let key = full.split(':').next();
             package.provides.extend(key.map(|key| file.key(key)));
         }
         found.push(package);
+        if found.is_full() {
+            break;
+        }
     }
 }
 
@@ -313,5 +326,15 @@ mod tests {
             found[1].metadata.as_ref().unwrap().get(),
             r#"{"package_id":"a1b2","ref":"zlib/1.2.12:a1b2"}"#
         );
+    }
+
+    #[test]
+    fn lines_that_name_the_package_itself_need_nothing_again() {
+        let text = format!("[full_requires]\n{}z/1:a\n", "a/1:i\n".repeat(50));
+        let path = "data/a/1/_/_/package/i/conaninfo.txt";
+        let found = find_in(&INSTALLED, &[(path, text.as_bytes())]);
+        assert_eq!(found.len(), 52);
+        let needs: Vec<usize> = found.iter().map(|package| package.requires.len()).collect();
+        assert_eq!(needs.iter().sum::<usize>(), 51, "{needs:?}");
     }
 }

@@ -71,8 +71,12 @@ fn rock(file: &Lock<'_>, source: &str, found: &mut Found) {
 const MAX_DEPTH: usize = 32;
 const MAX_FIELDS: usize = 20_000;
 
-/// Most bytes of the texts in a rockspec: variables may repeat one of them.
+/// Most bytes of the texts in a rockspec, and of the paths of their names: variables may
+/// repeat a text, and all that is in a table has its path.
 const MAX_BYTES: usize = 4 << 20;
+
+/// Longest path of a name, in bytes; longer ones are none of those looked for.
+const MAX_PATH: usize = 1024;
 
 /// Reads the texts that are assigned.
 #[derive(Default)]
@@ -126,18 +130,26 @@ impl<'s> Reader<'s> {
         if self.bytes > MAX_BYTES {
             return;
         }
+        let mut is_kept = true;
         match self.fields.last_mut().filter(|_| self.joins) {
             Some((_, before)) => before.push_str(&text),
             None => {
                 let name = if self.named { self.word } else { "" };
-                if self.path.is_empty() {
-                    self.variables.insert(name, self.fields.len());
+                let above = self.path.iter().map(|name| name.len() + 1);
+                let length = above.sum::<usize>() + name.len();
+                self.bytes += length;
+                is_kept = length <= MAX_PATH && self.bytes <= MAX_BYTES;
+                if is_kept {
+                    if self.path.is_empty() {
+                        self.variables.insert(name, self.fields.len());
+                    }
+                    let at: Vec<&str> = self.path.iter().copied().chain([name]).collect();
+                    self.fields.push((at.join("."), text));
                 }
-                let at: Vec<&str> = self.path.iter().copied().chain([name]).collect();
-                self.fields.push((at.join("."), text));
             }
         }
-        (self.word, self.named, self.has_value, self.joins) = ("", false, true, false);
+        // What follows `..` is no part of the text before one that is left out.
+        (self.word, self.named, self.has_value, self.joins) = ("", false, is_kept, false);
     }
 
     fn word(&mut self, word: &'s str) {
@@ -293,5 +305,21 @@ build = { type = "builtin", modules = { cjson = { sources = { "lua_cjson.c", "pa
         );
         let copied: usize = fields(&copies).iter().map(|(_, text)| text.len()).sum();
         assert!(copied <= MAX_BYTES);
+    }
+
+    #[test]
+    fn paths_of_names_are_counted_and_not_long() {
+        let texts = "'t',".repeat(10_000);
+        let held = |fields: &[(String, String)]| -> usize {
+            let held = fields.iter().map(|(path, text)| path.len() + text.len());
+            held.sum()
+        };
+        let long = fields(&format!(
+            "{} = {{{texts} a = 'x' .. 'y'}}",
+            "n".repeat(MAX_PATH)
+        ));
+        assert_eq!(held(&long), 0);
+        let short = fields(&format!("{} = {{{texts}}}", "n".repeat(MAX_PATH - 1)));
+        assert!(!short.is_empty() && held(&short) <= MAX_BYTES);
     }
 }

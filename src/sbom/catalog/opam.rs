@@ -78,11 +78,17 @@ fn described(file: &Lock<'_>, source: &str, found: &mut Found) {
 const MAX_FIELDS: usize = 20_000;
 const MAX_DEPTH: usize = 16;
 
+/// Most bytes of the paths of fields, and of one of them: all that is in a section has
+/// its path. Longer ones are none of those looked for.
+const MAX_PATHS: usize = 4 << 20;
+const MAX_PATH: usize = 1024;
+
 /// The texts in `source`, each with the path of its field. Conditions in braces behind a
 /// value are left out. Ends where the source is damaged.
 fn fields(source: &str) -> Vec<(String, String)> {
     let mut fields = Vec::new();
     let mut path: Vec<&str> = Vec::new();
+    let mut paths = 0;
     // The last word, and the field whose value is being read.
     let (mut word, mut field) = ("", "");
     // How many brackets and conditions are open in the value.
@@ -100,8 +106,15 @@ fn fields(source: &str) -> Vec<(String, String)> {
         rest = after;
         match first {
             '"' if conditions == 0 && !field.is_empty() => {
-                let at: Vec<&str> = path.iter().copied().chain([field]).collect();
-                fields.push((at.join("."), token.trim_matches('"').to_owned()));
+                let length = path.iter().map(|name| name.len() + 1).sum::<usize>() + field.len();
+                if length <= MAX_PATH {
+                    paths += length;
+                    if paths > MAX_PATHS {
+                        break;
+                    }
+                    let at: Vec<&str> = path.iter().copied().chain([field]).collect();
+                    fields.push((at.join("."), token.trim_matches('"').to_owned()));
+                }
             }
             ':' if is_outside => field = word,
             '[' | '(' => lists += 1,
@@ -183,6 +196,17 @@ version: "2.5.0"
             found[0].metadata.as_ref().unwrap().get(),
             r#"{"checksum":["sha256=aa","md5=bb"],"dependencies":["ocaml","a","b"],"homepage":"https://h","licenses":["MIT","ISC"],"name":"bap","url":"https://u","version":"2.5.0"}"#
         );
+    }
+
+    #[test]
+    fn paths_of_fields_are_counted_and_not_long() {
+        let held = |name: usize| {
+            let texts = "\"t\" ".repeat(10_000);
+            let fields = fields(&format!("{} {{ f: [{texts}] }}", "n".repeat(name)));
+            fields.iter().map(|(path, _)| path.len()).sum::<usize>()
+        };
+        assert_eq!(held(MAX_PATH), 0);
+        assert!(held(MAX_PATH - 2) > 0 && held(MAX_PATH - 2) <= MAX_PATHS);
     }
 
     #[test]

@@ -4,9 +4,11 @@
 mod requirements;
 mod toml_locks;
 
-use serde_json::json;
+use std::collections::BTreeMap;
 
-use super::lock::{self, Lock, pairs, text, texts};
+use serde_json::{Value, json};
+
+use super::lock::{self, Lock, items, pairs, text, texts};
 use super::python::normal;
 use super::{Cataloguer, Finds, Found, Scope, data};
 use crate::sbom::document::{Ecosystem, Package};
@@ -71,8 +73,19 @@ fn package(lock: &Lock<'_>, ecosystem: Ecosystem, name: &str, version: &str) -> 
     package
 }
 
+/// The addresses of sources by their names; of several with one name, the first.
+fn sources(json: &Value) -> BTreeMap<&str, &str> {
+    let mut urls = BTreeMap::new();
+    for source in items(&json["_meta"], "sources") {
+        urls.entry(text(source, "name"))
+            .or_insert_with(|| text(source, "url"));
+    }
+    urls
+}
+
 fn read_pipfile(lock: &Lock<'_>, source: &str, found: &mut Found) -> Result<(), Reason> {
     let json = data::json(source)?;
+    let sources = sources(&json);
     for (name, value) in pairs(&json, "default") {
         let version = text(value, "version").trim_start_matches('=');
         // What is from a repository or a folder has no version here.
@@ -80,10 +93,8 @@ fn read_pipfile(lock: &Lock<'_>, source: &str, found: &mut Found) -> Result<(), 
         let hashes = value["hashes"].is_array();
         let hashes = hashes.then(|| texts(value, "hashes").collect::<Vec<&str>>());
         let index = text(value, "index");
-        let sources = json["_meta"]["sources"].as_array().into_iter().flatten();
-        let mut sources = sources.filter(|source| text(source, "name") == index);
-        let index = match (sources.next(), index) {
-            (Some(source), _) => text(source, "url"),
+        let index = match (sources.get(index), index) {
+            (Some(url), _) => url,
             (None, "") => PYPI,
             (None, index) => index,
         };
@@ -94,4 +105,19 @@ fn read_pipfile(lock: &Lock<'_>, source: &str, found: &mut Found) -> Result<(), 
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sources_are_known_once_by_their_names() {
+        let json = json!({"_meta": {"sources": [
+            {"name": "a", "url": "first"}, {"name": "a", "url": "second"}, {"name": "b", "url": "u"},
+        ]}});
+        let found = sources(&json);
+        assert_eq!(found.len(), 2);
+        assert_eq!((found["a"], found["b"]), ("first", "u"));
+    }
 }
