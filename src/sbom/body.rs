@@ -72,8 +72,20 @@ impl Read for Body<'_> {
 }
 
 impl Seek for Body<'_> {
+    /// A place beyond the end counts as the end. Places come from the file itself, and
+    /// the system refuses those of 2^63 and more, which would look like a fault of the
+    /// disk.
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        self.held.seek(to)
+        let at = match to {
+            SeekFrom::Start(at) => Some(at),
+            SeekFrom::End(by) => self.size.checked_add_signed(by),
+            SeekFrom::Current(by) => self.held.stream_position()?.checked_add_signed(by),
+        };
+        let at = at.ok_or_else(|| {
+            let what = "a place in it is outside of it";
+            io::Error::new(io::ErrorKind::InvalidInput, what)
+        })?;
+        self.held.seek(SeekFrom::Start(at.min(self.size)))
     }
 }
 
@@ -86,7 +98,7 @@ pub(super) fn in_memory(input: &mut dyn Read) -> io::Result<Box<dyn Aside>> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     #[test]
@@ -100,6 +112,48 @@ mod tests {
             assert_eq!(end, [7; 3]);
             assert_eq!(body.whole(size).unwrap().len() as u64, size);
             assert!(body.whole(size - 1).is_none());
+        }
+    }
+
+    /// A file that refuses what the system refuses.
+    struct Disk(Cursor<Vec<u8>>);
+
+    impl Read for Disk {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            self.0.read(buffer)
+        }
+    }
+
+    impl Seek for Disk {
+        fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+            match to {
+                SeekFrom::Start(at) if i64::try_from(at).is_err() => {
+                    Err(io::Error::from_raw_os_error(22))
+                }
+                to => self.0.seek(to),
+            }
+        }
+    }
+
+    /// Puts files aside as on a disk, for tests.
+    pub(in crate::sbom) fn on_disk(input: &mut dyn Read) -> io::Result<Box<dyn Aside>> {
+        let mut bytes = Vec::new();
+        input.read_to_end(&mut bytes)?;
+        Ok(Box::new(Disk(Cursor::new(bytes))))
+    }
+
+    #[test]
+    fn places_outside_of_a_file_have_nothing_and_are_no_fault_of_the_disk() {
+        let size = HELD + 10;
+        let mut body = Body::read(&mut io::repeat(7).take(size), size, &on_disk).unwrap();
+        for at in [size, size + 1, 1 << 63, u64::MAX] {
+            assert_eq!(body.seek(SeekFrom::Start(at)).unwrap(), size);
+            assert_eq!(body.read(&mut [0; 9]).unwrap(), 0);
+        }
+        assert_eq!(body.seek(SeekFrom::Current(i64::MAX)).unwrap(), size);
+        assert_eq!(body.seek(SeekFrom::Current(-9)).unwrap(), size - 9);
+        for to in [SeekFrom::End(i64::MIN), SeekFrom::Current(i64::MIN)] {
+            assert!(body.seek(to).unwrap_err().raw_os_error().is_none());
         }
     }
 }

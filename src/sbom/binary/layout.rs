@@ -427,10 +427,15 @@ impl<'a> Layout<'a> {
             true => &self.segments,
             false => &named,
         };
-        parts
-            .iter()
-            .map(|part| self.source.in_file(*part))
-            .collect()
+        // Parts overlap little; a thousand that all are the whole file would take long.
+        let mut left = self.source.size.saturating_mul(2);
+        let parts = parts.iter().map(|part| self.source.in_file(*part));
+        let parts = parts.map(|part| {
+            let size = part.size.min(left);
+            left -= size;
+            Part { size, ..part }
+        });
+        parts.filter(|part| part.size > 0).collect()
     }
 }
 

@@ -191,7 +191,7 @@ pub(super) mod tests {
     use std::io::Write as _;
 
     use super::*;
-    use crate::sbom::body::in_memory;
+    use crate::sbom::body::{in_memory, tests::on_disk};
 
     /// Build information of a Go program, for tests.
     fn build_information() -> Vec<u8> {
@@ -295,6 +295,44 @@ pub(super) mod tests {
             .go
             .unwrap();
         assert_eq!(go.compiler, "");
+    }
+
+    /// A program of Go whose segments are at these places of it.
+    fn segmented(segments: &[(u64, u64)], text: &[u8]) -> Vec<u8> {
+        let mut bytes = elf(&[(".gopclntab", b"")]);
+        let at = bytes.len() as u64;
+        bytes[32..40].copy_from_slice(&at.to_le_bytes());
+        bytes[54] = 56;
+        bytes[56] = segments.len() as u8;
+        for (offset, size) in segments {
+            let mut header = [1_u32.to_le_bytes(), 4_u32.to_le_bytes()].concat();
+            header.extend(offset.to_le_bytes());
+            header.extend([0; 16]);
+            header.extend(size.to_le_bytes());
+            header.resize(56, 0);
+            bytes.extend(header);
+        }
+        bytes.extend(text);
+        bytes
+    }
+
+    #[test]
+    fn segments_outside_of_a_program_are_left_out_and_all_together_are_bounded() {
+        let mut text = go::START.to_vec();
+        text.extend(b"path\te.org/a\n");
+        text.extend(go::END);
+        let segments = [(1 << 63, 9), (u64::MAX, u64::MAX), (9, 0), (0, 4096)];
+        let mut bytes = segmented(&segments, &text);
+        bytes.resize(4096, 0);
+        let go = both(&bytes);
+        assert_eq!(go.go.as_ref().unwrap().modules, "path\te.org/a\n");
+        bytes.resize((16 << 20) + 1, 0);
+        let mut body = Body::read(&mut &bytes[..], bytes.len() as u64, &on_disk).unwrap();
+        assert_eq!(facts_aside(&mut body).unwrap(), go);
+        let many = segmented(&[(0, 9000); 200], &[0; 100]);
+        let parts = Layout::read(Source::held(&many)).unwrap().constants();
+        let size: u64 = parts.iter().map(|part| part.size).sum();
+        assert_eq!(size, 2 * many.len() as u64);
     }
 
     #[test]
