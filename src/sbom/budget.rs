@@ -13,7 +13,7 @@ use std::io;
 pub(super) const HELD_BYTES: usize = 128 << 20;
 
 /// The same for one archive inside a component, which is held beside its component; half
-/// of it for an archive inside that, and so on.
+/// of it for an archive inside that, and for one inside that.
 pub(super) const INNER_BYTES: usize = 64 << 20;
 
 /// Bytes that all archives of a component may unpack to, in addition to a multiple of

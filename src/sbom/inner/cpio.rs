@@ -2,10 +2,11 @@
 //!
 //! Source: cpio(5), "New ASCII Format".
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::io::{self, Read};
+use std::sync::Arc;
 
-use super::super::layer::{Entry, LayerError, NodeKind, clean};
+use super::super::layer::{Content, Entry, LayerError, NodeKind, clean};
 use super::super::media::Media;
 use super::{Keep, Take};
 use crate::archive::MAX_PATH_BYTES;
@@ -56,6 +57,20 @@ impl Header {
     }
 }
 
+fn made(path: &str, mode: u32, kind: NodeKind, size: u64, content: Option<Arc<Content>>) -> Entry {
+    Entry {
+        path: path.to_owned(),
+        kind,
+        size,
+        mode: mode & 0o7777,
+        // Digests of files in archives inside are left out.
+        owner: (0, 0),
+        media: Media::default(),
+        digest: None,
+        content,
+    }
+}
+
 /// Walks the entries of the cpio archive `input`.
 ///
 /// # Errors
@@ -63,7 +78,7 @@ impl Header {
 /// It is damaged, or `keep` or `take` fails.
 pub(super) fn walk(mut input: impl Read, keep: Keep<'_>, take: Take<'_>) -> Result<(), LayerError> {
     // Hard links come before the content, which is at the last of them.
-    let mut waiting: HashMap<u32, Vec<(String, u32)>> = HashMap::new();
+    let mut waiting: BTreeMap<u32, Vec<(String, u32)>> = BTreeMap::new();
     let mut count = 0;
     loop {
         let header = Header::read(&mut input)?;
@@ -76,20 +91,8 @@ pub(super) fn walk(mut input: impl Read, keep: Keep<'_>, take: Take<'_>) -> Resu
             break;
         }
         let mut content = (&mut input).take(header.size);
-        let mut entry = |path: &str, kind, size, content| {
-            let (path, mode) = (path.to_owned(), header.mode & 0o7777);
-            take(Entry {
-                path,
-                kind,
-                size,
-                mode,
-                // Digests of files in archives inside are left out.
-                owner: (0, 0),
-                media: Media::default(),
-                digest: None,
-                content,
-            })
-        };
+        let mut entry =
+            |path: &str, kind, size, content| take(made(path, header.mode, kind, size, content));
         if let Some(path) = clean(&name) {
             match header.mode & TYPE {
                 DIRECTORY => entry(&path, NodeKind::Directory, 0, None)?,
@@ -112,7 +115,7 @@ pub(super) fn walk(mut input: impl Read, keep: Keep<'_>, take: Take<'_>) -> Resu
                 }
                 FILE => {
                     let kept = keep(&path, header.size, &mut content)?;
-                    let kept = kept.map(std::sync::Arc::new);
+                    let kept = kept.map(Arc::new);
                     entry(&path, NodeKind::File, header.size, kept)?;
                     for (link, _) in waiting.remove(&header.inode).unwrap_or_default() {
                         entry(&link, NodeKind::Hardlink(path.clone()), 0, None)?;
@@ -126,6 +129,19 @@ pub(super) fn walk(mut input: impl Read, keep: Keep<'_>, take: Take<'_>) -> Resu
             return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
         }
         pad(&mut input, (header.size % 4) as usize)?;
+    }
+    // Files without content never had a last one.
+    for (_, names) in waiting {
+        let mut names = names.into_iter();
+        let Some((path, mode)) = names.next() else {
+            continue;
+        };
+        let kept = keep(&path, 0, &mut io::empty())?;
+        let kept = kept.map(Arc::new);
+        take(made(&path, mode, NodeKind::File, 0, kept))?;
+        for (link, mode) in names {
+            take(made(&link, mode, NodeKind::Hardlink(path.clone()), 0, None))?;
+        }
     }
     // Checks what is behind, such as a checksum.
     io::copy(&mut input, &mut io::sink())?;

@@ -90,8 +90,8 @@ impl<'a> Opener<'a> {
     ///
     /// # Errors
     ///
-    /// `LayerError`: `input` fails, or an archive is too large. Damaged archives are
-    /// listed.
+    /// `input` fails, or the keeper refuses the file. Archives that are damaged or too
+    /// large are listed.
     pub(super) fn file(
         &mut self,
         keeper: &mut Keeper<'_>,
@@ -189,7 +189,7 @@ impl<'a> Opener<'a> {
             }
             return Ok(());
         }
-        let mut view = View::new(false, INNER_BYTES >> file.depth);
+        let mut view = View::new(false, INNER_BYTES >> file.depth.min(1));
         let walked = {
             let mut keeper = Keeper::new(catalog::wanted_of_components, self.aside);
             let keep: Keep<'_> = &mut |path, size, input| {
@@ -212,11 +212,17 @@ impl<'a> Opener<'a> {
                 0 => "it unpacks to too many bytes".to_owned(),
                 _ => format!("it cannot be read completely: {error}"),
             }),
+            Err(LayerError::TooLarge(reason)) => Some(reason.to_owned()),
             Err(error) => return Err(error),
         };
-        catalog::packages(&view, Tree::Component, &mut self.found)?;
+        // An archive that is too large is not read completely; the rest of its component is.
+        let catalogued = catalog::packages(&view, Tree::Component, &mut self.found);
         self.found.gather(&view, before);
-        view.check()?;
+        let fault = match catalogued.and_then(|()| view.check()) {
+            Ok(()) => fault,
+            Err(LayerError::TooLarge(reason)) => fault.or_else(|| Some(reason.to_owned())),
+            Err(error) => return Err(error),
+        };
         relocate(&mut self.found, before, file.path);
         if let Some(fault) = fault {
             self.unreadable(file.path, &fault);

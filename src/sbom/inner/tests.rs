@@ -1,6 +1,6 @@
 use std::io::{Cursor, Write as _};
 
-use super::super::body::in_memory;
+use super::super::body::{in_memory, tests::on_disk};
 use super::super::document::Document;
 use super::super::layer::tar_of;
 use super::super::scan::component;
@@ -263,6 +263,66 @@ fn damaged_archives_are_listed_with_what_was_found_before() {
         "/8/head.xz",
     ];
     assert_eq!(listed, expected, "{unknowns:?}");
+}
+
+#[test]
+fn archives_that_are_too_large_do_not_refuse_their_component() {
+    let many: Vec<String> = (0..200_000).map(|n| format!("{n:06}/e")).collect();
+    let many: Vec<_> = many.iter().map(|path| (path.as_str(), &b""[..])).collect();
+    let files = [&[("package.json", PACKAGE)], &many[..]].concat();
+    let large = zip(&files);
+    let middle = tar_of(&[("b.zip", &large), ("z/package.json", PACKAGE)]);
+    let outer = tar_of(&[("a.tar", &middle)]);
+    let (packages, unknowns) = found(&[("x.tar", &outer), ("y/package.json", PACKAGE)]);
+    assert_eq!(
+        unknowns,
+        ["/x.tar:/a.tar:/b.zip archive: it has too many files or links"]
+    );
+    assert_eq!(packages.len(), 3, "{packages:?}");
+}
+
+#[test]
+fn places_outside_of_a_zip_archive_are_damage() {
+    let text = vec![b'x'; 17 << 20];
+    let sound = zip(&[("a", &b"x"[..]), ("package.json", PACKAGE)]);
+    let mut record = b"PK\x06\x07\0\0\0\0".to_vec();
+    record.extend([0xff; 8]);
+    record.extend([1, 0, 0, 0]);
+    record.extend(b"PK\x05\x06\0\0\0\0");
+    record.extend([0xff; 12]);
+    record.extend([0, 0]);
+    let far = [&sound[..100], &text, &record].concat();
+    let files = tar_of(&[("a.zip", &far), ("y/package.json", PACKAGE)]);
+    let document = component("base", &files[..], &on_disk).unwrap();
+    assert_eq!(document.packages.len(), 1);
+    assert_eq!(document.unknowns.len(), 1);
+}
+
+#[test]
+fn empty_files_with_hard_links_are_there() {
+    let payload = cpio(&[
+        ("d/b", 0o100_644, 9, 2, b""),
+        ("d/c", 0o100_644, 4, 1, b""),
+        ("d/a", 0o100_644, 9, 2, b""),
+        ("d/e", 0o100_600, 3, 2, b""),
+    ]);
+    let mut entries = Vec::new();
+    cpio::walk(&payload[..], &mut |_, _, _| Ok(None), &mut |entry| {
+        entries.push((entry.path, entry.kind));
+        Ok(())
+    })
+    .unwrap();
+    let link = layer::NodeKind::Hardlink("d/b".to_owned());
+    let expected = [
+        ("d/c", layer::NodeKind::File),
+        ("d/e", layer::NodeKind::File),
+        ("d/b", layer::NodeKind::File),
+        ("d/a", link),
+    ];
+    assert_eq!(
+        entries,
+        expected.map(|(path, kind)| (path.to_owned(), kind))
+    );
 }
 
 #[test]
