@@ -82,7 +82,13 @@ impl View {
             nodes: vec![Node::default()],
             layers: Vec::new(),
             layered,
-            memory: Memory::new(bytes, "its layers have too many files or links in all"),
+            memory: Memory::new(
+                bytes,
+                match layered {
+                    true => "its layers have too many files or links in all",
+                    false => "it has too many files or links",
+                },
+            ),
             steps: Steps::default(),
             distro: OnceCell::new(),
         }
@@ -335,7 +341,9 @@ impl View {
     /// Whether there is a file, a folder or a link at `path`.
     pub(super) fn has(&self, path: &str) -> bool {
         let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
-        let real = self.walk(folder).unwrap_or_default();
+        let Some(real) = self.walk(folder) else {
+            return false;
+        };
         let folder = real.last().map_or(Some(ROOT), |(_, node)| *node);
         let node = folder.and_then(|folder| self.nodes[folder].names.get(name));
         let node = node.map(|node| &self.nodes[*node]);
@@ -349,14 +357,18 @@ impl View {
         path: &str,
         start: &'v str,
     ) -> impl Iterator<Item = &'v str> + use<'v> {
-        let real = self.walk(path).unwrap_or_default();
-        let node = real.last().map_or(Some(ROOT), |(_, node)| *node);
+        // Links that loop lead to nothing, not to the root.
+        let real = self.walk(path);
+        let node = real.and_then(|real| real.last().map_or(Some(ROOT), |(_, node)| *node));
         let names = node.map(|node| {
             let from = (Bound::Included(start), Bound::Unbounded);
             self.nodes[node].names.range::<str, _>(from)
         });
         let names = names.into_iter().flatten().map(|(name, _)| &**name);
-        names.take_while(move |name| name.starts_with(start))
+        // Each is a step: a hostile list asks for the names of one folder again and again.
+        names
+            .take_while(move |name| name.starts_with(start))
+            .map_while(|name| self.steps.take().map(|()| name))
     }
 
     /// Kept text of the file that `path` leads to; odd bytes are replaced.

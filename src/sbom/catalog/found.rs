@@ -227,6 +227,8 @@ impl Found {
     /// Of the packages from `first` on, gives those that name no licence the ones whose
     /// texts are in their folders.
     pub(super) fn read_licenses(&mut self, view: &View, first: usize) {
+        // Thousands of packages may be in one folder.
+        let mut known: HashMap<String, Vec<License>> = HashMap::new();
         for index in first..self.packages.len() {
             let package = &self.packages[index];
             let primary = |at: &&Location| at.annotations.evidence == Evidence::Primary;
@@ -247,23 +249,17 @@ impl Found {
             // A file in the folder of other packages is not about this one.
             let shared = name.ends_with(".egg-info");
             let mut licenses = Vec::new();
-            for folder in folders.iter().filter(|_| !shared) {
-                for start in ["L", "l", "C", "c", "U"] {
-                    let names = view.names(folder, start);
-                    for name in names.filter(|name| license_text::is_named(name)).take(20) {
-                        let path = under(folder, name);
-                        let location = view.location(&path, Evidence::Supporting);
-                        if let (Some(ids), Some(at)) = (view.extract(&path), location) {
-                            let ids = String::from_utf8_lossy(ids).into_owned();
-                            let ids = ids.lines().filter(|id| !id.contains(':'));
-                            licenses.extend(ids.map(|id| License::concluded(id, at.clone())));
-                        }
+            for folder in folders.into_iter().filter(|_| !shared) {
+                if !known.contains_key(&folder) {
+                    let read = licenses_in(view, &folder);
+                    if !self.text(folder.len() + cost(&read)) {
+                        return;
                     }
+                    known.insert(folder.clone(), read);
                 }
+                licenses.extend(known.get(&folder).into_iter().flatten().cloned());
             }
-            let paths = licenses.iter().flat_map(|license| &license.locations);
-            let cost = paths.map(|at| 200 + 2 * at.path.len()).sum();
-            if !self.text(cost) {
+            if !self.text(cost(&licenses)) {
                 return;
             }
             self.packages[index].licenses.extend(licenses);
@@ -385,6 +381,30 @@ impl Found {
     }
 }
 
+/// What licences take until they are put into a package, in bytes.
+fn cost(licenses: &[License]) -> usize {
+    let paths = licenses.iter().flat_map(|license| &license.locations);
+    paths.map(|at| 200 + 2 * at.path.len()).sum()
+}
+
+/// The licences whose texts are in `folder`.
+fn licenses_in(view: &View, folder: &str) -> Vec<License> {
+    let mut licenses = Vec::new();
+    for start in ["L", "l", "C", "c", "U"] {
+        let names = view.names(folder, start);
+        for name in names.filter(|name| license_text::is_named(name)).take(20) {
+            let path = under(folder, name);
+            let location = view.location(&path, Evidence::Supporting);
+            if let (Some(ids), Some(at)) = (view.extract(&path), location) {
+                let ids = String::from_utf8_lossy(ids).into_owned();
+                let ids = ids.lines().filter(|id| !id.contains(':'));
+                licenses.extend(ids.map(|id| License::concluded(id, at.clone())));
+            }
+        }
+    }
+    licenses
+}
+
 /// How much was found at some time.
 #[derive(Clone, Copy)]
 pub(in crate::sbom) struct Mark {
@@ -408,4 +428,24 @@ fn is_java(package: &Package) -> bool {
 /// Whether a package comes from the note in an ELF file.
 fn is_note(package: &Package) -> bool {
     package.ecosystem.metadata_type == NOTE_TYPE
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::sbom::body::in_memory;
+    use crate::sbom::layer::tar_of;
+    use crate::sbom::scan::component;
+
+    #[test]
+    fn packages_of_one_folder_do_not_search_it_again_and_again() {
+        let mut lock = "# yarn lockfile v1\n".to_owned();
+        for number in 0..2_000 {
+            lock += &format!("\np{number}@^1:\n  version \"1.0.0\"\n");
+        }
+        let names: Vec<String> = (0..20_000).map(|number| format!("a/l{number}")).collect();
+        let mut files: Vec<_> = names.iter().map(|name| (name.as_str(), &b""[..])).collect();
+        files.push(("a/yarn.lock", lock.as_bytes()));
+        let document = component("base", &tar_of(&files)[..], &in_memory).unwrap();
+        assert_eq!(document.packages.len(), 2_000);
+    }
 }

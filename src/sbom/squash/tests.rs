@@ -142,6 +142,26 @@ fn links_and_paths_that_take_too_long_to_follow_are_refused() {
 }
 
 #[test]
+fn links_that_loop_lead_nowhere() {
+    let view = view(&[&[("a/x", b""), ("b -> c", b""), ("c -> b", b""), ("x", b"")]]);
+    assert!(view.has("a/x") && view.has("x") && !view.has("b/x"));
+    assert_eq!(view.names("a", "").count(), 1);
+    assert_eq!(view.names("", "").count(), 4);
+    assert_eq!(view.names("b", "").count(), 0);
+    assert_eq!(view.names("c/d", "").count(), 0);
+}
+
+#[test]
+fn names_are_steps() {
+    let names: Vec<String> = (0..20_000).map(|n| format!("d/{n}")).collect();
+    let names: Vec<_> = names.iter().map(|name| (name.as_str(), &b""[..])).collect();
+    let view = view(&[&names]);
+    let read: usize = (0..2_000).map(|_| view.names("d", "").count()).sum();
+    assert!((20_000_000..30_000_000).contains(&read), "{read}");
+    assert!(view.check().is_err());
+}
+
+#[test]
 fn all_layers_share_one_memory() {
     let files: Vec<String> = (0..200).map(|n| format!("{n}/package.json")).collect();
     let text = [b'x'; 100];
