@@ -73,6 +73,10 @@ fn find(view: &View, found: &mut Found) {
         if let Some((library, version)) = library
             && (program.fits)(at.path.rsplit('/').next().unwrap_or_default(), version)
         {
+            // Each program has the path of its library once more.
+            if !found.text(3 * library.path.len()) {
+                return;
+            }
             add(&mut known, program, version, vec![at, library.clone()]);
         }
     }
@@ -140,8 +144,11 @@ pub(super) fn cpe(product: &str, version: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::find_in;
+    use super::super::{find_in, wanted_of_images};
     use super::*;
+    use crate::sbom::body::in_memory;
+    use crate::sbom::budget::HELD_BYTES;
+    use crate::sbom::layer;
 
     #[test]
     fn one_program_in_two_files_is_one_package() {
@@ -167,6 +174,25 @@ mod tests {
             (found[0].version.as_str(), found[0].locations.len()),
             ("3.11.9", 2)
         );
+    }
+
+    #[test]
+    fn the_library_of_each_program_is_counted() {
+        let library = format!("usr/{}/libpython3.11.so.1.0", "l".repeat(70));
+        let programs: Vec<String> = (0..100).map(|at| format!("{at}/python3.11")).collect();
+        let programs = programs.iter();
+        let programs = programs.map(|path| (&**path, &b"\0libpython3.11.so.1.0\0"[..]));
+        let mut files: Vec<_> = programs.collect();
+        files.push((&library, b"\x003.11.9\0"));
+        let tar = layer::tar_of(&files);
+        let layer = layer::scan(&tar[..], wanted_of_images, &in_memory).unwrap();
+        let mut view = View::new(true, HELD_BYTES);
+        view.stack(layer).unwrap();
+        for (bytes, is_full) in [(1 << 20, false), (50_000, true)] {
+            let mut found = Found::within(bytes);
+            find(&view, &mut found);
+            assert_eq!(found.is_full(), is_full);
+        }
     }
 
     #[test]

@@ -22,7 +22,7 @@ const MAX_COLUMNS: usize = 64;
 pub(super) type Damage = &'static str;
 
 /// Why a page could not be used.
-const LOOPS: Damage = "its pages lead in a circle";
+const LOOPS: Damage = "its pages lead in a cycle";
 const SHORT: Damage = "it is cut short";
 const BROKEN: Damage = "a page is damaged";
 
@@ -124,9 +124,16 @@ pub(super) fn parse(bytes: &[u8], number: u32) -> Result<Page, Damage> {
                 Some(Page::Folder(below))
             }
             13 => {
-                let mut rows = Vec::new();
+                let (mut rows, mut taken) = (Vec::new(), 0);
                 for index in 0..count {
-                    rows.push(parse_cell(bytes, cell(index)?)?);
+                    let row = parse_cell(bytes, cell(index)?)?;
+                    // Cells that share their bytes would multiply the page. Each has at
+                    // least two numbers of a byte before its row.
+                    taken += 2 + row.start.len();
+                    if taken > bytes.len() {
+                        return None;
+                    }
+                    rows.push(row);
                 }
                 Some(Page::Leaf(rows))
             }
@@ -201,31 +208,36 @@ pub(super) struct RowHead {
     pub(super) rest: u32,
 }
 
-/// Visits the pages and rows of the table at page `root`, in order.
-pub(super) fn walk(pages: &mut dyn Pages, root: u32, visit: &mut dyn FnMut(Met<'_>)) {
+/// Visits the pages and rows of the table at page `root`, in order, as long as `visit`
+/// returns true.
+pub(super) fn walk(pages: &mut dyn Pages, root: u32, visit: &mut dyn FnMut(Met<'_>) -> bool) {
     let mut ahead = vec![(root, 0)];
     while let Some((number, depth)) = ahead.pop() {
         if depth > MAX_DEPTH {
-            visit(Met::Damaged(LOOPS));
+            if !visit(Met::Damaged(LOOPS)) {
+                return;
+            }
             continue;
         }
         let page = pages.page(number).and_then(|bytes| parse(&bytes, number));
-        match page {
+        let goes_on = match page {
             Ok(Page::Folder(below)) => {
-                visit(Met::Folder(number, &below));
+                let goes_on = visit(Met::Folder(number, &below));
                 ahead.extend(below.into_iter().rev().map(|below| (below, depth + 1)));
+                goes_on
             }
-            Ok(Page::Leaf(cells)) => {
-                for cell in cells {
-                    let head = RowHead {
-                        row: cell.row,
-                        rest: cell.rest,
-                    };
-                    let bytes = cell.whole(pages);
-                    visit(Met::Row(number, &head, bytes));
-                }
-            }
+            Ok(Page::Leaf(cells)) => cells.into_iter().all(|cell| {
+                let head = RowHead {
+                    row: cell.row,
+                    rest: cell.rest,
+                };
+                let bytes = cell.whole(pages);
+                visit(Met::Row(number, &head, bytes))
+            }),
             Err(damage) => visit(Met::Damaged(damage)),
+        };
+        if !goes_on {
+            return;
         }
     }
 }
@@ -234,14 +246,17 @@ pub(super) fn walk(pages: &mut dyn Pages, root: u32, visit: &mut dyn FnMut(Met<'
 pub(super) fn root(pages: &mut dyn Pages, name: &str) -> Option<u32> {
     let mut found = None;
     walk(pages, 1, &mut |met| {
-        let Met::Row(_, _, Ok(row)) = met else { return };
-        let columns = columns(&row);
-        let [kind, own, _, Column::Number(at), ..] = &columns[..] else {
-            return;
+        let Met::Row(_, _, Ok(row)) = met else {
+            return true;
         };
-        if found.is_none() && kind.is("table") && own.is(name) {
+        let columns = columns(&row);
+        if let [kind, own, _, Column::Number(at), ..] = &columns[..]
+            && kind.is("table")
+            && own.is(name)
+        {
             found = u32::try_from(*at).ok();
         }
+        found.is_none()
     });
     found
 }
@@ -416,6 +431,51 @@ mod tests {
         assert_eq!(found, expected);
         assert_eq!(columns(&row[..7]).len(), 2);
         assert!(columns(&[]).is_empty());
+    }
+
+    /// A leaf of 512 bytes whose `count` pointers lead to one cell of 100 bytes.
+    fn leaf(count: u8) -> Vec<u8> {
+        let mut page = vec![0; 512];
+        (page[0], page[4]) = (13, count);
+        for pointer in page[8..].chunks_mut(2).take(count.into()) {
+            pointer.copy_from_slice(&400_u16.to_be_bytes());
+        }
+        page[400..402].copy_from_slice(&[98, 1]);
+        page
+    }
+
+    struct Leaves(u32);
+
+    impl Pages for Leaves {
+        fn page(&mut self, number: u32) -> Result<Vec<u8>, Damage> {
+            self.0 += 1;
+            if number > 1 {
+                return Ok(leaf(5));
+            }
+            // Ten pages below, each of them the page 2: pointers of zero lead to the first
+            // four bytes.
+            let mut folder = vec![0; 512];
+            (folder[3], folder[100], folder[104], folder[111]) = (2, 5, 9, 2);
+            Ok(folder)
+        }
+    }
+
+    #[test]
+    fn cells_that_share_their_bytes_are_damage() {
+        assert!(matches!(parse(&leaf(5), 2), Ok(Page::Leaf(cells)) if cells.len() == 5));
+        assert_eq!(parse(&leaf(6), 2).err(), Some(BROKEN));
+    }
+
+    #[test]
+    fn a_walk_ends_when_its_visitor_has_enough() {
+        for enough in 1..=7 {
+            let (mut pages, mut rows) = (Leaves(0), 0);
+            walk(&mut pages, 1, &mut |met| {
+                rows += usize::from(matches!(met, Met::Row(..)));
+                rows < enough
+            });
+            assert_eq!((rows, pages.0), (enough, if enough <= 5 { 2 } else { 3 }));
+        }
     }
 
     #[test]

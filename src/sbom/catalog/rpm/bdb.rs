@@ -122,7 +122,7 @@ impl Table<'_> {
             let word_at = self.used.get_mut(next as usize / 64).ok_or(SHORT)?;
             let bit = 1 << (next % 64);
             if next == 0 || *word_at & bit != 0 {
-                return Err("its pages lead in a circle");
+                return Err("its pages lead in a cycle");
             }
             *word_at |= bit;
             let page = self.page(next.into())?;

@@ -264,17 +264,17 @@ mod tests {
     fn damaged_stores_are_listed_and_end() {
         let (a, b) = (header("a"), header("b"));
         let whole = bdb(&a, &b, false);
-        let mut circle = whole.clone();
-        circle[2 * 1024 + 16..2 * 1024 + 20].copy_from_slice(&2_u32.to_le_bytes());
+        let mut cycle = whole.clone();
+        cycle[2 * 1024 + 16..2 * 1024 + 20].copy_from_slice(&2_u32.to_le_bytes());
         let mut shared = ndb(&[a.clone(), a.clone()]);
         let first: Vec<u8> = shared[40..48].to_vec();
         shared[56..64].copy_from_slice(&first);
         let cases = [
             (
                 "var/lib/rpm/Packages",
-                circle,
+                cycle,
                 1,
-                "1 of its packages cannot be read: its pages lead in a circle",
+                "1 of its packages cannot be read: its pages lead in a cycle",
             ),
             (
                 "var/lib/rpm/Packages",

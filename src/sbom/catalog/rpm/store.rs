@@ -29,6 +29,9 @@ pub(super) const LOG: &str = "rpmdb.sqlite-wal";
 /// The damage of a database that may be in its log only.
 const NO_TABLE: &str = "it has no table of packages";
 
+/// The damage of a database that has more than is kept.
+const FULL: &str = "it has too many packages";
+
 /// Kinds of records that are kept.
 const PACKAGE: u8 = 1;
 const FOLDER: u8 = 2;
@@ -118,7 +121,7 @@ impl Kept {
     /// The bytes to keep, or why nothing could be read.
     pub(super) fn finish(mut self) -> Result<Vec<u8>, String> {
         if self.full {
-            return Err("it has too many packages".to_owned());
+            return Err(FULL.to_owned());
         }
         if let Some(damage) = self.damage {
             if self.packages == 0 {
@@ -150,20 +153,23 @@ fn read_sqlite(body: &mut Body<'_>, kept: &mut Kept) -> Result<(), Damage> {
     record.byte(ROOT);
     record.u32(root);
     kept.write(record);
-    sqlite::walk(&mut pages, root, &mut |met| match met {
-        Met::Folder(page, below) => {
-            let mut record = Writer::default();
-            record.byte(FOLDER);
-            record.u32(page);
-            record.u64(below.len() as u64);
-            below.iter().for_each(|below| record.u32(*below));
-            kept.write(record);
+    sqlite::walk(&mut pages, root, &mut |met| {
+        match met {
+            Met::Folder(page, below) => {
+                let mut record = Writer::default();
+                record.byte(FOLDER);
+                record.u32(page);
+                record.u64(below.len() as u64);
+                below.iter().for_each(|below| record.u32(*below));
+                kept.write(record);
+            }
+            Met::Row(page, head, Ok(row)) => match blob(&row) {
+                Some(header) => kept.package((page, head.row, head.rest), header),
+                None => kept.broken("a row is damaged"),
+            },
+            Met::Row(_, _, Err(damage)) | Met::Damaged(damage) => kept.broken(damage),
         }
-        Met::Row(page, head, Ok(row)) => match blob(&row) {
-            Some(header) => kept.package((page, head.row, head.rest), header),
-            None => kept.broken("a row is damaged"),
-        },
-        Met::Row(_, _, Err(damage)) | Met::Damaged(damage) => kept.broken(damage),
+        !kept.full
     });
     Ok(())
 }
@@ -251,6 +257,8 @@ pub(super) struct Packages<'e> {
     still: Option<HashSet<(i64, u32)>>,
     /// The headers that the log has.
     newer: Vec<Vec<u8>>,
+    /// What these headers take, in bytes.
+    held: usize,
     /// What could not be read.
     pub(super) damage: Option<String>,
 }
@@ -262,6 +270,7 @@ impl<'e> Packages<'e> {
             extract,
             still: None,
             newer: Vec::new(),
+            held: 0,
             damage: None,
         };
         if let Some(log) = log {
@@ -329,8 +338,11 @@ impl<'e> Packages<'e> {
         let mut still = HashSet::new();
         let (mut ahead, mut used) = (vec![root], HashSet::new());
         while let Some(number) = ahead.pop() {
+            if self.held > MAX_KEPT {
+                break;
+            }
             if !used.insert(number) {
-                self.damage = Some("its pages lead in a circle".to_owned());
+                self.damage = Some("its pages lead in a cycle".to_owned());
                 continue;
             }
             let Some(bytes) = log.0.remove(&number) else {
@@ -366,7 +378,13 @@ impl<'e> Packages<'e> {
             trimmed.ok_or("the header of a package is damaged")
         });
         match whole {
-            Ok(header) => self.newer.push(header),
+            Ok(header) => {
+                self.held += size_of::<Vec<u8>>() + header.len();
+                match self.held > MAX_KEPT {
+                    true => self.damage = Some(FULL.to_owned()),
+                    false => self.newer.push(header),
+                }
+            }
             Err(damage) => self.damage = Some(damage.to_owned()),
         }
     }

@@ -167,15 +167,15 @@ fn long_rows_are_read_and_their_log_changes_them() {
 }
 
 #[test]
-fn circles_and_cuts_end() {
+fn cycles_and_cuts_end() {
     let (main, a, pages) = database();
-    let mut circle = main.clone();
-    circle[2 * SIZE..2 * SIZE + 4].copy_from_slice(&3_u32.to_be_bytes());
-    let (found, damage) = names(&circle, None);
+    let mut cycle = main.clone();
+    cycle[2 * SIZE..2 * SIZE + 4].copy_from_slice(&3_u32.to_be_bytes());
+    let (found, damage) = names(&cycle, None);
     assert_eq!(found, ["b"]);
     assert_eq!(
         damage.unwrap(),
-        "1 of its packages cannot be read: its pages lead in a circle"
+        "1 of its packages cannot be read: its pages lead in a cycle"
     );
     let (found, damage) = names(&main[..main.len() - SIZE], None);
     assert_eq!((found, damage.is_some()), (vec!["a".to_owned()], true));
@@ -196,7 +196,7 @@ fn circles_and_cuts_end() {
     itself[SIZE..2 * SIZE].copy_from_slice(&folder);
     assert_eq!(
         extracted("rpmdb.sqlite", &itself).unwrap_err(),
-        "its pages lead in a circle"
+        "its pages lead in a cycle"
     );
     let (found, damage) = names(&main, Some(&log(&[(2, pages, folder)])));
     assert_eq!((found.len(), damage.is_some()), (0, true));
@@ -204,4 +204,24 @@ fn circles_and_cuts_end() {
     let (lost, _) = long(9, &package("x"), 900);
     let (found, damage) = names(&main, Some(&log(&[(2, pages, leaf(0, &[a, lost]))])));
     assert_eq!((found, damage.is_some()), (vec!["a".to_owned()], true));
+}
+
+#[test]
+fn the_headers_of_a_log_are_kept_within_a_limit() {
+    let (main, a, pages) = database();
+    let main = extracted("rpmdb.sqlite", &main).unwrap();
+    let (c, rest) = long(3, &package("c"), pages + 1);
+    let last = pages + rest.len() as u32;
+    let rest = (pages + 1..).zip(rest);
+    let mut changes: Vec<_> = rest.map(|(at, page)| (at, 0, page)).collect();
+    changes.push((2, last, leaf(0, &[a, c])));
+    let log = extracted(LOG, &log(&changes)).unwrap();
+    for (held, newer) in [(0, 1), (MAX_KEPT - 100, 0)] {
+        let mut packages = Packages::new(&main, None);
+        packages.held = held;
+        packages.stitch(&log);
+        assert_eq!(packages.newer.len(), newer);
+        let damage = (newer == 0).then(|| FULL.to_owned());
+        assert_eq!(packages.damage, damage);
+    }
 }
