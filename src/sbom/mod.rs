@@ -25,6 +25,7 @@ mod squash;
 mod stored;
 pub mod unpack;
 mod xml;
+mod zip;
 
 pub use body::Aside;
 pub use catalog::CATALOGUE_VERSION;

@@ -267,7 +267,7 @@ fn damaged_archives_are_listed_with_what_was_found_before() {
 
 #[test]
 fn archives_that_are_too_large_do_not_refuse_their_component() {
-    let many: Vec<String> = (0..200_000).map(|n| format!("{n:06}/e")).collect();
+    let many: Vec<String> = (0..90_000).map(|n| format!("{n:06}/e")).collect();
     let many: Vec<_> = many.iter().map(|path| (path.as_str(), &b""[..])).collect();
     let files = [&[("package.json", PACKAGE)], &many[..]].concat();
     let large = zip(&files);
@@ -296,6 +296,22 @@ fn places_outside_of_a_zip_archive_are_damage() {
     let document = component("base", &files[..], &on_disk).unwrap();
     assert_eq!(document.packages.len(), 1);
     assert_eq!(document.unknowns.len(), 1);
+}
+
+#[test]
+fn a_comment_of_a_zip_archive_is_not_its_end() {
+    let mut commented = zip(&[("package.json", PACKAGE)]);
+    let end = commented.len();
+    commented[end - 2] = 7;
+    commented.extend(b"PK\x05\x06 ok");
+    // A signature is a part of the list.
+    let plain = zip(&[("package.json", PACKAGE)]);
+    let (list, record) = plain.split_at(plain.len() - 22);
+    let mut signed = [list, b"PK\x05\x05\x28\0", &[b's'; 40], record].concat();
+    let at = signed.len() - 22 + 12;
+    signed[at] += 46;
+    let (packages, unknowns) = found(&[("a.zip", &commented), ("b.zip", &signed)]);
+    assert_eq!((packages.len(), unknowns.len()), (2, 0), "{unknowns:?}");
 }
 
 #[test]

@@ -12,20 +12,15 @@ use flate2::{Decompress, FlushDecompress, Status};
 use super::super::body::Body;
 use super::super::layer::{Content, Entry, LayerError, NodeKind, clean};
 use super::super::media::Media;
+use super::super::zip::{Place, find};
 use super::{Counted, Keep, Take, is_damage};
 use crate::archive::{MAX_PATH_BYTES, Unzstd};
-
-/// Bytes at the end that may have the record with the place of the list: its own, and
-/// the longest comment.
-const TAIL: u64 = 22 + 0xffff;
 
 /// Maximum number of files: each takes a search, even if the list names one of them a
 /// million times.
 const MAX_FILES: u32 = 400_000;
 
-const END: &[u8] = b"PK\x05\x06";
-const END_64: &[u8] = b"PK\x06\x06";
-const LOCATOR_64: &[u8] = b"PK\x06\x07";
+const SIGNATURE: &[u8] = b"PK\x05\x05";
 const LISTED: &[u8] = b"PK\x01\x02";
 const LOCAL: &[u8] = b"PK\x03\x04";
 
@@ -42,14 +37,6 @@ fn number(bytes: &[u8], at: usize, length: usize) -> u64 {
     let bytes = bytes.get(at..at + length).unwrap_or_default();
     let bytes = bytes.iter().rev();
     bytes.fold(0, |number, byte| (number << 8) | u64::from(*byte))
-}
-
-/// Where the list is.
-struct List {
-    at: u64,
-    length: u64,
-    /// What precedes the archive, as in a program that unpacks itself.
-    shift: u64,
 }
 
 /// A file in the list.
@@ -74,9 +61,12 @@ pub(super) fn walk(
     keep: Keep<'_>,
     take: Take<'_>,
 ) -> Result<(), LayerError> {
-    let list = find(body)?;
-    let mut at = list.at;
-    let end = list.at + list.length;
+    let Place {
+        start: mut at,
+        size,
+        before: shift,
+    } = find(body)?;
+    let end = at + size;
     // A damaged file does not hide the ones after it.
     let mut fault = None;
     let mut files = 0;
@@ -87,7 +77,13 @@ pub(super) fn walk(
             return Err(damaged("it has more than 400,000 files"));
         }
         body.seek(SeekFrom::Start(at))?;
-        let (listed, next) = listed(&mut BufReader::with_capacity(512, &mut *body))?;
+        let read = listed(&mut BufReader::with_capacity(512, &mut *body))?;
+        let Some((listed, next)) = read else {
+            break;
+        };
+        if next > end - at {
+            return Err(damaged("its list of files is cut"));
+        }
         at += next;
         let name = listed.name.replace('\\', "/");
         let Some(path) = clean(&name) else {
@@ -95,7 +91,7 @@ pub(super) fn walk(
         };
         let kind = match listed.mode & 0o170_000 {
             _ if name.ends_with('/') => NodeKind::Directory,
-            0o120_000 => match target(body, &listed, list.shift, left, &mut inflater) {
+            0o120_000 => match target(body, &listed, shift, left, &mut inflater) {
                 Ok(target) => NodeKind::Symlink(target),
                 Err(error) => {
                     fault = Some(error);
@@ -106,7 +102,7 @@ pub(super) fn walk(
         };
         let mut content = None;
         if kind == NodeKind::File {
-            let kept = open(body, &listed, list.shift, &mut inflater).map_err(LayerError::from);
+            let kept = open(body, &listed, shift, &mut inflater).map_err(LayerError::from);
             let kept =
                 kept.and_then(|plain| keep(&path, listed.size, &mut Counted::new(plain, left)));
             content = match kept {
@@ -139,49 +135,14 @@ pub(super) fn walk(
     }
 }
 
-/// Finds the list of files.
-fn find(body: &mut Body<'_>) -> Result<List, LayerError> {
-    let start = body.size().saturating_sub(TAIL);
-    body.seek(SeekFrom::Start(start))?;
-    let mut tail = Vec::new();
-    body.take(TAIL).read_to_end(&mut tail)?;
-    let end = memchr::memmem::rfind(&tail, END);
-    let end = end.ok_or_else(|| damaged("its list of files is missing"))?;
-    let record = &tail[end..];
-    let (mut length, mut at) = (number(record, 12, 4), number(record, 16, 4));
-    let mut before = start + end as u64;
-    let large = [
-        number(record, 10, 2) == 0xffff,
-        length == 0xffff_ffff,
-        at == 0xffff_ffff,
-    ];
-    if large.contains(&true)
-        && let Some(locator) = end.checked_sub(20).map(|at| &tail[at..end])
-        && locator.starts_with(LOCATOR_64)
-    {
-        before = number(locator, 8, 8);
-        let mut record = [0; 56];
-        body.seek(SeekFrom::Start(before))?;
-        body.read_exact(&mut record)?;
-        if !record.starts_with(END_64) {
-            return Err(damaged("its list of files is missing"));
-        }
-        (length, at) = (number(&record, 40, 8), number(&record, 48, 8));
-    }
-    // The list ends where the record begins, unless something was put before both.
-    let real = before.checked_sub(length);
-    let shift = real.and_then(|real| real.checked_sub(at));
-    let (Some(real), Some(shift)) = (real, shift) else {
-        return Err(damaged("its list of files is outside of it"));
-    };
-    let at = real;
-    Ok(List { at, length, shift })
-}
-
-/// The next file of the list, and what it takes there.
-fn listed(input: &mut impl Read) -> Result<(Listed, u64), LayerError> {
+/// The next file of the list, and what it takes there; `None` at the signature that may
+/// follow the files.
+fn listed(input: &mut impl Read) -> Result<Option<(Listed, u64)>, LayerError> {
     let mut head = [0; LISTED_LENGTH];
     input.read_exact(&mut head)?;
+    if head.starts_with(SIGNATURE) {
+        return Ok(None);
+    }
     if !head.starts_with(LISTED) {
         return Err(damaged("its list of files is malformed"));
     }
@@ -204,7 +165,8 @@ fn listed(input: &mut impl Read) -> Result<(Listed, u64), LayerError> {
         name: String::from_utf8_lossy(&text).into_owned(),
     };
     listed.enlarge(&extras);
-    Ok((listed, LISTED_LENGTH as u64 + name + extra + comment))
+    let length = LISTED_LENGTH as u64 + name + extra + comment;
+    Ok(Some((listed, length)))
 }
 
 impl Listed {
