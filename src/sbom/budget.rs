@@ -99,6 +99,12 @@ impl Default for Steps {
 }
 
 impl Steps {
+    /// A few steps, for tests.
+    #[cfg(test)]
+    pub(super) fn few(steps: u64) -> Self {
+        Self(Cell::new(steps))
+    }
+
     /// Adds what one more entry may take.
     pub(super) fn add_entry(&self) {
         if !self.are_used_up() {

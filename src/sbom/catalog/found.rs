@@ -432,20 +432,33 @@ fn is_note(package: &Package) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use crate::sbom::body::in_memory;
-    use crate::sbom::layer::tar_of;
-    use crate::sbom::scan::component;
+    use crate::sbom::catalog::wanted_of_images;
+    use crate::sbom::layer::{scan, tar_of};
 
     #[test]
     fn packages_of_one_folder_do_not_search_it_again_and_again() {
-        let mut lock = "# yarn lockfile v1\n".to_owned();
-        for number in 0..2_000 {
-            lock += &format!("\np{number}@^1:\n  version \"1.0.0\"\n");
-        }
-        let names: Vec<String> = (0..20_000).map(|number| format!("a/l{number}")).collect();
+        let names: Vec<String> = (0..4_000).map(|number| format!("a/l{number}")).collect();
         let mut files: Vec<_> = names.iter().map(|name| (name.as_str(), &b""[..])).collect();
-        files.push(("a/yarn.lock", lock.as_bytes()));
-        let document = component("base", &tar_of(&files)[..], &in_memory).unwrap();
-        assert_eq!(document.packages.len(), 2_000);
+        files.push(("a/package.json", b"{}"));
+        let mut view = View::new(true, 64 << 20);
+        let layer = scan(&tar_of(&files)[..], wanted_of_images, &in_memory).unwrap();
+        view.stack(layer).unwrap();
+        let mut found = Found::default();
+        let ecosystem = Ecosystem {
+            kind: "npm",
+            language: "javascript",
+            found_by: "test",
+            metadata_type: "test",
+        };
+        let at = view.location("a/package.json", Evidence::Primary).unwrap();
+        for number in 0..10_000 {
+            let mut package = Package::new(ecosystem, &number.to_string(), "1");
+            package.locations.push(at.clone());
+            found.push(package);
+        }
+        found.read_licenses(&view, 0);
+        view.check().unwrap();
     }
 }

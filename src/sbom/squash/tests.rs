@@ -153,11 +153,13 @@ fn links_that_loop_lead_nowhere() {
 
 #[test]
 fn names_are_steps() {
-    let names: Vec<String> = (0..20_000).map(|n| format!("d/{n}")).collect();
+    let names: Vec<String> = (0..200).map(|n| format!("d/{n}")).collect();
     let names: Vec<_> = names.iter().map(|name| (name.as_str(), &b""[..])).collect();
-    let view = view(&[&names]);
-    let read: usize = (0..2_000).map(|_| view.names("d", "").count()).sum();
-    assert!((20_000_000..30_000_000).contains(&read), "{read}");
+    let mut view = view(&[&names]);
+    view.steps = Steps::few(1_000);
+    let read: usize = (0..10).map(|_| view.names("d", "").count()).sum();
+    // One step for the folder each time.
+    assert_eq!(read, 1_000 - 5);
     assert!(view.check().is_err());
 }
 
