@@ -10,38 +10,9 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 pub use super::license::License;
+pub use super::location::{Annotations, Evidence, Location};
 use super::media::Media;
 use crate::oci::Digest;
-
-/// A file in the scanned tree that is evidence for a package.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct Location {
-    /// Real path, links resolved, from the root of the scan.
-    pub path: String,
-    /// Diff id of the layer that holds the file; absent outside images.
-    #[serde(rename = "layerID", skip_serializing_if = "Option::is_none")]
-    pub layer: Option<Digest>,
-    /// The path before links were resolved.
-    #[serde(rename = "accessPath")]
-    pub access_path: String,
-    pub annotations: Annotations,
-}
-
-/// Annotations of a [`Location`].
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct Annotations {
-    pub evidence: Evidence,
-}
-
-/// Kind of evidence for a package.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Evidence {
-    /// It proves the package.
-    Primary,
-    /// It has further facts.
-    Supporting,
-}
 
 /// Names for the origin of a package in documents. Each cataloguer has one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

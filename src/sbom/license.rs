@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use super::document::Location;
+use super::location::Location;
 
 /// A licence as it is written, or as its text was recognized.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

@@ -1,7 +1,7 @@
 //! Recognizes licences by their texts.
 //!
-//! By the sentences that no other licence has, not by likeness: see ADR 65. A file may
-//! have the texts of several licences.
+//! By the sentences that no other licence has, not by likeness: see adr/0065, "Licence
+//! texts are known by their phrases". A file may have the texts of several licences.
 
 use std::fmt::Write as _;
 

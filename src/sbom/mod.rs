@@ -15,6 +15,7 @@ mod inner;
 pub mod layer;
 mod license;
 mod license_text;
+mod location;
 mod media;
 pub mod names;
 mod programs;

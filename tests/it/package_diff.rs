@@ -52,7 +52,7 @@ fn changes_between_two_versions_are_listed_by_kind() {
     assert_eq!(told["components"].as_array().unwrap().len(), 1);
     assert_eq!(told["components"][0]["name"], "app");
     let package = json!([{
-        "name": "jackal-component-app.json: python left-pad",
+        "name": "jackal-component-app: python left-pad",
         "change": "changed", "from": ["1.1.0"], "to": ["1.3.0"],
     }]);
     assert_eq!(told["packages"], package);
@@ -61,7 +61,7 @@ fn changes_between_two_versions_are_listed_by_kind() {
     let out = sandbox.run(&["package", "diff", FIRST, SECOND]);
     for line in [
         "  ~ metadata.version: 1 -> 2\n",
-        "  ~ jackal-component-app.json: python left-pad: 1.1.0 -> 1.3.0\n",
+        "  ~ jackal-component-app: python left-pad: 1.1.0 -> 1.3.0\n",
     ] {
         assert!(out.stdout.contains(line), "{line} not in {}", out.stdout);
     }
