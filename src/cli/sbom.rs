@@ -1,6 +1,6 @@
 //! `jackal sbom`: the document of a folder, a file, an image or a package.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
 
@@ -14,7 +14,7 @@ use crate::app::{
     self, CacheFolder, Catalogue, Change, Check, Opened, Place, ReadOptions, SbomDocument,
     SbomFormat, SbomSubject, Variant, rfc3339,
 };
-use crate::disk;
+use crate::disk::{self, look};
 use crate::text::{first_of, with_causes};
 
 /// Arguments of `jackal sbom`.
@@ -29,6 +29,8 @@ pub(super) struct SbomCommandArgs {
     #[arg(long, value_name = "FORMAT", value_enum)]
     format: Option<FormatArg>,
     /// Of a package: the document of this image or component
+    ///
+    /// Needed for a package with several, unless they are shown as tables.
     #[arg(long, value_name = "NAME")]
     select: Option<String>,
     /// Write to FILE instead of stdout
@@ -128,11 +130,19 @@ pub(super) fn run(args: SbomCommandArgs) -> Result<(), CommandError> {
             return Err(CommandError::usage(message));
         }
     };
-    match args.output {
+    match args.output.filter(|file| file.as_os_str() != "-") {
         None => print_bytes(&out),
+        Some(file) if file.parent().is_some_and(is_missing) => {
+            let message = format!("cannot write `{}`: there is no such folder", file.display());
+            Err(CommandError::usage(message))
+        }
         Some(file) => disk::write(&file, &out)
             .map_err(|error| CommandError::new(Exit::Environment, with_causes(&error))),
     }
+}
+
+fn is_missing(folder: &Path) -> bool {
+    !folder.as_os_str().is_empty() && !look::exists(folder)
 }
 
 fn written(document: &SbomDocument, format: SbomFormat) -> Result<Vec<u8>, CommandError> {
@@ -192,7 +202,23 @@ fn each(
             note_unread(&json);
             take(SbomDocument { name, json });
         }
+        SbomSubject::Missing if subject.is_empty() => {
+            return Err(CommandError::usage("no subject given: it is empty"));
+        }
+        SbomSubject::Missing => {
+            return Err(CommandError::usage(format!(
+                "there is no file or folder `{subject}`"
+            )));
+        }
+        SbomSubject::Foreign(format) => {
+            return Err(CommandError::usage(format!(
+                "`{subject}` is a document in {format}; only syft-JSON can be read: pass what it is about, or a document made with --format syft-json"
+            )));
+        }
         SbomSubject::Image(image) => {
+            note(&format!(
+                "there is no file or folder `{subject}` here: asking a registry"
+            ));
             let json = of_image(&image, options, here)?;
             note_unread(&json);
             take(SbomDocument { name, json });
@@ -215,7 +241,12 @@ const NAMED: usize = 5;
 /// Names what the document lacks.
 fn note_unread(json: &[u8]) {
     // What cannot be parsed is an error later.
-    let unread = app::unread(json).unwrap_or_default();
+    let Ok((unread, any)) = app::unread(json) else {
+        return;
+    };
+    if !any {
+        note("warning: no packages were found");
+    }
     if !unread.is_empty() {
         let first = first_of(unread.iter().map(|file| one_line(file)), NAMED);
         note(&format!("warning: files that could not be read: {first}"));

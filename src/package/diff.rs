@@ -290,7 +290,10 @@ fn listed(catalogue: &Catalogue) -> BTreeMap<String, Vec<String>> {
     catalogue
         .iter()
         .map(|((document, kind, name), versions)| {
-            let name = format!("{document}: {kind} {name}");
+            let name = match document.as_str() {
+                "" => format!("{kind} {name}"),
+                document => format!("{document}: {kind} {name}"),
+            };
             (name, versions.iter().cloned().collect())
         })
         .collect()

@@ -120,6 +120,24 @@ fn differences_are_found_between_any_two() {
             "{line}"
         );
     }
+    let made = sandbox.run(&[
+        "sbom",
+        "app",
+        "--format",
+        "spdx-json",
+        "-o",
+        "app.spdx.json",
+    ]);
+    assert_eq!(made.code, Some(0), "{}", made.stderr);
+    for (subject, part) in [
+        ("app.spdx.json", "only syft-JSON can be read"),
+        ("./missing", "there is no file or folder"),
+        ("", "it is empty"),
+    ] {
+        let said = sandbox.run(&["sbom", "diff", subject, "app"]);
+        assert_eq!(said.code, Some(2), "{subject}: {}", said.stderr);
+        assert!(said.stderr.contains(part), "{subject}: {}", said.stderr);
+    }
     let same = sandbox.run(&["sbom", "diff", "app", "app"]);
     assert_eq!(same.stdout, "no differences\n");
     let json = document(&sandbox, &["sbom", "diff", "app", "other", "--json"]);

@@ -1,6 +1,6 @@
 //! `jackal sbom diff`: which packages came, went and changed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io;
 
 use super::SbomDocument;
@@ -43,7 +43,7 @@ pub fn sbom_diff(first: Catalogue, second: Catalogue) -> Vec<Change<Vec<String>>
     let alone = old.len() <= 1 && new.len() <= 1;
     let side = |catalogue: Catalogue| {
         let catalogue: Catalogue = match alone {
-            true => renamed(catalogue, new.first().or(old.first())),
+            true => unnamed(catalogue),
             false => catalogue,
         };
         Side {
@@ -55,13 +55,14 @@ pub fn sbom_diff(first: Catalogue, second: Catalogue) -> Vec<Change<Vec<String>>
     difference.packages.unwrap_or_default()
 }
 
-fn renamed(catalogue: Catalogue, name: Option<&String>) -> Catalogue {
-    let name = name.cloned().unwrap_or_default();
-    let of = |((_, kind, package), versions): ((String, String, String), BTreeSet<String>)| {
-        ((name.clone(), kind, package), versions)
-    };
-    let renamed: BTreeMap<_, _> = catalogue.into_iter().map(of).collect();
-    renamed
+/// Without the names of documents.
+fn unnamed(catalogue: Catalogue) -> Catalogue {
+    let mut found = Catalogue::new();
+    for ((_, kind, package), versions) in catalogue {
+        let key = (String::new(), kind, package);
+        found.entry(key).or_default().extend(versions);
+    }
+    found
 }
 
 #[cfg(test)]
@@ -80,6 +81,7 @@ mod tests {
         let changes = sbom_diff(first, second.clone());
         assert_eq!(changes.len(), 1);
         assert_eq!(changes[0].word(), "changed");
+        assert_eq!(changes[0].name, "deb zlib");
         let mut more = listed("a:1", "zlib", "1");
         more.extend(listed("b:1", "bash", "5"));
         let words: Vec<_> = sbom_diff(more, second).iter().map(Change::word).collect();

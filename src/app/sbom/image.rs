@@ -45,7 +45,9 @@ pub fn layout_sbom(
     let platform: Platform = (platform.parse())
         .map_err(|error| Failure::new(Class::Configuration, with_causes(&error)))?;
     let parts = import_path(&cas, path, wanted, &platform)?;
-    let name = wanted.map(str::to_owned);
+    // A tag alone is no name.
+    let name = wanted.filter(|wanted| wanted.contains('/'));
+    let name = name.map(str::to_owned);
     let name = name.or_else(|| only_name(path));
     let name = name.unwrap_or_else(|| named.to_owned());
     let document = scan::of_parts(&cas, &name, &parts, limit)?;

@@ -10,6 +10,7 @@ use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 pub(super) use archive::SbomArchive;
 pub use compare::{listed, listed_in, sbom_diff};
@@ -38,6 +39,10 @@ pub enum SbomSubject {
     Image(String),
     /// A layout or archive on disk, and which image of it.
     Layout(PathBuf, Option<String>),
+    /// A document in a format that is only written.
+    Foreign(&'static str),
+    /// A path where nothing is.
+    Missing,
 }
 
 /// Transports of images on disk, as skopeo writes them.
@@ -47,6 +52,16 @@ impl SbomSubject {
     /// What `text` names, seen from the folder `here`.
     #[must_use]
     pub fn of(text: &str, here: &Path) -> Self {
+        if text.is_empty() {
+            return Self::Missing;
+        }
+        // As syft names them.
+        if let Some(rest) = ["dir:", "file:"]
+            .iter()
+            .find_map(|form| text.strip_prefix(form))
+        {
+            return Self::Tree(here.join(rest));
+        }
         // As packages are named elsewhere.
         if [place::REGISTRY, place::LAYOUT, "https://"]
             .iter()
@@ -67,7 +82,10 @@ impl SbomSubject {
             return Self::Layout(here.join(path), wanted.map(str::to_owned));
         }
         if !look::exists(&path) {
-            return Self::Image(text.to_owned());
+            return match text.starts_with(['.', '/', '~']) {
+                true => Self::Missing,
+                false => Self::Image(text.to_owned()),
+            };
         }
         if look::is_dir(&path) {
             let has = |name: &str| look::is_file(&path.join(name));
@@ -84,9 +102,14 @@ impl SbomSubject {
         if name.contains(".tar") && begins_a_package(&path) {
             return Self::Package;
         }
-        match name.ends_with(".json") && is_document(&path) {
-            true => Self::Document(path),
-            false => Self::Tree(path),
+        match name
+            .ends_with(".json")
+            .then(|| begins_like(&path))
+            .flatten()
+        {
+            Some(Form::Syft) => Self::Document(path),
+            Some(Form::Other(format)) => Self::Foreign(format),
+            None => Self::Tree(path),
         }
     }
 }
@@ -115,15 +138,25 @@ fn begins_a_package(path: &Path) -> bool {
     first().unwrap_or_default()
 }
 
-/// Whether a file begins like syft-JSON: as JSON with a list of packages, or of what syft
-/// writes before it.
-fn is_document(path: &Path) -> bool {
-    let Ok(file) = look::open(path) else {
-        return false;
-    };
-    let mut head = String::new();
-    let read = BufReader::new(file).take(4096).read_to_string(&mut head);
-    read.is_ok() && head.trim_start().starts_with('{') && head.contains("\"artifacts\"")
+/// The format of a document.
+enum Form {
+    Syft,
+    Other(&'static str),
+}
+
+/// The format that a file begins like, if it is one of documents.
+fn begins_like(path: &Path) -> Option<Form> {
+    let mut head = Vec::new();
+    let mut file = BufReader::new(look::open(path).ok()?).take(4096);
+    file.read_to_end(&mut head).ok()?;
+    let head = String::from_utf8_lossy(&head);
+    let has = |key: &str| head.contains(&format!("\"{key}\""));
+    match head.trim_start().starts_with('{') {
+        true if has("artifacts") => Some(Form::Syft),
+        true if has("bomFormat") => Some(Form::Other("CycloneDX")),
+        true if has("spdxVersion") || head.contains("spdx.org/rdf/") => Some(Form::Other("SPDX")),
+        _ => None,
+    }
 }
 
 /// One document of a package.
@@ -185,14 +218,15 @@ pub fn read_document(path: &Path) -> io::Result<Vec<u8>> {
     }
 }
 
-/// The files that a scan could not read, with the reasons.
+/// The files that a scan could not read, with the reasons, and whether it found anything.
 ///
 /// # Errors
 ///
 /// The document is not syft-JSON.
-pub fn unread(json: &[u8]) -> serde_json::Result<Vec<String>> {
+pub fn unread(json: &[u8]) -> serde_json::Result<(Vec<String>, bool)> {
     #[derive(Deserialize)]
     struct Document {
+        artifacts: Vec<IgnoredAny>,
         #[serde(default)]
         files: Vec<Entry>,
     }
@@ -212,7 +246,7 @@ pub fn unread(json: &[u8]) -> serde_json::Result<Vec<String>> {
         let reasons = file.unknowns.iter();
         reasons.map(move |reason| format!("`{path}`: {reason}"))
     });
-    Ok(found.collect())
+    Ok((found.collect(), !document.artifacts.is_empty()))
 }
 
 /// A document in another format. `created` is RFC 3339 in UTC.

@@ -52,10 +52,13 @@ pub fn tree_sbom(path: &Path, name: &str) -> Result<Vec<u8>, TreeError> {
         Ok(walked) => walked?,
         Err(_) => return Err(failed(io::Error::other("the walk was interrupted"))),
     }
-    let document = scanned.map_err(|source| TreeError::Scan {
+    let mut document = scanned.map_err(|source| TreeError::Scan {
         path: path.to_owned(),
         source,
     })?;
+    if !look::is_dir(path) {
+        document.source.kind = "file";
+    }
     let mut json = Vec::new();
     syft::write(document, env!("CARGO_PKG_VERSION"), &mut json).map_err(TreeError::Write)?;
     Ok(json)
