@@ -2,7 +2,7 @@
 # Makes the inputs of benches/sbom.py from public registries: Debian, PyPI, npm, Maven
 # Central, crates.io and the Go proxy. About 3 GB.
 #
-#   benches/sbom_inputs.sh FOLDER [NAME...]     makes what is not there yet, or only NAMEs
+#   benches/sbom_inputs.sh FOLDER [NAME...]     makes the inputs that are missing, or only NAMEs
 #
 # Needs root, Debian bookworm with debootstrap, rpm, db-util, sqlite3 and zstd, python3
 # with pip, npm, go and curl. What cannot be made is left out, with a message.

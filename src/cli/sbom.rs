@@ -216,9 +216,11 @@ fn each(
             )));
         }
         SbomSubject::Image(image) => {
-            note(&format!(
-                "there is no file or folder `{subject}` here: asking a registry"
-            ));
+            if !subject.contains(['/', ':']) {
+                note(&format!(
+                    "there is no file or folder `{subject}` here: asking a registry"
+                ));
+            }
             let json = of_image(&image, options, here)?;
             note_unread(&json);
             take(SbomDocument { name, json });

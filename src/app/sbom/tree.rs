@@ -3,7 +3,7 @@
 //! Links are not followed. What cannot be read is an error: a document that leaves files
 //! out must not look whole.
 
-use std::fs::File;
+use std::fs::{DirEntry, File};
 use std::io::{self, BufReader, PipeWriter, Read as _};
 use std::path::{Path, PathBuf};
 
@@ -68,7 +68,7 @@ pub fn tree_sbom(path: &Path, name: &str) -> Result<Vec<u8>, TreeError> {
 fn walk(root: &Path, out: PipeWriter) -> Result<(), TreeError> {
     let mut tar = TarWriter::new(io::BufWriter::with_capacity(256 << 10, out));
     let done = match look::is_dir(root) {
-        true => folder(root, root, &mut tar),
+        true => folder(root, &mut tar),
         false => {
             let name = root.file_name().unwrap_or_default().to_string_lossy();
             file(root, &name, &mut tar)
@@ -92,20 +92,22 @@ fn walk(root: &Path, out: PipeWriter) -> Result<(), TreeError> {
 
 type Tar = TarWriter<io::BufWriter<PipeWriter>>;
 
-fn folder(root: &Path, at: &Path, tar: &mut Tar) -> Result<(), TreeError> {
-    let failed = |source| TreeError::Read {
-        path: at.to_owned(),
-        source,
-    };
-    let mut entries = Vec::new();
-    for entry in look::read_dir(at).map_err(failed)? {
-        entries.push(entry.map_err(failed)?);
-    }
-    entries.sort_by_key(std::fs::DirEntry::file_name);
-    for entry in entries {
+/// Writes what is below `root`, at any depth: the names of each folder in order, and a
+/// folder before what is in it.
+fn folder(root: &Path, tar: &mut Tar) -> Result<(), TreeError> {
+    let mut open = vec![sorted(root)?];
+    while let Some(entries) = open.last_mut() {
+        let Some(entry) = entries.next() else {
+            open.pop();
+            continue;
+        };
         let path = entry.path();
         let below = path.strip_prefix(root).unwrap_or(&path);
         let name = below.to_string_lossy().into_owned();
+        let failed = |source| TreeError::Read {
+            path: path.clone(),
+            source,
+        };
         let named = |source| TreeError::Name {
             path: path.clone(),
             source,
@@ -113,7 +115,7 @@ fn folder(root: &Path, at: &Path, tar: &mut Tar) -> Result<(), TreeError> {
         let kind = entry.file_type().map_err(failed)?;
         if kind.is_dir() {
             tar.directory(&name, 0o755).map_err(named)?;
-            folder(root, &path, tar)?;
+            open.push(sorted(&path)?);
         } else if kind.is_symlink() {
             let target = look::read_link(&path).map_err(failed)?;
             tar.symlink(&name, &target.to_string_lossy())
@@ -123,6 +125,17 @@ fn folder(root: &Path, at: &Path, tar: &mut Tar) -> Result<(), TreeError> {
         }
     }
     Ok(())
+}
+
+/// What is in the folder `at`, by name.
+fn sorted(at: &Path) -> Result<std::vec::IntoIter<DirEntry>, TreeError> {
+    let read = || -> io::Result<Vec<DirEntry>> { look::read_dir(at)?.collect() };
+    let mut entries = read().map_err(|source| TreeError::Read {
+        path: at.to_owned(),
+        source,
+    })?;
+    entries.sort_by_key(DirEntry::file_name);
+    Ok(entries.into_iter())
 }
 
 fn file(path: &Path, name: &str, tar: &mut Tar) -> Result<(), TreeError> {

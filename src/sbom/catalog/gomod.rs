@@ -37,7 +37,7 @@ type Module<'t> = (&'t str, &'t str);
 struct Modules<'t> {
     required: BTreeMap<&'t str, &'t str>,
     excluded: HashSet<Module<'t>>,
-    /// What stands for a module: of all versions if its version is empty.
+    /// Each replaced module with its replacement. An empty version means every version.
     replaced: Vec<(Module<'t>, Module<'t>)>,
 }
 

@@ -38,15 +38,6 @@ pub enum Format {
 }
 
 impl Format {
-    /// Every format, the usual one first.
-    pub const ALL: &'static [Self] = &[
-        Self::SyftJson,
-        Self::SpdxJson,
-        Self::Spdx3Json,
-        Self::CycloneDxJson,
-        Self::Table,
-    ];
-
     /// As users name it.
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -12,7 +12,7 @@ use crate::sbom::zip::{Place, damaged, double, find, quad, word};
 /// The fixed part of an entry in the directory, in bytes.
 const ENTRY_BYTES: usize = 46;
 
-/// The fixed part of what stands before the content of an entry, in bytes.
+/// The fixed part of the header before an entry's content, in bytes.
 const HEADER_BYTES: usize = 30;
 
 /// A file in the archive.

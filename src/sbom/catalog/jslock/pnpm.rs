@@ -25,7 +25,7 @@ struct Entry<'y> {
 
 struct Need<'y> {
     target: Identity<'y>,
-    /// The version without peers, or what stands for it.
+    /// The version without the packages beside it, or the address in its place.
     written: &'y str,
     optional: bool,
 }

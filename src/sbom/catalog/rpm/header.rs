@@ -148,7 +148,7 @@ impl<'b> Header<'b> {
         })
     }
 
-    /// The text of a tag; empty if it is not there.
+    /// The text of a tag; empty if the header has none.
     pub(super) fn text(&self, tag: u32) -> String {
         let first = self.texts(tag).next().unwrap_or_default();
         String::from_utf8_lossy(first).into_owned()

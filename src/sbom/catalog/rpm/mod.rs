@@ -127,7 +127,7 @@ mod tests {
         ])
     }
 
-    /// A store of these packages, as `ndb` has it.
+    /// A database of these packages in the format ndb.
     fn ndb(headers: &[Vec<u8>]) -> Vec<u8> {
         let (mut slots, mut blobs) = (Vec::new(), Vec::new());
         for (number, header) in (1_u32..).zip(headers) {
