@@ -138,6 +138,9 @@ fn files(
 }
 
 #[cfg(test)]
+mod merging;
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::sbom::body::in_memory;

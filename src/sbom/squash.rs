@@ -345,9 +345,8 @@ impl View {
             return false;
         };
         let folder = real.last().map_or(Some(ROOT), |(_, node)| *node);
-        let node = folder.and_then(|folder| self.nodes[folder].names.get(name));
-        let node = node.map(|node| &self.nodes[*node]);
-        node.is_some_and(|node| node.entry.is_some() || !node.names.is_empty())
+        // A name without an entry is a folder, though a layer may have emptied it.
+        folder.is_some_and(|folder| self.nodes[folder].names.contains_key(name))
     }
 
     /// The names in the folder that `path` leads to, sorted, from the first that begins
