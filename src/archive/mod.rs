@@ -26,4 +26,4 @@ pub use seekable::{
 pub use tar_read::{
     MAX_DEPTH, MAX_EXTENDED_BYTES, Skip, Stream, TarEntry, TarFault, TarKind, TarReader,
 };
-pub use tar_write::{EntryKind, TarError, TarWriter, header_bytes};
+pub use tar_write::{BLOCK, EntryKind, TarError, TarWriter, header_bytes, padding};

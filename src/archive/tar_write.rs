@@ -10,7 +10,8 @@ use std::io::{self, Read, Write};
 
 use super::path::{MAX_PATH_BYTES, PathError, SafePath};
 
-const BLOCK: usize = 512;
+/// Entries begin at multiples of this, in bytes.
+pub const BLOCK: usize = 512;
 const NAME_LEN: usize = 100;
 const PREFIX_LEN: usize = 155;
 /// The size field holds eleven octal digits: 8 GiB less one byte.
@@ -158,7 +159,8 @@ fn put(inner: &mut impl Write, bytes: &[u8]) -> Result<(), TarError> {
 }
 
 /// Number of padding bytes after `size` bytes of content.
-fn padding(size: u64) -> usize {
+#[must_use]
+pub fn padding(size: u64) -> usize {
     // The remainder is below 512 and so fits.
     (BLOCK - (size % BLOCK as u64) as usize) % BLOCK
 }

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use super::carry_out::{self, Logs, ReportArgs};
 use super::command_error::CommandError;
-use super::environment::{build_facts, current_folder, is_shown, program, variables};
+use super::environment::{build_facts, current_folder, is_shown, program, runtime, variables};
 use super::exit::Exit;
 use super::output::{note, one_line, print, print_bytes};
 use super::read::ReadArgs;
@@ -227,8 +227,9 @@ fn each(
         }
         SbomSubject::Layout(path, wanted) => {
             let (wanted, arch) = (wanted.as_deref(), options.architecture.as_str());
-            let limit = options.content_limit;
-            let made = app::layout_sbom(cache_of(options)?, (&path, subject), wanted, arch, limit)?;
+            let place = place_of(options, here)?;
+            let making = app::layout_sbom(&place, (&path, subject), wanted, arch)?;
+            let made = runtime()?.block_on(making)?;
             let json = made.ok_or_else(|| no_file_system(subject))?;
             note_unread(&json);
             take(SbomDocument { name, json });
@@ -255,15 +256,19 @@ fn note_unread(json: &[u8]) {
     }
 }
 
-fn of_image(image: &str, options: &ReadOptions, here: PathBuf) -> Result<Vec<u8>, CommandError> {
-    let place = Place {
+fn place_of(options: &ReadOptions, here: PathBuf) -> Result<Place, CommandError> {
+    Ok(Place {
         here,
         cache: cache_of(options)?,
         connection: options.connection.clone(),
         program: program(),
         environment: variables(),
         content_limit: options.content_limit,
-    };
+    })
+}
+
+fn of_image(image: &str, options: &ReadOptions, here: PathBuf) -> Result<Vec<u8>, CommandError> {
+    let place = place_of(options, here)?;
     let variant = Variant {
         architecture: Some(options.architecture.clone()),
         ..Variant::default()

@@ -150,16 +150,16 @@ impl Inputs {
         Ok(())
     }
 
-    /// Adds entries of `root`, which is not a checkout but, for example, a clone. The
-    /// files are read once to compute their digests.
+    /// The entries of `root`, for tests.
+    #[cfg(test)]
     pub(crate) fn on_disk(cas: &Arc<Cas>, root: &Path, entries: &[Entry]) -> Result<Self, Failure> {
         let mut inputs = Self::new(cas);
         inputs.add_from_disk(root, entries, str::to_owned)?;
         Ok(inputs)
     }
 
-    /// Adds entries of `root` as [`on_disk`](Self::on_disk) does; `named` gives their
-    /// paths in the tree.
+    /// Adds entries of `root`, which is not a checkout but, for example, a clone; `named`
+    /// gives their paths in the tree. The files are read once to compute their digests.
     pub(crate) fn add_from_disk(
         &mut self,
         root: &Path,

@@ -130,13 +130,16 @@ pub struct LayerScan {
 
 struct Hashing<R> {
     inner: R,
-    hasher: Hasher,
+    /// Absent if the digest of the whole is of no use.
+    hasher: Option<Hasher>,
 }
 
 impl<R: Read> Read for Hashing<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.inner.read(buffer)?;
-        self.hasher.update(&buffer[..count]);
+        if let Some(hasher) = &mut self.hasher {
+            hasher.update(&buffer[..count]);
+        }
         Ok(count)
     }
 }
@@ -161,10 +164,10 @@ impl<R: Read> Whole<R> {
         }
     }
 
-    /// Reads what is left.
-    fn finish(mut self) -> io::Result<(Media, Option<Digest>, Vec<u8>)> {
-        let mut buffer = [0; 32 << 10];
-        while self.read(&mut buffer)? > 0 {}
+    /// Reads what is left. `buffer` is one that is used again: most files are shorter than
+    /// it, and would take longer to clear it than to read.
+    fn finish(mut self, buffer: &mut [u8]) -> io::Result<(Media, Option<Digest>, Vec<u8>)> {
+        while self.read(buffer)? > 0 {}
         let media = Media::of(&self.head);
         Ok((media, Some(self.hasher.finish()), self.head))
     }
@@ -248,18 +251,36 @@ fn scan_within(
 
 /// As [`scan`]; `keep` returns the content to keep of a regular file, and `take` gets
 /// every entry. The scan that is returned has none.
-pub(super) fn walk(
+fn walk(
     input: impl Read,
+    keep: impl FnMut(&str, u64, &mut dyn Read) -> Result<Option<Content>, LayerError>,
+    take: impl FnMut(Entry) -> Result<(), LayerError>,
+) -> Result<LayerScan, LayerError> {
+    walk_hashed(input, Some(Hasher::default()), keep, take)
+}
+
+/// Calls `take` with every entry of a tar that is no layer, with what `keep` returned.
+pub(super) fn entries(
+    input: impl Read,
+    keep: impl FnMut(&str, u64, &mut dyn Read) -> Result<Option<Content>, LayerError>,
+    take: impl FnMut(Entry) -> Result<(), LayerError>,
+) -> Result<(), LayerError> {
+    walk_hashed(input, None, keep, take).map(drop)
+}
+
+fn walk_hashed(
+    input: impl Read,
+    hasher: Option<Hasher>,
     mut keep: impl FnMut(&str, u64, &mut dyn Read) -> Result<Option<Content>, LayerError>,
     mut take: impl FnMut(Entry) -> Result<(), LayerError>,
 ) -> Result<LayerScan, LayerError> {
     let mut tar = TarReader::new(Hashing {
         inner: input,
-        hasher: Hasher::default(),
+        hasher,
     });
     let mut deleted = Memory::new(DELETED_BYTES, "the layer deletes too many files");
     let (mut whiteouts, mut opaque, mut file_bytes) = (Vec::new(), Vec::new(), 0_u64);
-    let mut head = Vec::new();
+    let (mut head, mut buffer) = (Vec::new(), vec![0; 32 << 10]);
     while let Some(found) = tar.next()? {
         let Some(path) = clean(&found.name_lossy()) else {
             continue;
@@ -297,7 +318,7 @@ pub(super) fn walk(
             if found.kind == TarKind::File {
                 let mut body = Whole::new(&mut tar, std::mem::take(&mut head));
                 content = keep(&path, size, &mut body)?.map(Arc::new);
-                (media, digest, head) = body.finish()?;
+                (media, digest, head) = body.finish(&mut buffer)?;
             }
         }
         take(Entry {
@@ -314,7 +335,7 @@ pub(super) fn walk(
     let mut rest = tar.into_inner().0;
     io::copy(&mut rest, &mut io::sink())?;
     Ok(LayerScan {
-        diff_id: rest.hasher.finish(),
+        diff_id: rest.hasher.unwrap_or_default().finish(),
         entries: Vec::new(),
         whiteouts,
         opaque,

@@ -82,7 +82,7 @@ pub fn component(name: &str, tar: impl Read, aside: PutAside<'_>) -> Result<Docu
 }
 
 /// As [`component`], of any folder: the tar has its files at the root. The document says
-/// which distribution it holds, if it is a system.
+/// which distribution it holds, if it is a system, or only the archive of one.
 ///
 /// # Errors
 ///
@@ -104,13 +104,14 @@ fn files(
     let mut opener = Opener::new(aside);
     let start = opener.found.mark();
     let mut keeper = Keeper::new(catalog::wanted_of_components, aside);
-    let mut view = View::new(false, HELD_BYTES);
+    let (mut view, mut entries) = (View::new(false, HELD_BYTES), 0_u64);
     let inside = |path: &str| path.strip_prefix(folder).unwrap_or(path).to_owned();
     let mut fill = view.filling();
-    layer::walk(
+    layer::entries(
         tar,
         |path, size, input| opener.file(&mut keeper, &inside(path), size, input),
         |mut entry| {
+            entries += 1;
             entry.path = inside(&entry.path);
             if let NodeKind::Hardlink(target) = &mut entry.kind {
                 *target = inside(target);
@@ -119,11 +120,14 @@ fn files(
         },
     )?;
     drop(fill);
-    let mut found = opener.found;
+    let (mut found, distro_inside) = (opener.found, opener.distro);
     catalog::packages(&view, Tree::Component, &mut found)?;
     found.gather(&view, start);
     view.check()?;
-    let found_distro = view.distro().clone();
+    let found_distro = match distro_inside.filter(|_| entries == 1) {
+        Some(distro) => distro,
+        None => view.distro().clone(),
+    };
     drop(view);
     let source = ScanTarget {
         id: Digest::of(name.as_bytes()).hex(),
@@ -155,5 +159,23 @@ mod tests {
         assert_eq!(location.path, "/files/0/app/package.json");
         assert_eq!(location.layer, None);
         assert_eq!(document.distro, json!({}));
+    }
+
+    #[test]
+    fn the_archive_of_a_system_is_of_its_distribution_and_a_folder_with_one_is_not() {
+        let system = tar_of(&[
+            ("etc/os-release", b"ID=debian\nVERSION_ID=\"12\"\n"),
+            ("var/lib/dpkg/status", b"Package: a\nVersion: 1\n\n"),
+        ]);
+        for (others, distro) in [
+            (vec![], json!("debian")),
+            (vec![("b", &b""[..])], json!(null)),
+        ] {
+            let mut files = vec![("root.tar", &system[..])];
+            files.extend(others);
+            let found = tree("root.tar", &tar_of(&files)[..], &in_memory).unwrap();
+            assert_eq!(found.distro.get("id").unwrap_or(&json!(null)), &distro);
+            assert!(found.packages[0].purl.ends_with("distro=debian-12"));
+        }
     }
 }

@@ -24,6 +24,13 @@ const LINK_LIMIT: usize = 40;
 /// Memory for a name in the tree in addition to its text, in bytes.
 const NODE_COST: usize = 192;
 
+/// Longest list of the paths of files with content, in bytes: 16 MiB. Paths of deep folders
+/// are much longer than the names that they consist of.
+const LISTED_BYTES: usize = 16 << 20;
+
+/// Memory for a path in that list in addition to its text, in bytes.
+const LISTED_COST: usize = 24;
+
 /// The root of the tree.
 const ROOT: usize = 0;
 
@@ -57,6 +64,8 @@ pub struct View {
     memory: Memory,
     steps: Steps,
     distro: OnceCell<Value>,
+    /// The paths of the files with content, and their nodes; absent if they are too long.
+    contents: OnceCell<Option<Vec<(Box<str>, usize)>>>,
 }
 
 /// Why a layer was not stacked.
@@ -91,6 +100,7 @@ impl View {
             ),
             steps: Steps::default(),
             distro: OnceCell::new(),
+            contents: OnceCell::new(),
         }
     }
 
@@ -128,6 +138,7 @@ impl View {
     /// Begins a layer, with what it deletes.
     fn begin(&mut self, layer: Digest, whiteouts: &[String], opaque: &[String]) {
         self.layers.push(layer);
+        self.contents = OnceCell::new();
         for path in opaque {
             if let Some(node) = self.find(path) {
                 self.empty(node);
@@ -145,6 +156,7 @@ impl View {
 
     fn add(&mut self, entry: Entry, last: &mut LastFolder) -> Result<(), LayerError> {
         self.steps.add_entry();
+        self.contents = OnceCell::new();
         let (folder, name) = entry.path.rsplit_once('/').unwrap_or(("", &entry.path));
         let at = match &last.0 {
             Some((known, at)) if known == folder => *at,
@@ -379,6 +391,31 @@ impl View {
 
     /// Calls `visit` with the real path of every file with content.
     pub(super) fn each(&self, mut visit: impl FnMut(&str, &Content)) {
+        // Every cataloguer asks, and few files have content.
+        let listed = self.contents.get_or_init(|| {
+            let (mut all, mut bytes) = (Vec::new(), 0);
+            self.each_placed(&mut |path, node| {
+                bytes += path.len() + LISTED_COST;
+                if bytes <= LISTED_BYTES {
+                    all.push((path.into(), node));
+                }
+            });
+            (bytes <= LISTED_BYTES).then_some(all)
+        });
+        let mut with = |path: &str, node: usize| {
+            let placed = self.nodes[node].entry.as_deref();
+            if let Some(content) = placed.and_then(|placed| placed.content.as_deref()) {
+                visit(path, content);
+            }
+        };
+        match listed {
+            Some(listed) => listed.iter().for_each(|(path, node)| with(path, *node)),
+            None => self.each_placed(&mut with),
+        }
+    }
+
+    /// Calls `visit` with the real path and the node of every file with content.
+    fn each_placed(&self, visit: &mut dyn FnMut(&str, usize)) {
         let mut path = String::new();
         // What is left of each folder on the path, and where its name begins in it.
         let mut open = vec![(self.nodes[ROOT].names.iter(), 0)];
@@ -392,12 +429,11 @@ impl View {
                 path.push('/');
             }
             path.push_str(name);
-            let node = &self.nodes[*node];
-            let placed = node.entry.as_deref();
-            if let Some(content) = placed.and_then(|placed| placed.content.as_deref()) {
-                visit(&path, content);
+            let placed = self.nodes[*node].entry.as_deref();
+            if placed.is_some_and(|placed| placed.content.is_some()) {
+                visit(&path, *node);
             }
-            open.push((node.names.iter(), path.len()));
+            open.push((self.nodes[*node].names.iter(), path.len()));
         }
     }
 

@@ -1069,6 +1069,81 @@ fn an_empty_machine_reuses_unchanged_parts_of_the_published_package() {
     assert_eq!(said.code, Some(2), "{}", said.stderr);
 }
 
+/// The scans of layers in the results that were published with a package.
+fn published_scans(registry: &Rehearsal, path: &str) -> Vec<String> {
+    let reference = format!("{}/{path}", registry.host());
+    let reference: jackal::oci::Reference = reference.parse().unwrap();
+    let client = jackal::registry::Registry::new(jackal::registry::Options::default());
+    let (package, _) = registry.manifest(path, "amd64");
+    registry.block_on(async {
+        let found = client.referrers(&reference, package).await.unwrap();
+        let kind = Some("application/vnd.jackal.results.v1+json");
+        let mut found = found.iter();
+        let found = found
+            .find(|one| one.artifact_type.as_deref() == kind)
+            .unwrap();
+        let bytes = client.manifest(&reference, found).await.unwrap();
+        let manifest: jackal::oci::Manifest = serde_json::from_slice(&bytes).unwrap();
+        let bytes = client
+            .read_blob(&reference, &manifest.config)
+            .await
+            .unwrap();
+        let results: Value = serde_json::from_slice(&bytes).unwrap();
+        let results = results["results"].as_array().unwrap().iter();
+        let outputs = results.flat_map(|one| one["outputs"].as_array().unwrap());
+        let scans = outputs.filter(|output| output["name"] == "scan");
+        scans
+            .map(|scan| scan["digest"].as_str().unwrap().to_owned())
+            .collect()
+    })
+}
+
+#[test]
+fn a_layer_that_was_scanned_elsewhere_is_not_scanned_again() {
+    let registry = Rehearsal::with_faults(&[]);
+    let machine = |own: &str| {
+        let sandbox = Sandbox::new();
+        sandbox.write("base/package.json", r#"{"name":"base","version":"1.0.0"}"#);
+        let text = format!(r#"{{"name":"own","version":"{own}"}}"#);
+        sandbox.write("own/package.json", text);
+        let definition = "kind: JackalPackageConfig\nmetadata: {name: demo, version: 1.0.0}\n\
+                          components: [{name: app, images: ['r.example/app:1']}]\n";
+        sandbox.write("jackal.yaml", definition);
+        let tasks = format!(
+            "{HEAD}tasks:\n  \
+             image: {{image: {{base: scratch, name: 'r.example/app:1', \
+             layers: [{{from: base, to: /base}}, {{from: own, to: /own}}]}}}}\n  \
+             bill: {{sbom: {{of: image}}}}\n  \
+             package: {{package: {{definition: jackal.yaml, images: image, sboms: bill}}}}\n  \
+             publish: {{publish: {{packages: package, to: '{}', moveTags: true}}}}\n",
+            registry.at("x")
+        );
+        sandbox.write("p.yaml", tasks);
+        sandbox
+    };
+    let from = registry.at("x/demo:1.0.0");
+    let flags = ["--pipeline", "p.yaml", "-a", "amd64", "--cache-from", &from];
+    machine("1.0.0").build(&flags[..4]);
+    let first = published_scans(&registry, "x/demo:1.0.0");
+    assert_eq!(first.len(), 2, "{first:?}");
+    // One layer of two differs: the scan of the other is fetched, and published again.
+    registry.requests();
+    machine("2.0.0").build(&flags);
+    let requests = registry.requests();
+    let fetched = |scan: &&String| {
+        let mut requests = requests.iter();
+        requests.any(|request| request.method == "GET" && request.path.contains(scan.as_str()))
+    };
+    let fetched: Vec<&String> = first.iter().filter(fetched).collect();
+    assert_eq!(fetched.len(), 1, "{requests:?}");
+    let second = published_scans(&registry, "x/demo:1.0.0");
+    assert_eq!(second.len(), 2);
+    assert!(second.contains(fetched[0]));
+    // Nothing differs: no scan is needed, and they are published all the same.
+    machine("2.0.0").build(&flags);
+    assert_eq!(published_scans(&registry, "x/demo:1.0.0"), second);
+}
+
 #[test]
 fn an_empty_machine_publishes_again_without_downloading_existing_layers() {
     let registry = Rehearsal::with_faults(&[]);

@@ -9,13 +9,15 @@ use std::sync::Arc;
 use crate::app::build::{Built, Prepared, prepare};
 use crate::app::build_error::BuildError;
 use crate::app::build_options::{BuildOptions, Target};
-use crate::app::options::{Place, Variant};
+use crate::app::options::{Pins, Place, RunOptions, Variant};
 use crate::app::sbom::MAX_DOCUMENT_BYTES;
-use crate::cas::{CacheFolder, Cas, CasError};
+use crate::cas::{Cas, CasError};
 use crate::disk::{self, TemporaryFolder, look};
+use crate::ground::site::Site;
+use crate::ground::threads::blocking;
 use crate::ground::{Class, Failure};
 use crate::kinds::image::import::import_path;
-use crate::kinds::sbom::scan;
+use crate::kinds::sbom;
 use crate::oci::{Digest, Index, MAX_MANIFEST_BYTES, Platform, Reference, annotation};
 use crate::text::with_causes;
 use crate::yaml::double_quoted;
@@ -32,27 +34,40 @@ pub struct ImageSbom {
 ///
 /// # Errors
 ///
-/// [`Failure`]
-pub fn layout_sbom(
-    cache: CacheFolder,
-    (path, named): (&Path, &str),
-    wanted: Option<&str>,
+/// [`BuildError`] without a cache or connection.
+pub fn layout_sbom<'a>(
+    place: &Place,
+    (path, named): (&'a Path, &'a str),
+    wanted: Option<&'a str>,
     architecture: &str,
-    limit: Option<u64>,
-) -> Result<Option<Vec<u8>>, Failure> {
-    let cas = Arc::new(Cas::open(cache)?);
+) -> Result<impl Future<Output = Result<Option<Vec<u8>>, Failure>> + use<'a>, BuildError> {
+    let cas = Arc::new(Cas::open(&place.cache)?);
+    let registry = place.connection.client()?;
+    // What is known of the files of an image is kept apart from that of workspaces.
+    let site = Site::new(
+        cas,
+        registry,
+        path,
+        RunOptions::default().site_options(place, Pins::Read),
+    );
     let platform = format!("linux/{architecture}");
-    let platform: Platform = (platform.parse())
-        .map_err(|error| Failure::new(Class::Configuration, with_causes(&error)))?;
-    let parts = import_path(&cas, path, wanted, &platform)?;
-    // A tag alone is no name.
-    let name = wanted.filter(|wanted| wanted.contains('/'));
-    let name = name.map(str::to_owned);
-    let name = name.or_else(|| only_name(path));
-    let name = name.unwrap_or_else(|| named.to_owned());
-    let document = scan::of_parts(&cas, &name, &parts, limit)?;
-    let read = document.map(|found| cas.document(&found.digest, MAX_DOCUMENT_BYTES));
-    Ok(read.transpose()?)
+    Ok(async move {
+        let platform: Platform = (platform.parse())
+            .map_err(|error| Failure::new(Class::Configuration, with_causes(&error)))?;
+        let (to, from) = (Arc::clone(&site), path.to_owned());
+        let only = wanted.map(str::to_owned);
+        let (manifest, parts) =
+            blocking(move || import_path(&to, &from, only.as_deref(), &platform)).await?;
+        // A tag alone is no name.
+        let name = wanted.filter(|wanted| wanted.contains('/'));
+        let name = name.map(str::to_owned);
+        let name = name.or_else(|| only_name(path));
+        let name = name.unwrap_or_else(|| named.to_owned());
+        let document = sbom::document_of(&site, &name, &manifest, &parts).await?;
+        site.save()?;
+        let read = document.map(|found| site.cas.document(&found.digest, MAX_DOCUMENT_BYTES));
+        Ok(read.transpose()?)
+    })
 }
 
 /// The name of the only image in a layout.

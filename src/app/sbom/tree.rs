@@ -4,10 +4,10 @@
 //! out must not look whole.
 
 use std::fs::{DirEntry, File};
-use std::io::{self, BufReader, PipeWriter, Read as _};
+use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use crate::archive::{TarError, TarWriter};
+use crate::archive::{BLOCK, EntryKind, TarError, header_bytes, padding};
 use crate::disk::{self, look};
 use crate::sbom::format::syft;
 use crate::sbom::layer::LayerError;
@@ -33,24 +33,18 @@ pub enum TreeError {
 ///
 /// [`TreeError`]
 pub fn tree_sbom(path: &Path, name: &str) -> Result<Vec<u8>, TreeError> {
-    let failed = |source| TreeError::Read {
-        path: path.to_owned(),
-        source,
-    };
-    let (reader, writer) = io::pipe().map_err(failed)?;
-    let (walked, scanned) = std::thread::scope(|scope| {
-        let walk = scope.spawn(|| walk(path, writer));
-        let reader = BufReader::with_capacity(256 << 10, reader);
-        let scanned = scan::tree(name, reader, &|input| {
+    let mut tree = Tree::of(path)?;
+    let scanned = scan::tree(
+        name,
+        BufReader::with_capacity(64 << 10, &mut tree),
+        &|input| {
             let file = super::unnamed(input)?;
             Ok(Box::new(file))
-        });
-        (walk.join(), scanned)
-    });
+        },
+    );
     // A walk that failed says more than the scan of what came of it.
-    match walked {
-        Ok(walked) => walked?,
-        Err(_) => return Err(failed(io::Error::other("the walk was interrupted"))),
+    if let Some(error) = tree.failed {
+        return Err(error);
     }
     let mut document = scanned.map_err(|source| TreeError::Scan {
         path: path.to_owned(),
@@ -64,67 +58,171 @@ pub fn tree_sbom(path: &Path, name: &str) -> Result<Vec<u8>, TreeError> {
     Ok(json)
 }
 
-/// Writes what is at `root` as a tar.
-fn walk(root: &Path, out: PipeWriter) -> Result<(), TreeError> {
-    let mut tar = TarWriter::new(io::BufWriter::with_capacity(256 << 10, out));
-    let done = match look::is_dir(root) {
-        true => folder(root, &mut tar),
-        false => {
-            let name = root.file_name().unwrap_or_default().to_string_lossy();
-            file(root, &name, &mut tar)
-        }
-    };
-    match done.and_then(|()| match tar.finish() {
-        Ok(_) => Ok(()),
-        Err(source) => Err(TreeError::Name {
-            path: root.to_owned(),
-            source,
-        }),
-    }) {
-        // The scan has ended, and says why.
-        Err(TreeError::Name {
-            source: TarError::Write(_) | TarError::Broken,
-            ..
-        }) => Ok(()),
-        done => done,
-    }
+/// What is at a path, read as a tar: at any depth, the names of each folder in order, and a
+/// folder before what is in it. Nothing is copied on the way.
+struct Tree {
+    root: PathBuf,
+    /// What is left of each folder on the path to the current entry.
+    open: Vec<std::vec::IntoIter<DirEntry>>,
+    /// The file at `root`, if that is no folder.
+    only: bool,
+    /// Blocks that come first.
+    blocks: io::Cursor<Vec<u8>>,
+    /// The content that follows, its path, and how much of it is left.
+    file: Option<(File, PathBuf, u64)>,
+    /// The bytes that fill its last block.
+    padding: usize,
+    ended: bool,
+    /// Why reading ended early.
+    failed: Option<TreeError>,
 }
 
-type Tar = TarWriter<io::BufWriter<PipeWriter>>;
+impl Tree {
+    fn of(root: &Path) -> Result<Self, TreeError> {
+        let is_folder = look::is_dir(root);
+        let open = match is_folder {
+            true => vec![sorted(root)?],
+            false => Vec::new(),
+        };
+        Ok(Self {
+            root: root.to_owned(),
+            open,
+            only: !is_folder,
+            blocks: io::Cursor::default(),
+            file: None,
+            padding: 0,
+            ended: false,
+            failed: None,
+        })
+    }
 
-/// Writes what is below `root`, at any depth: the names of each folder in order, and a
-/// folder before what is in it.
-fn folder(root: &Path, tar: &mut Tar) -> Result<(), TreeError> {
-    let mut open = vec![sorted(root)?];
-    while let Some(entries) = open.last_mut() {
+    /// Goes on to the next entry, or to the end.
+    fn advance(&mut self) -> Result<(), TreeError> {
+        if std::mem::take(&mut self.only) {
+            let path = self.root.clone();
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            return self.begin(&path, &name);
+        }
+        let Some(entries) = self.open.last_mut() else {
+            self.ended = true;
+            self.blocks = io::Cursor::new(vec![0; 2 * BLOCK]);
+            return Ok(());
+        };
         let Some(entry) = entries.next() else {
-            open.pop();
-            continue;
+            self.open.pop();
+            return Ok(());
         };
         let path = entry.path();
-        let below = path.strip_prefix(root).unwrap_or(&path);
+        let below = path.strip_prefix(&self.root).unwrap_or(&path);
         let name = below.to_string_lossy().into_owned();
         let failed = |source| TreeError::Read {
             path: path.clone(),
             source,
         };
-        let named = |source| TreeError::Name {
-            path: path.clone(),
-            source,
-        };
         let kind = entry.file_type().map_err(failed)?;
         if kind.is_dir() {
-            tar.directory(&name, 0o755).map_err(named)?;
-            open.push(sorted(&path)?);
+            self.head(&path, &name, (0o755, 0), EntryKind::Directory)?;
+            self.open.push(sorted(&path)?);
         } else if kind.is_symlink() {
             let target = look::read_link(&path).map_err(failed)?;
-            tar.symlink(&name, &target.to_string_lossy())
-                .map_err(named)?;
+            let target = target.to_string_lossy();
+            self.head(&path, &name, (0o777, 0), EntryKind::Symlink(&target))?;
         } else if kind.is_file() {
-            file(&path, &name, tar)?;
+            self.begin(&path, &name)?;
+        }
+        Ok(())
+    }
+
+    fn head(
+        &mut self,
+        path: &Path,
+        name: &str,
+        (mode, size): (u32, u64),
+        kind: EntryKind<'_>,
+    ) -> Result<(), TreeError> {
+        let bytes = header_bytes(name, mode, size, kind).map_err(|source| TreeError::Name {
+            path: path.to_owned(),
+            source,
+        })?;
+        self.blocks = io::Cursor::new(bytes);
+        Ok(())
+    }
+
+    fn begin(&mut self, path: &Path, name: &str) -> Result<(), TreeError> {
+        let failed = |source| TreeError::Read {
+            path: path.to_owned(),
+            source,
+        };
+        let content: File = look::open(path).map_err(failed)?;
+        let facts = content.metadata().map_err(failed)?;
+        let mode = if disk::is_program(&facts) {
+            0o755
+        } else {
+            0o644
+        };
+        let size = facts.len();
+        self.head(path, name, (mode, size), EntryKind::File)?;
+        self.padding = padding(size);
+        self.file = Some((content, path.to_owned(), size));
+        Ok(())
+    }
+
+    /// Reads from the file, which may grow meanwhile but must not shrink.
+    fn content(&mut self, buffer: &mut [u8]) -> Result<usize, TreeError> {
+        let Some((file, path, left)) = &mut self.file else {
+            return Ok(0);
+        };
+        let most = usize::try_from(*left)
+            .unwrap_or(usize::MAX)
+            .min(buffer.len());
+        let count = match most {
+            0 => 0,
+            most => file
+                .read(&mut buffer[..most])
+                .map_err(|source| TreeError::Read {
+                    path: path.clone(),
+                    source,
+                })?,
+        };
+        *left -= count as u64;
+        if count == 0 && *left > 0 {
+            let source = io::Error::other("it became shorter while it was read");
+            let path = path.clone();
+            return Err(TreeError::Read { path, source });
+        }
+        if *left == 0 {
+            self.file = None;
+            self.blocks = io::Cursor::new(vec![0; std::mem::take(&mut self.padding)]);
+        }
+        Ok(count)
+    }
+}
+
+impl Read for Tree {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if buffer.is_empty() || self.failed.is_some() {
+            return Ok(0);
+        }
+        loop {
+            let count = self.blocks.read(buffer)?;
+            if count > 0 {
+                return Ok(count);
+            }
+            let more = match self.file.is_some() {
+                true => self.content(buffer),
+                false if self.ended => return Ok(0),
+                false => self.advance().map(|()| 0),
+            };
+            match more {
+                Ok(0) => {}
+                Ok(count) => return Ok(count),
+                Err(error) => {
+                    self.failed = Some(error);
+                    return Err(io::Error::other("the walk failed"));
+                }
+            }
         }
     }
-    Ok(())
 }
 
 /// What is in the folder `at`, by name.
@@ -136,27 +234,6 @@ fn sorted(at: &Path) -> Result<std::vec::IntoIter<DirEntry>, TreeError> {
     })?;
     entries.sort_by_key(DirEntry::file_name);
     Ok(entries.into_iter())
-}
-
-fn file(path: &Path, name: &str, tar: &mut Tar) -> Result<(), TreeError> {
-    let failed = |source| TreeError::Read {
-        path: path.to_owned(),
-        source,
-    };
-    let mut content: File = look::open(path).map_err(failed)?;
-    let facts = content.metadata().map_err(failed)?;
-    let mode = if disk::is_program(&facts) {
-        0o755
-    } else {
-        0o644
-    };
-    let size = facts.len();
-    // It may grow while it is read.
-    tar.file(name, mode, size, &mut (&mut content).take(size))
-        .map_err(|source| TreeError::Name {
-            path: path.to_owned(),
-            source,
-        })
 }
 
 #[cfg(test)]

@@ -13,7 +13,6 @@ mod tar_index;
 use std::ffi::OsStr;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use choose::Candidate;
 use rayon::prelude::*;
@@ -24,6 +23,7 @@ use crate::archive::Compression;
 use crate::cas::{Cas, CasError};
 use crate::disk;
 use crate::ground::inputs::Inputs;
+use crate::ground::site::Site;
 use crate::ground::source::listed;
 use crate::ground::{Failure, failures, of_cas, of_io};
 use crate::kinds::image::fetch::{KindError, Pin, Selected, outputs, parts, select};
@@ -97,24 +97,29 @@ fn advice(source: &CasError) -> &'static str {
     }
 }
 
-/// Imports an image from a folder or archive that is not an input of an action.
+/// Imports an image from a folder or archive that is not an input of an action. Returns
+/// its manifest as well.
 ///
 /// # Errors
 ///
 /// [`Failure`]
 pub fn import_path(
-    cas: &Arc<Cas>,
+    site: &Site,
     path: &Path,
     wanted: Option<&str>,
     platform: &Platform,
-) -> Result<Vec<Output>, Failure> {
+) -> Result<(Descriptor, Vec<Output>), Failure> {
     let (root, name) = (path.parent(), path.file_name().and_then(OsStr::to_str));
     let (Some(root), Some(name)) = (root, name) else {
         return Err(ImportError::NoImage(path.to_owned()).into());
     };
-    let inputs = Inputs::on_disk(cas, root, &listed(root, name)?)?;
-    let source = ImageFiles::open(&inputs, name, cas.root())?;
-    Ok(import(cas, &source, wanted, platform)?.1)
+    let mut inputs = Inputs::new(&site.cas);
+    // Files that did not change since the last time are not read.
+    inputs.entries(site, root, &listed(root, name)?, str::to_owned)?;
+    let source = ImageFiles::open(&inputs, name, site.cas.root())?;
+    let (pin, outputs) = import(&site.cas, &source, wanted, platform)?;
+    source.settle()?;
+    Ok((pin.manifest, outputs))
 }
 
 /// Imports an image of the folder or archive `source`.

@@ -8,6 +8,7 @@ use crate::action::{Action, ActionKey, Fields as _, Output};
 use crate::cas::tree::Tree;
 use crate::cas::{Cas, is_damage};
 use crate::content::Fetch;
+use crate::ground::form::OutputForm;
 use crate::ground::inputs::Inputs;
 use crate::ground::published::Published;
 use crate::ground::reads::CheckoutReads;
@@ -17,7 +18,7 @@ use crate::ground::threads::blocking;
 use crate::ground::{Class, Failure, Readers};
 use crate::kinds::pins::Pin;
 use crate::kinds::sign::{self, SignWork};
-use crate::kinds::{Context, Done, Kind, Prepared, of, package};
+use crate::kinds::{Context, Done, Kind, Prepared, of, package, sbom};
 use crate::oci::Descriptor;
 use crate::package::manifest;
 use crate::pipeline::verb::Publish;
@@ -63,10 +64,21 @@ impl PublishWork {
         // Assembling a package is fast, and its frames would duplicate its content.
         let others = cx.results.iter();
         let others = others.filter(|(step, _)| !self.verb.packages.contains(step));
+        let mut outputs: BTreeMap<ActionKey, Vec<Output>> = others
+            .filter_map(|(_, done)| Some((done.key?, done.outputs.clone())))
+            .collect();
+        for done in cx.results.values().filter(|done| done.key.is_some()) {
+            for key in done
+                .action
+                .iter()
+                .flat_map(|action| sbom::scans_of(&site.cas, action))
+            {
+                let found = scanned(site, &key).await?;
+                outputs.extend(found.map(|scan| (key, scan)));
+            }
+        }
         let results = Arc::new(Results {
-            outputs: others
-                .filter_map(|(_, done)| Some((done.key?, done.outputs.clone())))
-                .collect(),
+            outputs,
             actions: cx
                 .results
                 .values()
@@ -275,6 +287,23 @@ impl Kind for PublishWork {
     ) -> Result<Vec<String>, Failure> {
         places(site, outputs)
     }
+}
+
+/// The scan of a layer, which other machines may use for other images. It is not here if
+/// the whole document was published: then it is fetched. `None`: it is nowhere.
+async fn scanned(site: &Arc<Site>, key: &ActionKey) -> Result<Option<Vec<Output>>, Failure> {
+    let (to, of) = (Arc::clone(site), *key);
+    let form = OutputForm::Documents;
+    let stored = blocking(move || to.stored_outputs(&of, form)).await?;
+    if stored.is_some() {
+        return Ok(stored);
+    }
+    let published = site.published.get();
+    let Some((from, outputs)) = published.and_then(|published| published.outputs(key)) else {
+        return Ok(None);
+    };
+    let here = site.fetch_outputs(from, outputs).await;
+    Ok(here.then(|| outputs.to_vec()))
 }
 
 /// The action of a step, with what it made if later keys contain that: the list of the

@@ -5,17 +5,18 @@ pub(crate) mod scan;
 
 use std::sync::Arc;
 
-use crate::action::{Action, Fields, fields};
+use crate::action::{Action, ActionKey, Fields, Output, fields};
+use crate::cas::Cas;
 use crate::ground::form::OutputForm;
 use crate::ground::inputs::Inputs;
 use crate::ground::reads::CheckoutReads;
-use crate::ground::site::Made;
+use crate::ground::site::{Made, Site};
 use crate::ground::source::OwnFiles;
 use crate::ground::threads::{blocking, computing};
 use crate::ground::{Class, Failure};
 use crate::kinds::pins::Pin;
-use crate::kinds::{Bench, Context, Kind, Prepared, image_of, of};
-use crate::oci::{Descriptor, Manifest, media_type};
+use crate::kinds::{Bench, Context, Kind, Prepared, image_of, make_pure, of};
+use crate::oci::{Descriptor, MAX_MANIFEST_BYTES, Manifest, media_type};
 use crate::sbom::CATALOGUE_VERSION;
 use crate::text::with_causes;
 
@@ -77,16 +78,47 @@ impl Kind for ImageSbomWork {
 
     async fn action(&self, cx: &Context<'_>) -> Result<Prepared, Failure> {
         let (manifest, done) = image_of(cx.results, &self.of)?;
-        let mut inputs = Inputs::new(&cx.site.cas);
-        inputs.blob(MANIFEST, manifest.digest, manifest.size)?;
-        inputs.outputs(MANIFEST, &done.outputs)?;
-        let settings = ImageSettings {
-            jackal: env!("CARGO_PKG_VERSION").to_owned(),
-            reference: self.reference.clone(),
-            media_type: manifest.media_type.clone(),
-        };
-        Ok(document(IMAGE, &settings, inputs))
+        of_stored(&cx.site.cas, &self.reference, manifest, &done.outputs)
     }
+}
+
+/// The action that makes the document of an image with these parts.
+fn of_stored(
+    cas: &Arc<Cas>,
+    reference: &str,
+    manifest: &Descriptor,
+    parts: &[Output],
+) -> Result<Prepared, Failure> {
+    let mut inputs = Inputs::new(cas);
+    inputs.blob(MANIFEST, manifest.digest, manifest.size)?;
+    inputs.outputs(MANIFEST, parts)?;
+    let settings = ImageSettings {
+        jackal: env!("CARGO_PKG_VERSION").to_owned(),
+        reference: reference.to_owned(),
+        media_type: manifest.media_type.clone(),
+    };
+    Ok(document(IMAGE, &settings, inputs))
+}
+
+/// The document of an image whose parts are stored, from the cache if possible; `None`: it
+/// has no file system.
+///
+/// # Errors
+///
+/// [`Failure`]
+pub async fn document_of(
+    site: &Arc<Site>,
+    reference: &str,
+    manifest: &Descriptor,
+    parts: &[Output],
+) -> Result<Option<Output>, Failure> {
+    let prepared = of_stored(&site.cas, reference, manifest, parts)?;
+    let bench = Bench::of(site);
+    let making = || make_pure(&prepared.action, &prepared.inputs, &bench);
+    let performed = site
+        .perform(&prepared.action, prepared.form, making)
+        .await?;
+    Ok(performed.result.outputs.into_iter().next())
 }
 
 impl Kind for ComponentSbomWork {
@@ -171,15 +203,10 @@ pub(crate) async fn of_image(
     let Some(parsed) = parsed else {
         return Ok(Made::default());
     };
-    let mut scans = Vec::new();
-    for layer in parsed.layers {
-        if media_type::is_container_layer(&layer.media_type) {
-            let mut inputs = Inputs::new(&bench.cas);
-            inputs.blob(LAYER, layer.digest, layer.size)?;
-            let action = Action::new(SCAN, CATALOGUE_VERSION);
-            scans.push(Prepared::of(action, inputs));
-        }
-    }
+    let scans = parsed.layers.iter();
+    let scans = scans.filter(|layer| media_type::is_container_layer(&layer.media_type));
+    let scans: Result<_, _> = scans.map(|layer| scan_of(&bench.cas, layer)).collect();
+    let scans = scans?;
     let layers = bench.nested(scans).await?;
     // A squashed image is held in memory: as many at a time as there are jobs.
     let _permit = bench.turn().await;
@@ -187,6 +214,33 @@ pub(crate) async fn of_image(
     let output =
         computing(move || Ok(scan::image_sbom(&cas, &reference, &manifest, &layers)?)).await?;
     Ok(vec![output].into())
+}
+
+/// The action that scans a layer. Documents are made of its output, so the bytes are needed.
+fn scan_of(cas: &Arc<Cas>, layer: &Descriptor) -> Result<Prepared, Failure> {
+    let mut inputs = Inputs::new(cas);
+    inputs.blob(LAYER, layer.digest, layer.size)?;
+    let action = Action::new(SCAN, CATALOGUE_VERSION);
+    Ok(Prepared {
+        form: OutputForm::Documents,
+        ..Prepared::of(action, inputs)
+    })
+}
+
+/// The keys of the scans that an image's document was made of, if `action` made one.
+pub(crate) fn scans_of(cas: &Arc<Cas>, action: &Action) -> Vec<ActionKey> {
+    let manifest = match action.kind.as_str() {
+        IMAGE => action.inputs.blob(MANIFEST),
+        _ => None,
+    };
+    let read = |digest| cas.document(digest, MAX_MANIFEST_BYTES).ok();
+    let bytes = manifest.and_then(|manifest| read(&manifest.digest));
+    let parsed = bytes.and_then(|bytes| serde_json::from_slice::<Manifest>(&bytes).ok());
+    let layers = parsed.map(|manifest| manifest.layers).unwrap_or_default();
+    let layers = layers.iter();
+    let layers = layers.filter(|layer| media_type::is_container_layer(&layer.media_type));
+    let scans = layers.filter_map(|layer| scan_of(cas, layer).ok());
+    scans.map(|scan| scan.action.key()).collect()
 }
 
 /// Scans one layer using only the inputs.
@@ -198,4 +252,77 @@ pub(crate) async fn scan_layer(inputs: &Inputs, bench: &Bench) -> Result<Made, F
     let limit = bench.content_limit();
     let output = computing(move || Ok(scan::scan_layer(&cas, &layer, limit)?)).await?;
     Ok(vec![output].into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::ground::site::SiteOptions;
+    use crate::registry::{Options, Registry};
+
+    #[tokio::test]
+    async fn a_layer_is_scanned_once_for_all_images_that_have_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let cas = Arc::new(Cas::open(folder.path().join("cache")).unwrap());
+        let registry = Registry::new(Options::default());
+        let site = Site::new(
+            Arc::clone(&cas),
+            registry,
+            folder.path(),
+            SiteOptions::default(),
+        );
+        let store = |kind: &str, bytes: &[u8]| {
+            let descriptor = Descriptor::of(kind, bytes);
+            cas.put(&descriptor, bytes).unwrap();
+            descriptor
+        };
+        let layer = |name: &str| {
+            let mut tar = crate::archive::TarWriter::new(Vec::new());
+            let text = format!(r#"{{"name":"{name}","version":"1.0.0"}}"#);
+            let path = format!("{name}/package.json");
+            tar.file(&path, 0o644, text.len() as u64, &mut text.as_bytes())
+                .unwrap();
+            store(media_type::LAYER, &tar.finish().unwrap())
+        };
+        let image = |layers: &[&Descriptor]| {
+            let ids: Vec<String> = layers
+                .iter()
+                .map(|layer| layer.digest.to_string())
+                .collect();
+            let config = json!({"rootfs": {"type": "layers", "diff_ids": ids}}).to_string();
+            let config = store(media_type::CONFIG, config.as_bytes());
+            let manifest = json!({"schemaVersion": 2, "config": config, "layers": layers});
+            store(media_type::MANIFEST, manifest.to_string().as_bytes())
+        };
+        let (base, own, other) = (layer("base"), layer("own"), layer("other"));
+        let (first, second) = (image(&[&base, &own]), image(&[&base, &other]));
+        document_of(&site, "r.example/a:1", &first, &[])
+            .await
+            .unwrap();
+        let key = of_stored(&cas, "r.example/a:1", &first, &[])
+            .unwrap()
+            .action;
+        assert_eq!(scans_of(&cas, &key).len(), 2);
+        // What is not there cannot be read again.
+        let blobs = folder.path().join("cache/blobs/sha256");
+        let hex = base.digest.hex();
+        let at = [blobs.join(&hex), blobs.join(&hex[..2]).join(&hex)];
+        let at = at.iter().find(|path| path.exists()).unwrap();
+        fs::remove_file(at).unwrap();
+        let made = document_of(&site, "r.example/b:1", &second, &[])
+            .await
+            .unwrap()
+            .unwrap();
+        let text = cas.document(&made.digest, 1 << 20).unwrap();
+        let document: serde_json::Value = serde_json::from_slice(&text).unwrap();
+        let names = document["artifacts"].as_array().unwrap().iter();
+        let names: Vec<_> = names
+            .map(|package| package["name"].as_str().unwrap())
+            .collect();
+        assert_eq!(names, ["base", "other"]);
+    }
 }

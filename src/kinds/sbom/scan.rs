@@ -7,7 +7,6 @@
 use std::io::{self, BufReader, Read};
 
 use base64::Engine as _;
-use rayon::prelude::*;
 use serde_json::json;
 
 use crate::action::Output;
@@ -213,42 +212,6 @@ pub fn image_sbom(
         metadata,
     };
     write(cas, image.document(source).map_err(layer_error)?)
-}
-
-/// Makes the document of an image whose parts are stored, such as an imported one; `None`:
-/// it has no file system.
-///
-/// # Errors
-///
-/// [`SbomError`]
-pub fn of_parts(
-    cas: &Cas,
-    reference: &str,
-    parts: &[Output],
-    limit: Option<u64>,
-) -> Result<Option<Output>, SbomError> {
-    // The manifest is the first.
-    let Some(stored) = parts.first() else {
-        return Ok(None);
-    };
-    let raw = cas.document(&stored.digest, MAX_MANIFEST_BYTES)?;
-    let mut manifest = Descriptor::of(media_type::MANIFEST, &raw);
-    if !is_container(&raw) {
-        return Ok(None);
-    }
-    let json = |source| SbomError::Json {
-        what: manifest.digest.to_string(),
-        source,
-    };
-    let parsed: Manifest = serde_json::from_slice(&raw).map_err(json)?;
-    if let Some(written) = &parsed.media_type {
-        manifest.media_type.clone_from(written);
-    }
-    let layers = parsed.layers.par_iter();
-    let layers = layers.filter(|layer| media_type::is_container_layer(&layer.media_type));
-    let scans = layers.map(|layer| scan_layer(cas, layer, limit));
-    let scans = scans.collect::<Result<Vec<_>, _>>()?;
-    image_sbom(cas, reference, &manifest, &scans).map(Some)
 }
 
 /// Repository and tag of a reference; the digest stands in for a missing tag.

@@ -13,6 +13,8 @@ pub(super) use wrapped::member;
 use std::cell::Cell;
 use std::io::{self, Read, Seek as _};
 
+use serde_json::Value;
+
 use super::body::{Body, PutAside};
 use super::budget::{INNER_BYTES, INNER_SPARE};
 use super::catalog::{self, Found, Mark, Tree};
@@ -75,6 +77,8 @@ pub(super) struct Opener<'a> {
     /// Bytes that all archives together may unpack to, beyond a multiple of their sizes.
     spare: u64,
     pub(super) found: Found,
+    /// The distribution of the last archive of the component that holds a system.
+    pub(super) distro: Option<Value>,
 }
 
 impl<'a> Opener<'a> {
@@ -83,6 +87,7 @@ impl<'a> Opener<'a> {
             aside,
             spare: INNER_SPARE,
             found: Found::default(),
+            distro: None,
         }
     }
 
@@ -223,6 +228,9 @@ impl<'a> Opener<'a> {
             Err(LayerError::TooLarge(reason)) => fault.or_else(|| Some(reason.to_owned())),
             Err(error) => return Err(error),
         };
+        if file.depth == 0 && view.distro().get("id").is_some() {
+            self.distro = Some(view.distro().clone());
+        }
         relocate(&mut self.found, before, file.path);
         if let Some(fault) = fault {
             self.unreadable(file.path, &fault);
@@ -247,7 +255,7 @@ fn tar(mut input: impl Read, keep: Keep<'_>, take: Take<'_>) -> Result<bool, Lay
     if !is_tar(&head) {
         return Ok(false);
     }
-    layer::walk(head.chain(input), keep, take).map(|_| true)
+    layer::entries(head.chain(input), keep, take).map(|()| true)
 }
 
 /// Counts what an archive unpacks to, and fails once that is too much.

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Write as _;
+use std::sync::Arc;
 
 use tar::{EntryType, Header};
 
