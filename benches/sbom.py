@@ -139,7 +139,7 @@ class Sums:
         self.paired = collections.Counter()
         self.equal = collections.defaultdict(collections.Counter)
         self.fields = collections.defaultdict(lambda: [0, 0])
-        self.cpes = [0, 0, 0, 0]
+        self.cpes = collections.defaultdict(lambda: [0] * 5)
         self.edges = collections.defaultdict(lambda: [0, 0, 0])
         self.files = [0, 0]
         self.explained = collections.Counter()
@@ -154,8 +154,8 @@ class Sums:
                 self.equal[theirs.kind][field] += mine.fields[field] == theirs.fields[field]
             if theirs.cpes:
                 shared = len(theirs.cpes & mine.cpes)
-                added = (shared, len(theirs.cpes), shared > 0, 1)
-                self.cpes = [a + b for a, b in zip(self.cpes, added)]
+                added = (shared, len(theirs.cpes), mine.cpes == theirs.cpes, mine.cpes >= theirs.cpes, 1)
+                self.cpes[theirs.kind] = [a + b for a, b in zip(self.cpes[theirs.kind], added)]
         for field, mine, theirs, _ in compared.metadata():
             row = self.fields[field]
             row[0] += mine == theirs
@@ -223,8 +223,13 @@ def table(sums):
         worst = sorted(worst.items(), key=lambda item: item[1][0] - item[1][1])[:4]
         worst = ", ".join(f"{field.split('.')[1]} {equal}/{count}" for field, (equal, count) in worst)
         print(f"metadata {kind or 'none':48} {equal:6}/{count:<6} {share(equal, count)} {worst}")
-    shared, all_cpes, some, packages = sums.cpes
-    print(f"CPEs of syft that we have: {shared}/{all_cpes} {share(shared, all_cpes)}; packages that share one: {some}/{packages}")
+    everything = [sum(column) for column in zip(*sums.cpes.values())] or [0] * 5
+    for kind, row in [*sorted(sums.cpes.items()), ("all", everything)]:
+        shared, all_cpes, same, covered, packages = row
+        print(
+            f"CPEs of syft that we have: {kind:22} {shared:6}/{all_cpes:<6} {share(shared, all_cpes)}; "
+            f"packages with the same ones {same}/{packages} {share(same, packages)}, with all of them {share(covered, packages)}"
+        )
     for kind, (shared, theirs, mine) in sorted(sums.edges.items()):
         print(f"edges {kind:28} {shared:7}/{theirs:<7} recall {share(shared, theirs)} precision {share(shared, mine)}")
     print(f"files of syft that we have: {sums.files[0]}/{sums.files[1]}")

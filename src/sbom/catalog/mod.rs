@@ -59,9 +59,10 @@ use super::license_text;
 use super::squash::View;
 pub use found::Found;
 pub(super) use found::Mark;
+pub(super) use java::GROUP_KEYS;
 
 /// Version of what cataloguers find; raised whenever an SBOM could differ.
-pub const CATALOGUE_VERSION: u32 = 4;
+pub const CATALOGUE_VERSION: u32 = 5;
 
 /// Every cataloguer, in the order in which their packages are collected.
 const TABLE: &[Cataloguer] = &[

@@ -146,9 +146,9 @@ fn manifest_version(manifest: &Manifest, of_file: &str) -> String {
     first(&[of_file, a, b, c, d])
 }
 
-/// A value of OSGi without its directives.
+/// A value of OSGi without its directives, or the group of `group#name;version` of Ivy.
 fn directive(value: &str) -> &str {
-    value.split(';').next().unwrap_or(value).trim()
+    value.split([';', '#']).next().unwrap_or(value).trim()
 }
 
 /// The group of a package called `name`.
@@ -176,25 +176,25 @@ pub(super) fn group(
             .map(str::to_owned)
             .next()
     };
-    of(&MAIN_KEYS)
-        .or_else(|| of(&OTHER_KEYS))
-        .unwrap_or_else(|| name.to_owned())
+    let mut found = GROUP_KEYS.iter().filter_map(|keys| of(keys));
+    found.next().unwrap_or_else(|| name.to_owned())
 }
 
-/// Keys of a manifest whose values may be a group.
-const MAIN_KEYS: [&str; 8] = [
-    "Group-Id",
-    "Bundle-SymbolicName",
-    "Extension-Name",
-    "Specification-Vendor",
-    "Implementation-Vendor",
-    "Implementation-Vendor-Id",
-    "Implementation-Title",
-    "Bundle-Activator",
+/// Keys of a manifest whose values may be a group, and those whose values begin with one
+/// at best.
+pub(in crate::sbom) const GROUP_KEYS: [&[&str]; 2] = [
+    &[
+        "Group-Id",
+        "Bundle-SymbolicName",
+        "Extension-Name",
+        "Specification-Vendor",
+        "Implementation-Vendor",
+        "Implementation-Vendor-Id",
+        "Implementation-Title",
+        "Bundle-Activator",
+    ],
+    &["Package", "Automatic-Module-Name", "Main-Class"],
 ];
-
-/// Keys whose values begin with a group at best.
-const OTHER_KEYS: [&str; 3] = ["Package", "Automatic-Module-Name", "Main-Class"];
 
 /// Whether `text` looks like the reverse of a domain.
 fn is_domain(text: &str) -> bool {

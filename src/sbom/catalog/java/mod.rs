@@ -14,6 +14,7 @@ mod pom;
 mod properties;
 
 pub(super) use extract::is_archive;
+pub(in crate::sbom) use identity::GROUP_KEYS;
 
 use super::{Cataloguer, Finds, Scope};
 use crate::sbom::document::Ecosystem;
