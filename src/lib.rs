@@ -6,7 +6,7 @@
 //! below it; `tests/it/architecture.rs` checks that.
 //!
 //! - Words: `text`, [`oci`], [`content`], `codec`, [`archive`], [`yaml`].
-//! - Domain, without files, network or clock: `cron`, `junit`, [`pipeline`], `graph`,
+//! - Domain, without files, network or clock: `cron`, `page`, `junit`, [`pipeline`], `graph`,
 //!   `action`, [`package`], `sbom`, [`signing`], [`verify`].
 //! - Stores: `disk`, `workspace`, [`cas`], [`layout`], [`registry`],
 //!   [`rehearsal`], `signers`, [`source`], [`release`].
@@ -35,6 +35,7 @@ mod kinds;
 pub mod layout;
 pub mod oci;
 pub mod package;
+mod page;
 pub mod pipeline;
 mod plan;
 pub mod registry;

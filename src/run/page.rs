@@ -6,13 +6,14 @@ use std::collections::{BTreeMap, HashMap};
 use serde_json::{Value, json};
 
 use super::trace::rows;
+use crate::page::Page;
 use crate::run::record::{RunRecord, Status, TaskRecord};
 
-/// The page without its data.
-const PAGE: &str = include_str!("page/page.html");
-
-/// Where its data belongs.
-const DATA: &str = "DATA</script>";
+const PAGE: Page = Page {
+    style: include_str!("page/style.css"),
+    body: include_str!("page/body.html"),
+    script: include_str!("page/script.js"),
+};
 
 /// Maximum length of the end of a failed task's log, in characters.
 const MAX_LOG: usize = 16_000;
@@ -111,22 +112,22 @@ fn of_record(task: &TaskRecord, needs: Vec<usize>, row: Option<usize>) -> Value 
     })
 }
 
-/// The page with `data`. No text in it can end the element that holds it.
+/// The page with `data`.
 fn filled(data: &Value) -> String {
-    let safe = data.to_string();
-    let safe = safe.replace('<', "\\u003c").replace('>', "\\u003e");
-    PAGE.replacen(DATA, &format!("{safe}</script>"), 1)
+    let made = || {
+        let mut page = PAGE.begin(Vec::new())?;
+        serde_json::to_writer(&mut page, data)?;
+        page.end()
+    };
+    // Writing to memory does not fail.
+    let made: std::io::Result<Vec<u8>> = made();
+    String::from_utf8(made.unwrap_or_default()).unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// The data of a page, as its script reads them.
-    fn data(page: &str) -> Value {
-        let (_, rest) = page.split_once("id=\"data\">").unwrap();
-        serde_json::from_str(rest.split_once("</script>").unwrap().0).unwrap()
-    }
+    use crate::page::tests::data;
 
     #[test]
     fn a_run_is_in_its_page_and_no_text_leaves_its_element() {
@@ -159,10 +160,7 @@ mod tests {
         };
         let after = [(bad.to_owned(), vec!["a".to_owned(), "gone".to_owned()])].into();
         let page = run_page(bad, &record, &after);
-        assert_eq!(
-            page.matches("</script>").count(),
-            PAGE.matches("</script>").count()
-        );
+        assert_eq!(page.matches("</script>").count(), 2);
         let data = data(&page);
         assert_eq!(data["title"], bad);
         assert_eq!(data["tasks"][1]["id"], bad);

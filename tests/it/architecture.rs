@@ -25,6 +25,7 @@ const ORDER: &[&str] = &[
     "archive",
     "yaml",
     "cron",
+    "page",
     "junit",
     "pipeline",
     "graph",
@@ -54,7 +55,7 @@ const ORDER: &[&str] = &[
 
 /// Values in, values out: no file, socket, process, clock or environment.
 const DOMAIN: &[&str] = &[
-    "cron", "junit", "pipeline", "graph", "action", "package", "sbom", "signing", "verify",
+    "cron", "page", "junit", "pipeline", "graph", "action", "package", "sbom", "signing", "verify",
 ];
 
 /// Path beginnings that mean a domain module reaches into the world.

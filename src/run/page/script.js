@@ -1,127 +1,11 @@
-<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; base-uri 'none'; form-action 'none'">
-<title>jackal</title>
-<style>
-:root {
-  color-scheme: light dark;
-  --back: #ffffff; --panel: #f5f6f8; --line: #d5d9e0; --text: #1c2430; --dim: #5b6675; --accent: #1558b0;
-  --executed: #1f7a3d; --cached: #6b7787; --skipped: #8a6d00; --failed: #b3261e; --planned: #1558b0; --slow: #b45309;
-}
-:root[data-theme="dark"] {
-  --back: #12161c; --panel: #1b212a; --line: #333d4a; --text: #e6eaf0; --dim: #9aa6b5; --accent: #7db4ff;
-  --executed: #57c27a; --cached: #8593a5; --skipped: #d9b640; --failed: #ff8379; --planned: #7db4ff; --slow: #f0a44b;
-}
-* { box-sizing: border-box; }
-body { margin: 0; font: 14px/1.45 system-ui, sans-serif; background: var(--back); color: var(--text); height: 100vh;
-  display: flex; flex-direction: column; }
-header { padding: 10px 16px 0; border-bottom: 1px solid var(--line); background: var(--panel); }
-h1 { font-size: 18px; margin: 0; display: inline-block; margin-right: 12px; }
-#counts span { margin-right: 14px; white-space: nowrap; }
-.mark { display: inline-block; width: 10px; height: 10px; border-radius: 2px; margin-right: 5px; }
-nav { display: flex; gap: 4px; margin-top: 8px; align-items: end; flex-wrap: wrap; }
-nav button[role=tab] { border: 1px solid transparent; border-bottom: none; background: none; padding: 6px 12px;
-  color: var(--dim); border-radius: 6px 6px 0 0; font: inherit; cursor: pointer; }
-nav button[aria-selected=true] { background: var(--back); color: var(--text); border-color: var(--line); }
-nav input { margin-left: auto; width: 240px; max-width: 45vw; padding: 4px 8px; font: inherit; margin-bottom: 4px;
-  background: var(--back); color: var(--text); border: 1px solid var(--line); border-radius: 6px; }
-button.plain { font: inherit; border: 1px solid var(--line); background: var(--back); color: var(--text);
-  border-radius: 6px; padding: 4px 10px; cursor: pointer; margin-bottom: 4px; }
-button.link { all: unset; cursor: pointer; color: var(--accent); } button.link:hover { text-decoration: underline; }
-button.link:focus-visible { outline: 2px solid var(--accent); outline-offset: 1px; }
-main { flex: 1; min-height: 0; display: flex; }
-section { flex: 1; min-width: 0; min-height: 0; position: relative; display: none; }
-section.shown { display: flex; flex-direction: column; }
-canvas { flex: 1; width: 100%; min-height: 0; display: block; cursor: grab; }
-:focus-visible { outline: 2px solid var(--accent); outline-offset: 1px; }
-.hint { color: var(--dim); padding: 4px 16px; font-size: 12px; border-top: 1px solid var(--line); }
-#rows { flex: 1; overflow: auto; position: relative; }
-#rows .row, #head { display: grid; grid-template-columns: 96px minmax(140px, 2fr) 90px 90px minmax(160px, 3fr);
-  gap: 10px; padding: 0 16px; height: 28px; line-height: 28px; }
-#rows .row { position: absolute; left: 0; right: 0; cursor: default; border-bottom: 1px solid var(--line); }
-#rows .row > *, #head > * { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
-#rows .row[aria-selected=true] { background: var(--panel); box-shadow: inset 3px 0 var(--accent); }
-#head { border-bottom: 1px solid var(--line); color: var(--dim); }
-#head button { all: unset; cursor: pointer; } #head button:focus-visible { outline: 2px solid var(--accent); }
-.number { text-align: right; font-variant-numeric: tabular-nums; }
-#summary { overflow: auto; padding: 8px 16px 24px; display: none; } #summary.shown { display: block; }
-#summary table { border-collapse: collapse; width: 100%; max-width: 1100px; }
-#summary th { text-align: left; color: var(--dim); font-weight: normal; }
-#summary td, #summary th { padding: 3px 12px 3px 0; border-bottom: 1px solid var(--line); vertical-align: top; overflow-wrap: anywhere; }
-h2 { font-size: 15px; margin: 18px 0 6px; }
-aside { width: min(420px, 40vw); border-left: 1px solid var(--line); background: var(--panel); overflow: auto; padding: 12px 16px;
-  display: none; }
-aside.shown { display: block; }
-aside dt { color: var(--dim); font-size: 12px; margin-top: 8px; } aside dd { margin: 0; overflow-wrap: anywhere; }
-pre { white-space: pre-wrap; overflow-wrap: anywhere; background: var(--back); border: 1px solid var(--line); padding: 8px; font-size: 12px;
-  max-height: 40vh; overflow: auto; }
-code { font-size: 12px; }
-@media (max-width: 800px) { main { flex-direction: column; } aside { width: auto; border-left: none; border-top: 1px solid var(--line); max-height: 45vh; }
-  #rows .row, #head { grid-template-columns: 80px minmax(110px, 1fr) 70px; } .wide { display: none; } }
-</style>
-</head>
-<body>
-<header>
-  <h1 id="title"></h1><span id="counts"></span>
-  <nav role="tablist" aria-label="Views">
-    <button role="tab" id="tab-summary" aria-controls="summary">Summary</button>
-    <button role="tab" id="tab-timeline" aria-controls="timeline">Timeline</button>
-    <button role="tab" id="tab-graph" aria-controls="graph">Graph</button>
-    <button role="tab" id="tab-table" aria-controls="table">Tasks</button>
-    <input id="search" type="search" placeholder="Find tasks ( / )" aria-label="Find tasks">
-    <button class="plain" id="theme" aria-label="Change between light and dark">Light / dark</button>
-  </nav>
-</header>
-<main>
-  <section id="summary" role="tabpanel" aria-labelledby="tab-summary" tabindex="0"></section>
-  <section id="timeline" role="tabpanel" aria-labelledby="tab-timeline">
-    <canvas tabindex="0" aria-label="Timeline of the run: one row for each task that ran at the same time"></canvas>
-    <div class="hint">Wheel or + and - to zoom, drag or arrow keys to move, 0 for everything, click a task for details. Tasks of the slowest path have an outline.</div>
-  </section>
-  <section id="graph" role="tabpanel" aria-labelledby="tab-graph">
-    <canvas tabindex="0" aria-label="Graph of the tasks, from left to right"></canvas>
-    <div class="hint">Wheel or + and - to zoom, drag or arrow keys to move, 0 for everything, click a task for details.</div>
-  </section>
-  <section id="table" role="tabpanel" aria-labelledby="tab-table">
-    <div id="head"></div>
-    <div id="rows" role="listbox" aria-label="Tasks" tabindex="0"></div>
-    <div class="hint">Arrow keys choose a task, Escape closes its details.</div>
-  </section>
-  <aside id="detail" aria-live="polite" aria-label="Details of a task"></aside>
-</main>
-<script type="application/json" id="data">DATA</script>
-<script>
-'use strict';
-const data = JSON.parse(document.getElementById('data').textContent);
 const tasks = data.tasks;
 const ran = data.wallMs !== null;
-const by = (id) => document.getElementById(id);
 const STATUSES = ['failed', 'executed', 'cached', 'skipped', 'planned'];
-const made = (tag, text, name) => {
-  const node = document.createElement(tag);
-  if (text !== undefined) node.textContent = text;
-  if (name) node.className = name;
-  return node;
-};
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue('--' + name).trim();
 const time = (ms) => {
   const seconds = Math.round(ms / 1000);
   if (ms < 1000) return ms + ' ms';
   return ms < 59950 ? (ms / 1000).toFixed(1) + ' s' : Math.floor(seconds / 60) + ' min ' + seconds % 60 + ' s';
-};
-const size = (bytes) => {
-  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
-  let at = 0;
-  while (bytes >= 1024 && at < 4) { bytes /= 1024; at += 1; }
-  return (at ? bytes.toFixed(1) : bytes) + ' ' + units[at];
-};
-const mark = (status) => {
-  const node = made('span', undefined, 'mark');
-  node.style.background = 'var(--' + status + ')';
-  return node;
 };
 
 // What follows each task.
@@ -162,8 +46,6 @@ let chosen = -1;
 const matches = (task) => !filter || (task.id + ' ' + task.status + ' ' + task.verb + ' ' + task.reason).toLowerCase().includes(filter);
 
 // Header.
-by('title').textContent = data.title;
-document.title = data.title;
 {
   const counts = by('counts');
   for (const status of STATUSES) {
@@ -177,22 +59,6 @@ document.title = data.title;
 }
 
 // Summary.
-function table(head, rows) {
-  const node = made('table');
-  const line = made('tr');
-  for (const text of head) line.append(made('th', text));
-  node.append(line);
-  for (const row of rows) {
-    const line = made('tr');
-    for (const cell of row) {
-      const box = made('td');
-      box.append(cell);
-      line.append(box);
-    }
-    node.append(line);
-  }
-  return node;
-}
 function link(at) {
   const node = made('button', tasks[at].id, 'link');
   node.onclick = () => choose(at);
@@ -254,6 +120,7 @@ function some(list, most, head, row) {
 // Details.
 function choose(at) {
   chosen = at;
+  rows.choose(at);
   const box = by('detail');
   box.replaceChildren();
   box.classList.toggle('shown', at >= 0);
@@ -288,57 +155,23 @@ function choose(at) {
   draw();
 }
 
-// The table: only the rows in view are in the page.
-const ROW = 28;
-let sort = { by: ran ? 'startMs' : 'id', down: false };
-let listed = [];
-const columns = [['status', 'status'], ['id', 'task'], ['wallMs', 'time', 'number'], ['bytesMade', 'made', 'number wide'], ['reason', 'reason', 'wide']];
-for (const [key, title, name] of columns) {
-  const box = made('span', undefined, name);
-  const button = made('button', title);
-  button.onclick = () => { sort = { by: key, down: sort.by === key ? !sort.down : key === 'wallMs' || key === 'bytesMade' }; list(); };
-  box.append(button);
-  by('head').append(box);
-}
+// The table.
+const sort = { by: ran ? 'startMs' : 'id', down: false };
+const rows = listing(by('rows'), (row, at) => {
+  const task = tasks[at];
+  const status = made('span');
+  status.append(mark(task.status), task.status);
+  row.append(status, made('span', task.id), made('span', task.wallMs ? time(task.wallMs) : '', 'number'),
+    made('span', task.bytesMade ? size(task.bytesMade) : '', 'number wide'), made('span', task.reason, 'wide'));
+}, (at) => choose(at));
+heads(by('head'), [['status', 'status'], ['id', 'task'], ['wallMs', 'time', 'number', true], ['bytesMade', 'made', 'number wide', true], ['reason', 'reason', 'wide']], sort, list);
 function list() {
-  listed = tasks.map((_, at) => at).filter((at) => matches(tasks[at]));
+  const listed = tasks.map((_, at) => at).filter((at) => matches(tasks[at]));
   const rank = (at) => sort.by === 'status' ? STATUSES.indexOf(tasks[at].status) : tasks[at][sort.by];
   listed.sort((a, b) => { const x = rank(a), y = rank(b); return (x < y ? -1 : x > y ? 1 : a - b) * (sort.down ? -1 : 1); });
+  rows.show(listed);
   draw();
 }
-function drawTable() {
-  const rows = by('rows');
-  const first = Math.max(0, Math.floor(rows.scrollTop / ROW) - 5);
-  const last = Math.min(listed.length, first + Math.ceil(rows.clientHeight / ROW) + 10);
-  const space = made('div');
-  space.style.height = listed.length * ROW + 'px';
-  const nodes = [space];
-  for (let at = first; at < last; at += 1) {
-    const task = tasks[listed[at]];
-    const row = made('div', undefined, 'row');
-    row.setAttribute('role', 'option');
-    row.setAttribute('aria-selected', String(listed[at] === chosen));
-    row.style.top = at * ROW + 'px';
-    const status = made('span');
-    status.append(mark(task.status), task.status);
-    row.append(status, made('span', task.id), made('span', task.wallMs ? time(task.wallMs) : '', 'number'),
-      made('span', task.bytesMade ? size(task.bytesMade) : '', 'number wide'), made('span', task.reason, 'wide'));
-    row.onclick = () => choose(listed[at]);
-    nodes.push(row);
-  }
-  rows.replaceChildren(...nodes);
-}
-by('rows').onscroll = () => requestAnimationFrame(drawTable);
-by('rows').onkeydown = (event) => {
-  const step = { ArrowDown: 1, ArrowUp: -1, PageDown: 20, PageUp: -20 }[event.key];
-  if (!step || !listed.length) return;
-  event.preventDefault();
-  const at = Math.min(listed.length - 1, Math.max(0, listed.indexOf(chosen) + step));
-  const rows = by('rows');
-  if (at * ROW < rows.scrollTop) rows.scrollTop = at * ROW;
-  if ((at + 1) * ROW > rows.scrollTop + rows.clientHeight) rows.scrollTop = (at + 1) * ROW - rows.clientHeight;
-  choose(listed[at]);
-};
 
 // Drawings: boxes in a plane, which is moved and zoomed.
 function drawing(section, boxes, lines, own) {
@@ -507,51 +340,13 @@ const drawGraph = (() => {
 
 // Views.
 const views = ran ? ['summary', 'timeline', 'graph', 'table'] : ['graph', 'summary', 'table'];
-let view = views[0];
 if (!ran) by('tab-timeline').remove();
-function show(name) {
-  view = name;
-  for (const one of views) {
-    by(one).classList.toggle('shown', one === name);
-    by('tab-' + one).setAttribute('aria-selected', String(one === name));
-    by('tab-' + one).tabIndex = one === name ? 0 : -1;
-  }
-  draw();
-}
-let asked = false;
-function draw() {
-  if (asked) return;
-  asked = true;
-  requestAnimationFrame(() => {
-    asked = false;
-    if (view === 'timeline') drawTimeline();
-    if (view === 'graph') drawGraph();
-    if (view === 'table') drawTable();
-  });
-}
-for (const one of views) by('tab-' + one).onclick = () => show(one);
-document.querySelector('nav').onkeydown = (event) => {
-  const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-  if (!step || event.target.getAttribute('role') !== 'tab') return;
-  show(views[(views.indexOf(view) + step + views.length) % views.length]);
-  by('tab-' + view).focus();
-};
-by('search').oninput = () => { filter = by('search').value.trim().toLowerCase(); list(); if (filter && view === 'summary') show('table'); };
-document.onkeydown = (event) => {
-  if (event.key === 'Escape') { choose(-1); if (document.activeElement === by('search')) { by('search').value = ''; by('search').oninput(); by('search').blur(); } }
-  if (event.target.tagName === 'INPUT' || event.ctrlKey || event.metaKey || event.altKey) return;
-  if (event.key === '/') { event.preventDefault(); by('search').focus(); }
-  const at = Number(event.key) - 1;
-  if (event.key >= '1' && views[at]) show(views[at]);
-};
-const dark = matchMedia('(prefers-color-scheme: dark)');
-function theme(name) { document.documentElement.dataset.theme = name; document.documentElement.style.colorScheme = name; draw(); }
-theme(dark.matches ? 'dark' : 'light');
-dark.onchange = () => theme(dark.matches ? 'dark' : 'light');
-by('theme').onclick = () => theme(document.documentElement.dataset.theme === 'dark' ? 'light' : 'dark');
-window.onresize = draw;
+const draw = framed(() => {
+  if (current.view === 'timeline') drawTimeline();
+  if (current.view === 'graph') drawGraph();
+  if (current.view === 'table') rows.draw();
+});
+const current = tabs(views, draw, () => choose(-1));
+by('search').oninput = () => { filter = by('search').value.trim().toLowerCase(); list(); if (filter && current.view === 'summary') current.show('table'); };
 list();
-show(view);
-</script>
-</body>
-</html>
+current.show(views[0]);
