@@ -114,6 +114,8 @@ pub struct ContentOptions {
     pub differential: Option<Base>,
     /// Whether to leave out SBOMs.
     pub skip_sbom: bool,
+    /// Whether to pack a page that shows the SBOMs.
+    pub sbom_viewer: bool,
     /// For the build section of packages.
     pub facts: BuildFacts,
 }

@@ -1,15 +1,20 @@
 //! `jackal package inspect`: shows the content of a package; reads only its documents.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::command_error::CommandError;
+use super::environment::is_shown;
+use super::exit::Exit;
 use super::opened::{SourceArgs, documents, note_partly, open, open_to_write, package_help};
-use super::output::{one_line, print, print_bytes};
+use super::output::{note, one_line, print, print_bytes};
 use super::read::ReadArgs;
-use crate::app::{self, Check, Definition, Existing};
+use super::sbom;
+use crate::app::{self, Check, Definition, Existing, Opened};
+use crate::disk;
+use crate::text::with_causes;
 
 /// Arguments of `jackal package inspect`.
 #[derive(Args)]
@@ -19,6 +24,33 @@ pub(super) struct InspectArgs {
     what: Option<InspectCommand>,
     #[arg(required = true, help = package_help())]
     source: Option<String>,
+    /// Also write the SBOM documents to DIR/<package name>/
+    #[arg(long, value_name = "DIR")]
+    sbom_out: Option<PathBuf>,
+    #[command(flatten)]
+    read: ReadArgs,
+}
+
+/// Arguments of `jackal package inspect sbom`.
+#[derive(Args)]
+struct SbomArgs {
+    #[arg(help = package_help())]
+    source: String,
+    /// Folder in which to create a folder named after the package
+    ///
+    /// Without it, a terminal shows a table; elsewhere, the documents are written to a
+    /// folder named after the package in the current folder.
+    #[arg(long, short, value_name = "DIR", visible_alias = "sbom-out")]
+    output: Option<PathBuf>,
+    /// Write one page with all documents for a browser, `-` for stdout
+    #[arg(long, value_name = "FILE", conflicts_with = "output")]
+    html: Option<PathBuf>,
+    /// Also show on the page what changed since this package
+    #[arg(long, value_name = "PACKAGE", requires = "html")]
+    against: Option<String>,
+    /// Replace a folder that jackal made, if nothing in it has changed
+    #[arg(long, conflicts_with = "html")]
+    force: bool,
     #[command(flatten)]
     read: ReadArgs,
 }
@@ -33,52 +65,91 @@ enum InspectCommand {
     Variables(SourceArgs),
     /// List the files with their digests
     Files(SourceArgs),
-    /// Write the SBOM documents to a folder
-    Sbom {
-        #[arg(help = package_help())]
-        source: String,
-        /// Folder in which to create a folder named after the package
-        #[arg(long, short, value_name = "DIR", default_value = ".")]
-        output: PathBuf,
-        /// Replace a folder that jackal made, if nothing in it has changed
-        #[arg(long)]
-        force: bool,
-        #[command(flatten)]
-        read: ReadArgs,
-    },
+    /// Show the SBOMs as a table or a page, or write the documents to a folder
+    Sbom(SbomArgs),
 }
 
 pub(super) fn run(args: InspectArgs) -> Result<(), CommandError> {
     match (args.what, args.source) {
         (None, None) => Err(CommandError::usage("no package specified")),
-        (None, Some(source)) => definition(SourceArgs {
-            source,
-            json: false,
-            read: args.read,
-        }),
+        (None, Some(source)) => match args.sbom_out {
+            Some(to) => with_sboms(&source, &to, args.read),
+            None => definition(SourceArgs {
+                source,
+                json: false,
+                read: args.read,
+            }),
+        },
         (Some(InspectCommand::Definition(args)), _) => definition(args),
         (Some(InspectCommand::Images(args)), _) => listing(args, &images),
         (Some(InspectCommand::Variables(args)), _) => listing(args, &variables),
         (Some(InspectCommand::Files(args)), _) => files(args),
-        (
-            Some(InspectCommand::Sbom {
-                source,
-                output,
-                force,
-                read,
-            }),
-            _,
-        ) => {
-            let existing = match force {
-                true => Existing::ReplaceOurs,
-                false => Existing::Refuse,
-            };
-            let opened = open_to_write(&source, read, Check::Look)?;
-            let folder = app::package_sboms(&opened, &output, existing)?;
-            note_partly(&source, "sboms.tar was verified");
-            print(&format!("{}\n", folder.display()))
-        }
+        (Some(InspectCommand::Sbom(args)), _) => sboms(args),
     }
+}
+
+/// Writes the SBOM documents, and shows the definition.
+fn with_sboms(source: &str, to: &Path, read: ReadArgs) -> Result<(), CommandError> {
+    let opened = open_to_write(source, read, Check::Look)?;
+    let folder = app::package_sboms(&opened, to, Existing::ReplaceOurs)?;
+    note(&format!("wrote the SBOMs to {}", folder.display()));
+    print_bytes(documents(&opened)?.definition())
+}
+
+fn sboms(args: SbomArgs) -> Result<(), CommandError> {
+    let SbomArgs {
+        source,
+        output,
+        html,
+        against,
+        force,
+        read,
+    } = args;
+    if let Some(file) = html {
+        return page(&source, &file, against.as_deref(), read);
+    }
+    if output.is_none() && !force && is_shown() {
+        let opened = open(&source, read, Check::Look)?;
+        return sbom::show(&opened);
+    }
+    let existing = match force {
+        true => Existing::ReplaceOurs,
+        false => Existing::Refuse,
+    };
+    let opened = open_to_write(&source, read, Check::Look)?;
+    let output = output.unwrap_or_else(|| PathBuf::from("."));
+    let folder = app::package_sboms(&opened, &output, existing)?;
+    note_partly(&source, "sboms.tar was verified");
+    print(&format!("{}\n", folder.display()))
+}
+
+/// Writes the page of a package's SBOMs.
+fn page(
+    source: &str,
+    file: &Path,
+    against: Option<&str>,
+    read: ReadArgs,
+) -> Result<(), CommandError> {
+    let options = read.into_options(Check::Look)?;
+    let opened = Opened::open(source, &options)?;
+    let since = against.map(|since| Opened::open(since, &options));
+    let since = since.transpose()?;
+    if file.as_os_str() == "-" {
+        let mut out = Vec::new();
+        app::package_page(&opened, since.as_ref(), (&mut out, "-"))?;
+        print_bytes(&out)?;
+    } else {
+        let failed = |error: &dyn std::error::Error| {
+            let message = format!("cannot write the page: {}", with_causes(error));
+            CommandError::new(Exit::Environment, message)
+        };
+        let new = disk::NewFile::begin(file).map_err(|error| failed(&error))?;
+        let named = file.to_string_lossy();
+        app::package_page(&opened, since.as_ref(), (new.file(), &named))?;
+        new.keep().map_err(|error| failed(&error))?;
+    }
+    note_partly(source, "sboms.tar was verified");
+    Ok(())
 }
 
 fn definition(args: SourceArgs) -> Result<(), CommandError> {

@@ -279,6 +279,11 @@ pub(super) struct ContentArgs {
     pub(super) sbom: SbomArgs,
     #[command(flatten)]
     overrides: OverrideArgs,
+    /// Pack a page that shows the SBOMs in a browser
+    ///
+    /// `jackal package inspect sbom --html` makes it of any package.
+    #[arg(long, conflicts_with = "skip_sbom")]
+    sbom_viewer: bool,
     /// Record host and user name in the package (makes it non-reproducible)
     #[arg(long)]
     with_build_machine_info: bool,
@@ -317,6 +322,7 @@ impl ContentArgs {
     pub(super) fn into_content(self) -> Result<ContentOptions, CommandError> {
         Ok(ContentOptions {
             skip_sbom: self.sbom.skip_sbom,
+            sbom_viewer: self.sbom_viewer,
             facts: build_facts(self.with_build_machine_info)?,
             ..self.overrides.into_content()?
         })

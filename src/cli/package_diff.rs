@@ -42,6 +42,9 @@ pub(super) fn run(args: DiffArgs) -> Result<(), CommandError> {
     print(&text(&difference))
 }
 
+/// What is printed about equal packages.
+pub(super) const SAME: &str = "no differences\n";
+
 fn text(difference: &Difference) -> String {
     let mut text = String::new();
     section(&mut text, "definition", &difference.definition, value);
@@ -59,7 +62,7 @@ fn text(difference: &Difference) -> String {
         });
     }
     if difference.is_empty() {
-        text.push_str("no differences\n");
+        text.push_str(SAME);
     }
     text
 }
@@ -77,13 +80,20 @@ fn section<T>(text: &mut String, title: &str, changes: &[Change<T>], show: impl 
         return;
     }
     let _ = writeln!(text, "{title}:");
+    text.push_str(&lines("  ", changes, show));
+}
+
+/// One line for each change, after `indent`.
+pub(super) fn lines<T>(indent: &str, changes: &[Change<T>], show: impl Fn(&T) -> String) -> String {
+    let mut text = String::new();
     for change in changes {
         let shown = |value: &Option<T>| value.as_ref().map(|value| one_line(&show(value)));
         let name = one_line(&change.name);
         let _ = match (shown(&change.from), shown(&change.to)) {
-            (Some(from), Some(to)) => writeln!(text, "  ~ {name}: {from} -> {to}"),
-            (Some(from), None) => writeln!(text, "  - {name}: {from}"),
-            (_, to) => writeln!(text, "  + {name}: {}", to.unwrap_or_default()),
+            (Some(from), Some(to)) => writeln!(text, "{indent}~ {name}: {from} -> {to}"),
+            (Some(from), None) => writeln!(text, "{indent}- {name}: {from}"),
+            (_, to) => writeln!(text, "{indent}+ {name}: {}", to.unwrap_or_default()),
         };
     }
+    text
 }

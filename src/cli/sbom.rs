@@ -8,14 +8,16 @@ use super::carry_out::{self, Logs, ReportArgs};
 use super::command_error::CommandError;
 use super::environment::{build_facts, current_folder, is_shown, program, runtime, variables};
 use super::exit::Exit;
+use super::opened::note_partly;
 use super::output::{note, one_line, print, print_bytes};
+use super::package_diff;
 use super::read::ReadArgs;
 use crate::app::{
-    self, CacheFolder, Catalogue, Change, Check, Opened, Place, ReadOptions, SbomDocument,
-    SbomFormat, SbomSubject, Variant, rfc3339,
+    self, CacheFolder, Catalogue, Check, Opened, Place, ReadOptions, SbomDocument, SbomFormat,
+    SbomSubject, Variant, rfc3339,
 };
 use crate::disk::{self, look};
-use crate::text::{first_of, with_causes};
+use crate::text::with_causes;
 
 /// Arguments of `jackal sbom`.
 #[derive(Args)]
@@ -115,6 +117,9 @@ pub(super) fn run(args: SbomCommandArgs) -> Result<(), CommandError> {
             documents.push(document);
         },
     )?;
+    for document in &documents {
+        note_lacking(&document.json, format);
+    }
     let out = match (format, &documents[..]) {
         (SbomFormat::Table, documents) => tables(documents)?,
         (_, [document]) => written(document, format)?,
@@ -154,6 +159,17 @@ fn written(document: &SbomDocument, format: SbomFormat) -> Result<Vec<u8>, Comma
     })
 }
 
+/// Prints every document of a package as a table.
+pub(super) fn show(opened: &Opened) -> Result<(), CommandError> {
+    let mut documents = Vec::new();
+    app::package_documents_of(opened, None, &mut |document| {
+        documents.push(document);
+        Ok(())
+    })?;
+    note_partly(&opened.name, "sboms.tar was verified");
+    print_bytes(&tables(&documents)?)
+}
+
 fn tables(documents: &[SbomDocument]) -> Result<Vec<u8>, CommandError> {
     let mut out = Vec::new();
     for (index, document) in documents.iter().enumerate() {
@@ -188,9 +204,7 @@ fn each(
                 take(document);
                 Ok(())
             })?;
-            note(&format!(
-                "{subject}: sboms.tar was verified; run `jackal package verify` for the rest"
-            ));
+            note_partly(subject, "sboms.tar was verified");
         }
         SbomSubject::Document(path) => {
             let json = app::read_document(&path)
@@ -199,7 +213,6 @@ fn each(
         }
         SbomSubject::Tree(path) => {
             let json = app::tree_sbom(&path, subject)?;
-            note_unread(&json);
             take(SbomDocument { name, json });
         }
         SbomSubject::Missing if subject.is_empty() => {
@@ -222,7 +235,6 @@ fn each(
                 ));
             }
             let json = of_image(&image, options, here)?;
-            note_unread(&json);
             take(SbomDocument { name, json });
         }
         SbomSubject::Layout(path, wanted) => {
@@ -231,18 +243,14 @@ fn each(
             let making = app::layout_sbom(&place, (&path, subject), wanted, arch)?;
             let made = runtime()?.block_on(making)?;
             let json = made.ok_or_else(|| no_file_system(subject))?;
-            note_unread(&json);
             take(SbomDocument { name, json });
         }
     }
     Ok(())
 }
 
-/// Most files that a warning names.
-const NAMED: usize = 5;
-
-/// Names what the document lacks.
-fn note_unread(json: &[u8]) {
+/// Names what a document lacks that is shown in `format`.
+fn note_lacking(json: &[u8], format: SbomFormat) {
     // What cannot be parsed is an error later.
     let Ok((unread, any)) = app::unread(json) else {
         return;
@@ -250,9 +258,9 @@ fn note_unread(json: &[u8]) {
     if !any {
         note("warning: no packages were found");
     }
-    if !unread.is_empty() {
-        let first = first_of(unread.iter().map(|file| one_line(file)), NAMED);
-        note(&format!("warning: files that could not be read: {first}"));
+    // A table lists them all.
+    if let Some(warning) = app::unread_warning(&unread).filter(|_| format != SbomFormat::Table) {
+        note(&format!("warning: {warning}"));
     }
 }
 
@@ -297,6 +305,7 @@ fn diff(first: &str, second: &str, json: bool, read: ReadArgs) -> Result<(), Com
         }
         let mut documents = Vec::new();
         each(subject, &options, None, &mut |document| {
+            note_lacking(&document.json, SbomFormat::SyftJson);
             documents.push(document);
         })?;
         app::listed(&documents).map_err(|error| {
@@ -308,28 +317,9 @@ fn diff(first: &str, second: &str, json: bool, read: ReadArgs) -> Result<(), Com
     if json {
         return print(&format!("{:#}\n", app::changes_as_json(&changes)));
     }
-    let mut text = String::new();
-    for change in &changes {
-        text.push_str(&line(change));
-    }
+    let mut text = package_diff::lines("", &changes, |versions| versions.join(", "));
     if changes.is_empty() {
-        text.push_str("no differences\n");
+        text.push_str(package_diff::SAME);
     }
     print(&text)
-}
-
-fn line(change: &Change<Vec<String>>) -> String {
-    let shown = |versions: &Option<Vec<String>>| {
-        let versions = versions.as_ref().map(|versions| versions.join(", "));
-        versions
-            .map(|versions| one_line(&versions))
-            .unwrap_or_default()
-    };
-    let (from, to) = (shown(&change.from), shown(&change.to));
-    let name = one_line(&change.name);
-    match change.word() {
-        "changed" => format!("~ {name}: {from} -> {to}\n"),
-        "removed" => format!("- {name}: {from}\n"),
-        _ => format!("+ {name}: {to}\n"),
-    }
 }

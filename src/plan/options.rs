@@ -14,6 +14,8 @@ pub struct PlanOptions {
     pub registry_overrides: BTreeMap<String, String>,
     /// No SBOM is made.
     pub skip_sbom: bool,
+    /// Packages have a page that shows their SBOMs.
+    pub sbom_viewer: bool,
     /// Largest size of one archive file, in bytes.
     pub split: Option<u64>,
     /// The folder that archives are written to.

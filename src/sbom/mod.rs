@@ -25,6 +25,7 @@ pub mod scan;
 mod squash;
 mod stored;
 pub mod unpack;
+pub mod unread;
 mod xml;
 mod zip;
 

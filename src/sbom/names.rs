@@ -25,6 +25,15 @@ pub fn component(name: &str) -> String {
     normalise(&format!("jackal-component-{name}.json"))
 }
 
+/// What Zarf calls the file of a document.
+#[must_use]
+pub fn of_zarf(file: &str) -> String {
+    match file.strip_prefix("jackal-component-") {
+        Some(component) => format!("zarf-component-{component}"),
+        None => file.to_owned(),
+    }
+}
+
 /// A name of its own for the document of `subject`, of which another one has `file`.
 #[must_use]
 pub fn distinct(file: &str, subject: &str) -> String {
@@ -52,5 +61,7 @@ mod tests {
             "docker.io_library_nginx_1.25.json"
         );
         assert_eq!(component("base_é"), "jackal-component-base__.json");
+        assert_eq!(of_zarf(&component("base")), "zarf-component-base.json");
+        assert_eq!(of_zarf("r.io_a_1.json"), "r.io_a_1.json");
     }
 }

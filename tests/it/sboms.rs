@@ -2,8 +2,11 @@
 
 use std::fs;
 
+use jackal::package::manifest::title;
 use serde_json::Value;
 
+use crate::publish::{Rehearsal, publish};
+use crate::pull::elsewhere;
 use crate::sandbox::Sandbox;
 
 /// A folder with one npm package, an image layout with the same, and a package with both.
@@ -190,4 +193,158 @@ fn a_document_of_a_package_is_chosen_by_its_name() {
     );
     let wrong = sandbox.run(&["sbom", "a", "--select", "x"]);
     assert_eq!(wrong.code, Some(2), "{}", wrong.stderr);
+}
+
+#[test]
+fn what_a_scan_could_not_read_is_named_by_every_command() {
+    let sandbox = Sandbox::new();
+    sandbox.write("root/var/lib/rpm/rpmdb.sqlite", "no database");
+    sandbox.write(
+        "jackal.yaml",
+        "kind: JackalPackageConfig\nmetadata: {name: demo, version: 1.0.0, architecture: amd64}\n\
+         components:\n- name: a\n  files: [{source: root, target: /srv/root}]\n",
+    );
+    let made = sandbox.run(&["package", "create", ".", "--confirm", "-o", "."]);
+    assert_eq!(made.code, Some(0), "{}", made.stderr);
+    let warning = "files that could not be read: `/files/0/root/var/lib/rpm/rpmdb.sqlite`";
+    assert!(made.stderr.contains("SBOM of `a`"), "{}", made.stderr);
+    assert!(made.stderr.contains(warning), "{}", made.stderr);
+    let archive = "jackal-package-demo-amd64-1.0.0.tar.zst";
+    let json = sandbox.run(&["sbom", archive]);
+    assert!(json.stderr.contains(warning), "{}", json.stderr);
+    for subject in [archive, "root"] {
+        let table = sandbox.run(&["sbom", subject, "--format", "table"]);
+        let (_, listed) = table.stdout.split_once("\nNot read:\n").unwrap();
+        assert!(listed.contains("rpmdb.sqlite"), "{listed}");
+    }
+}
+
+#[test]
+fn one_of_several_images_is_chosen_as_the_error_says() {
+    let sandbox = made();
+    let index = |layout: &str| -> Value {
+        let path = sandbox.src().join(layout).join("index.json");
+        serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
+    };
+    let mut both = index("one");
+    let mut second = index("two")["manifests"][0].clone();
+    let blobs = sandbox.src().join("two/blobs/sha256");
+    for blob in fs::read_dir(blobs).unwrap() {
+        let blob = blob.unwrap();
+        let name = blob.file_name().into_string().unwrap();
+        let bytes = fs::read(blob.path()).unwrap();
+        sandbox.write(&format!("one/blobs/sha256/{name}"), bytes);
+    }
+    second["annotations"]["org.opencontainers.image.ref.name"] = "r.example/app:2".into();
+    both["manifests"].as_array_mut().unwrap().push(second);
+    sandbox.write("one/index.json", both.to_string());
+    let several = sandbox.run(&["sbom", "oci:one"]);
+    assert_ne!(several.code, Some(0));
+    let example = "oci:one:r.example/app:1";
+    assert!(several.stderr.contains(example), "{}", several.stderr);
+    let chosen = document(&sandbox, &["sbom", example]);
+    assert_eq!(chosen["artifacts"][0]["version"], "1.3.0");
+    let chosen = document(&sandbox, &["sbom", "oci:one:r.example/app:2"]);
+    assert_eq!(chosen["artifacts"][0]["version"], "2.0.0");
+}
+
+/// Two packages of one component; the second has another version of its npm package.
+fn two_packages(sandbox: &Sandbox) -> [String; 2] {
+    ["1.0.0", "2.0.0"].map(|version| {
+        let package = format!(r#"{{"name":"left-pad","version":"{version}"}}"#);
+        sandbox.write("web/package.json", package);
+        sandbox.write(
+            "jackal.yaml",
+            format!(
+                "kind: JackalPackageConfig\n\
+                 metadata: {{name: demo, version: {version}, architecture: amd64}}\n\
+                 components:\n- name: web\n  files: [{{source: web, target: /srv/web}}]\n"
+            ),
+        );
+        let made = sandbox.run(&["package", "create", ".", "--confirm", "-o", "."]);
+        assert_eq!(made.code, Some(0), "{}", made.stderr);
+        format!("jackal-package-demo-amd64-{version}.tar.zst")
+    })
+}
+
+/// The data of a page, as its script reads them.
+fn data_of(page: &str) -> Value {
+    let (_, rest) = page.split_once("id=\"data\">").unwrap();
+    serde_json::from_str(rest.split_once("</script>").unwrap().0).unwrap()
+}
+
+#[test]
+fn a_page_shows_the_documents_of_a_package_and_what_changed() {
+    let sandbox = Sandbox::new();
+    let [old, new] = two_packages(&sandbox);
+    let inspect = |args: &[&str]| {
+        let args = [&["package", "inspect", "sbom"], args].concat();
+        let said = sandbox.run(&args);
+        assert_eq!(said.code, Some(0), "{args:?}: {}", said.stderr);
+        said.stdout
+    };
+    inspect(&[&new, "--html", "page.html", "--against", &old]);
+    let page = fs::read_to_string(sandbox.src().join("page.html")).unwrap();
+    let data = data_of(&page);
+    assert_eq!(data["title"], "demo 2.0.0");
+    assert_eq!(data["since"], "demo 1.0.0");
+    assert_eq!(data["documents"][0]["name"], "jackal-component-web");
+    assert_eq!(data["documents"][0]["packages"][0][0], "left-pad");
+    let change = &data["changes"][0];
+    assert_eq!(change["name"], "left-pad");
+    assert_eq!(
+        (&change["from"][0], &change["to"][0]),
+        (&"1.0.0".into(), &"2.0.0".into())
+    );
+    // The same bytes each time; without another package, no changes.
+    let alone = inspect(&[&new, "--html", "-"]);
+    assert_eq!(alone, inspect(&[&new, "--html", "-"]));
+    assert_eq!(data_of(&alone).get("changes"), None);
+    // Elsewhere than on a terminal, the documents are written as Zarf writes them.
+    assert_eq!(inspect(&[&new]), "./demo\n");
+    assert!(
+        sandbox
+            .src()
+            .join("demo/jackal-component-web.json")
+            .exists()
+    );
+    assert_eq!(inspect(&[&new, "--sbom-out", "to"]), "to/demo\n");
+    let both = sandbox.run(&["package", "inspect", &new, "--sbom-out", "to"]);
+    assert!(both.stdout.contains("name: demo"), "{}", both.stderr);
+    assert!(
+        both.stderr.contains("wrote the SBOMs to to/demo"),
+        "{}",
+        both.stderr
+    );
+    let alone = sandbox.run(&["package", "inspect", "sbom", &new, "--against", &old]);
+    assert_eq!(alone.code, Some(2));
+    assert!(alone.stderr.contains("--html"), "{}", alone.stderr);
+}
+
+#[test]
+fn a_document_of_a_published_package_costs_its_sboms_only() {
+    let (sandbox, registry) = (Sandbox::new(), Rehearsal::with_faults(&[]));
+    let [_, archive] = two_packages(&sandbox);
+    let said = publish(&sandbox, &[&archive, &registry.at("x")]);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    let (_, manifest) = registry.manifest("x/demo:2.0.0", "amd64");
+    registry.requests();
+    let package = registry.at("x/demo:2.0.0");
+    let chosen = elsewhere(
+        &sandbox,
+        &["sbom", &package, "-a", "amd64", "--select", "web"],
+    );
+    assert_eq!(chosen.code, Some(0), "{}", chosen.stderr);
+    assert!(chosen.stdout.contains("left-pad"), "{}", chosen.stdout);
+    let requests = registry.requests();
+    for layer in &manifest.layers {
+        let name = title(layer).unwrap();
+        let fetched = requests
+            .iter()
+            .any(|r| r.path.contains(&layer.digest.hex()));
+        let needed = ["jackal.yaml", "checksums.txt", "sboms.tar"].contains(&name);
+        assert_eq!(fetched, needed, "{name}: {requests:#?}");
+    }
+    let blobs = requests.iter().filter(|r| r.path.contains("/blobs/"));
+    assert!(blobs.count() <= 4, "{requests:#?}");
 }

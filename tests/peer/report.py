@@ -7,16 +7,14 @@ FOLDER gets screenshots. It needs `playwright` (PyPI) and `chromium` (Debian).
 
 import pathlib
 import random
-import shutil
 import subprocess
 import sys
 import tempfile
 
-from playwright.sync_api import sync_playwright
+from browser import check, launched, opened
 
 jackal = pathlib.Path(sys.argv[1]).resolve()
 shots = pathlib.Path(sys.argv[2]) if len(sys.argv) > 2 else None
-browser_path = shutil.which("chromium") or sys.exit("no chromium")
 HEAD = "kind: JackalPipeline\nversion: 1\ntasks:\n"
 
 
@@ -48,23 +46,6 @@ def large(folder):
         (folder / f"p{package:03}/jackal.pipeline.yaml").write_text(text)
 
 
-def check(holds, what):
-    if not holds:
-        sys.exit(f"FAILED: {what}")
-    print(f"ok: {what}", flush=True)
-
-
-def opened(browser, page_file, scheme):
-    page = browser.new_page(viewport={"width": 1280, "height": 800}, color_scheme=scheme)
-    page.faults, page.asked = [], []
-    page.on("pageerror", lambda error: page.faults.append(str(error)))
-    page.on("dialog", lambda dialog: page.faults.append("a text was run as a script"))
-    page.on("request", lambda request: page.asked.append(request.url))
-    page.goto(page_file.as_uri())
-    page.wait_for_timeout(300)
-    return page
-
-
 def frame(page):
     """Milliseconds for each frame while the graph is zoomed."""
     return page.evaluate(
@@ -80,7 +61,7 @@ def frame(page):
     )
 
 
-with tempfile.TemporaryDirectory() as work, sync_playwright() as playwright:
+with tempfile.TemporaryDirectory() as work, launched() as browser:
     work = pathlib.Path(work)
     made = {}
     for name, fill in [("small", small), ("large", large)]:
@@ -95,7 +76,6 @@ with tempfile.TemporaryDirectory() as work, sync_playwright() as playwright:
         made[f"{name}-graph"] = work / f"{name}-graph.html"
         graph = subprocess.run([jackal, "graph", "--format", "html", *common], cwd=folder, capture_output=True, check=True)
         made[f"{name}-graph"].write_bytes(graph.stdout)
-    browser = playwright.chromium.launch(executable_path=browser_path, args=["--no-sandbox"])
     for name, file in made.items():
         for scheme in ["light", "dark"]:
             page = opened(browser, file, scheme)
@@ -137,4 +117,3 @@ with tempfile.TemporaryDirectory() as work, sync_playwright() as playwright:
         page.click("#tab-graph")
         print(f"{name}: {frame(page):.1f} ms a frame while zooming 5,000 tasks", flush=True)
         page.close()
-    browser.close()

@@ -10,12 +10,13 @@ use serde::de::{
     DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor,
 };
 
-use crate::app::package_read::SBOMS;
+use crate::app::package_read::{SBOMS, package_definition};
 use crate::app::read_error::PackageReadError;
 use crate::app::sbom::MAX_DOCUMENT_BYTES;
 use crate::archive::TarReader;
 use crate::layout::LayoutError;
 use crate::package::diff::Catalogue;
+use crate::page::sbom::title;
 use crate::source::Opened;
 use crate::verify::Scope;
 
@@ -34,6 +35,7 @@ const LISTED_COST: usize = 200;
 pub(in crate::app) struct SbomArchive {
     file: File,
     package: String,
+    title: String,
 }
 
 impl SbomArchive {
@@ -58,13 +60,25 @@ impl SbomArchive {
                 })?;
                 Ok(Box::new(BufWriter::with_capacity(1 << 17, out)) as Box<dyn io::Write>)
             })?;
-        opened.judge(evidence, Scope::Given)?;
-        Ok(Self::of(file, &opened.name))
+        let verified = opened.judge(evidence, Scope::Given)?;
+        let about = package_definition(&verified)?.metadata;
+        Ok(Self {
+            title: title(&about.name, &about.version),
+            ..Self::of(file, &opened.name)
+        })
     }
 
     pub(in crate::app) fn of(file: File, package: &str) -> Self {
-        let package = package.to_owned();
-        Self { file, package }
+        Self {
+            file,
+            package: package.to_owned(),
+            title: package.to_owned(),
+        }
+    }
+
+    /// Name and version of the package.
+    pub(in crate::app) fn title(&self) -> &str {
+        &self.title
     }
 
     /// The names of the documents, without `.json`, sorted.

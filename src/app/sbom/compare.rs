@@ -36,23 +36,25 @@ pub fn listed_in(package: &Opened) -> Result<Catalogue, PackageReadError> {
 /// Documents of the same name are compared; two that are alone in their set are, too.
 #[must_use]
 pub fn sbom_diff(first: Catalogue, second: Catalogue) -> Vec<Change<Vec<String>>> {
-    let names = |catalogue: &Catalogue| -> BTreeSet<String> {
-        catalogue.keys().map(|(name, ..)| name.clone()).collect()
-    };
-    let (old, new) = (names(&first), names(&second));
-    let alone = old.len() <= 1 && new.len() <= 1;
-    let side = |catalogue: Catalogue| {
-        let catalogue: Catalogue = match alone {
-            true => unnamed(catalogue),
-            false => catalogue,
-        };
-        Side {
-            catalogue: Some(catalogue),
-            ..Side::default()
-        }
+    let (first, second) = paired(first, second);
+    let side = |catalogue: Catalogue| Side {
+        catalogue: Some(catalogue),
+        ..Side::default()
     };
     let difference = Difference::between(&side(first), &side(second));
     difference.packages.unwrap_or_default()
+}
+
+/// Both sides, without the names of documents if each has only one.
+pub(super) fn paired(first: Catalogue, second: Catalogue) -> (Catalogue, Catalogue) {
+    let documents = |catalogue: &Catalogue| {
+        let names: BTreeSet<&String> = catalogue.keys().map(|(name, ..)| name).collect();
+        names.len()
+    };
+    match documents(&first) <= 1 && documents(&second) <= 1 {
+        true => (unnamed(first), unnamed(second)),
+        false => (first, second),
+    }
 }
 
 /// Without the names of documents.

@@ -4,6 +4,7 @@ mod archive;
 mod compare;
 mod image;
 mod tree;
+mod viewer;
 
 use std::fs::File;
 use std::io::{self, BufReader, Read};
@@ -16,6 +17,7 @@ pub(super) use archive::SbomArchive;
 pub use compare::{listed, listed_in, sbom_diff};
 pub use image::{ImageSbom, image_sbom, layout_sbom, sbom_of_build};
 pub use tree::{TreeError, tree_sbom};
+pub use viewer::package_page;
 
 use super::read_error::PackageReadError;
 use crate::archive::{Compression, TarReader};
@@ -23,7 +25,7 @@ use crate::disk::look;
 use crate::oci::place;
 use crate::package::Dialect;
 use crate::sbom::format::{Format, Production};
-use crate::sbom::names;
+use crate::sbom::{names, unread as unread_files};
 use crate::source::Opened;
 
 /// What a document is wanted of.
@@ -44,9 +46,6 @@ pub enum SbomSubject {
     /// A path where nothing is.
     Missing,
 }
-
-/// Transports of images on disk, as skopeo writes them.
-const ON_DISK: [&str; 3] = [place::SKOPEO_LAYOUT, "oci-archive:", "docker-archive:"];
 
 impl SbomSubject {
     /// What `text` names, seen from the folder `here`.
@@ -70,10 +69,7 @@ impl SbomSubject {
             return Self::Package;
         }
         let path = here.join(text);
-        if let Some(rest) = ON_DISK
-            .iter()
-            .find_map(|transport| text.strip_prefix(transport))
-        {
+        if let Some((_, rest)) = place::on_disk(text) {
             // A reference may follow the path.
             let (path, wanted) = match rest.split_once(':') {
                 Some((path, wanted)) if !look::exists(&here.join(rest)) => (path, Some(wanted)),
@@ -244,12 +240,19 @@ pub fn unread(json: &[u8]) -> serde_json::Result<(Vec<String>, bool)> {
     let found = document.files.iter().flat_map(|file| {
         let path = &file.location.path;
         let reasons = file.unknowns.iter();
-        reasons.map(move |reason| format!("`{path}`: {reason}"))
+        reasons.map(move |reason| unread_files::line(path, reason))
     });
     Ok((found.collect(), !document.artifacts.is_empty()))
 }
 
-/// A document in another format. `created` is RFC 3339 in UTC.
+/// The warning about a document that lacks these files, if there are any.
+#[must_use]
+pub fn unread_warning(unread: &[String]) -> Option<String> {
+    unread_files::warning(unread)
+}
+
+/// A document in another format. A table ends with the files that could not be read, of
+/// which the other formats have a place only in syft-JSON. `created` is RFC 3339 in UTC.
 ///
 /// # Errors
 ///
@@ -262,6 +265,13 @@ pub fn sbom_as(document: &SbomDocument, format: Format, created: &str) -> io::Re
     };
     let mut out = Vec::new();
     format.write(&document.json, &production, &mut out)?;
+    if format == Format::Table {
+        let (unread, _) = unread(&document.json)?;
+        for (at, line) in unread.iter().enumerate() {
+            let head = if at == 0 { "\nNot read:\n" } else { "" };
+            out.extend(format!("{head}  {line}\n").bytes());
+        }
+    }
     Ok(out)
 }
 

@@ -1,7 +1,7 @@
 //! The document of a folder or file on disk, scanned as the files of a component are.
 //!
-//! Links are not followed. What cannot be read is an error: a document that leaves files
-//! out must not look whole.
+//! Links are not followed. What cannot be read is listed in the document, which must not
+//! look whole without it.
 
 use std::fs::{DirEntry, File};
 use std::io::{self, BufReader, Read};
@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use crate::archive::{BLOCK, EntryKind, TarError, header_bytes, padding};
 use crate::disk::{self, look};
+use crate::sbom::document::{Annotations, Evidence, Location, Unknown};
 use crate::sbom::format::syft;
 use crate::sbom::layer::LayerError;
 use crate::sbom::scan;
@@ -46,6 +47,7 @@ pub fn tree_sbom(path: &Path, name: &str) -> Result<Vec<u8>, TreeError> {
     if let Some(error) = tree.failed {
         return Err(error);
     }
+    let unread = std::mem::take(&mut tree.unread);
     let mut document = scanned.map_err(|source| TreeError::Scan {
         path: path.to_owned(),
         source,
@@ -53,6 +55,8 @@ pub fn tree_sbom(path: &Path, name: &str) -> Result<Vec<u8>, TreeError> {
     if !look::is_dir(path) {
         document.source.kind = "file";
     }
+    document.unknowns.extend(unread);
+    (document.unknowns).sort_by(|a, b| (&a.location, &a.reason).cmp(&(&b.location, &b.reason)));
     let mut json = Vec::new();
     syft::write(document, env!("CARGO_PKG_VERSION"), &mut json).map_err(TreeError::Write)?;
     Ok(json)
@@ -73,6 +77,8 @@ struct Tree {
     /// The bytes that fill its last block.
     padding: usize,
     ended: bool,
+    /// What could not be read so far.
+    unread: Vec<Unknown>,
     /// Why reading ended early.
     failed: Option<TreeError>,
 }
@@ -92,6 +98,7 @@ impl Tree {
             file: None,
             padding: 0,
             ended: false,
+            unread: Vec::new(),
             failed: None,
         })
     }
@@ -115,20 +122,31 @@ impl Tree {
         let path = entry.path();
         let below = path.strip_prefix(&self.root).unwrap_or(&path);
         let name = below.to_string_lossy().into_owned();
+        let reason = match self.entry(&entry, &path, &name) {
+            Err(TreeError::Read { source, .. }) => format!("it cannot be read: {source}"),
+            // A name that cannot be part of a tar.
+            Err(TreeError::Name { source, .. }) => format!("it cannot be scanned: {source}"),
+            done => return done,
+        };
+        self.unread.push(unknown(&name, reason));
+        Ok(())
+    }
+
+    fn entry(&mut self, entry: &DirEntry, path: &Path, name: &str) -> Result<(), TreeError> {
         let failed = |source| TreeError::Read {
-            path: path.clone(),
+            path: path.to_owned(),
             source,
         };
         let kind = entry.file_type().map_err(failed)?;
         if kind.is_dir() {
-            self.head(&path, &name, (0o755, 0), EntryKind::Directory)?;
-            self.open.push(sorted(&path)?);
+            self.head(path, name, (0o755, 0), EntryKind::Directory)?;
+            self.open.push(sorted(path)?);
         } else if kind.is_symlink() {
-            let target = look::read_link(&path).map_err(failed)?;
+            let target = look::read_link(path).map_err(failed)?;
             let target = target.to_string_lossy();
-            self.head(&path, &name, (0o777, 0), EntryKind::Symlink(&target))?;
+            self.head(path, name, (0o777, 0), EntryKind::Symlink(&target))?;
         } else if kind.is_file() {
-            self.begin(&path, &name)?;
+            self.begin(path, name)?;
         }
         Ok(())
     }
@@ -225,6 +243,22 @@ impl Read for Tree {
     }
 }
 
+/// What the document says about a file or folder that cannot be read.
+fn unknown(name: &str, reason: String) -> Unknown {
+    let path = format!("/{name}");
+    Unknown {
+        location: Location {
+            access_path: path.clone(),
+            path,
+            layer: None,
+            annotations: Annotations {
+                evidence: Evidence::Primary,
+            },
+        },
+        reason,
+    }
+}
+
 /// What is in the folder `at`, by name.
 fn sorted(at: &Path) -> Result<std::vec::IntoIter<DirEntry>, TreeError> {
     let read = || -> io::Result<Vec<DirEntry>> { look::read_dir(at)?.collect() };
@@ -261,5 +295,33 @@ mod tests {
         }
         let missing = tree_sbom(&folder.path().join("no"), "x").unwrap_err();
         assert!(missing.to_string().contains("cannot read"), "{missing}");
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_listed_and_the_rest_scanned() {
+        let folder = tempfile::tempdir().unwrap();
+        let package = br#"{"name":"left-pad","version":"1.3.0"}"#;
+        std::fs::write(folder.path().join("package.json"), package).unwrap();
+        // Too long a path for the system, which no user can read.
+        let deep = |root: &str| {
+            let path = folder.path().join(root);
+            let path = (0..11).fold(path, |path, _| path.join("e".repeat(200)));
+            std::fs::create_dir_all(&path).unwrap();
+            path
+        };
+        let first = deep("first");
+        deep("second");
+        std::fs::rename(folder.path().join("second"), first.join("second")).unwrap();
+        let json = tree_sbom(folder.path(), "x").unwrap();
+        let found: serde_json::Value = serde_json::from_slice(&json).unwrap();
+        assert_eq!(found["artifacts"][0]["name"], "left-pad", "{found}");
+        let files = found["files"].as_array().unwrap();
+        let unknown: Vec<_> = files
+            .iter()
+            .filter(|file| file["unknowns"].is_array())
+            .collect();
+        assert_eq!(unknown.len(), 1, "{found}");
+        let reason = unknown[0]["unknowns"][0].as_str().unwrap();
+        assert!(reason.contains("it cannot be"), "{reason}");
     }
 }

@@ -27,6 +27,7 @@ use crate::ground::site::Site;
 use crate::ground::source::listed;
 use crate::ground::{Failure, failures, of_cas, of_io};
 use crate::kinds::image::fetch::{KindError, Pin, Selected, outputs, parts, select};
+use crate::oci::place;
 use crate::oci::{
     Descriptor, Digest, Index, MAX_MANIFEST_BYTES, Manifest, Platform, annotation, media_type,
 };
@@ -73,8 +74,15 @@ pub enum ImportError {
         wanted: String,
         found: String,
     },
-    #[error("`{path}` has several images, {found}: specify which one to use")]
-    Several { path: PathBuf, found: String },
+    #[error(
+        "`{path}` has several images, {found}: choose one by its name after the path, as in `{example}`"
+    )]
+    Several {
+        path: PathBuf,
+        found: String,
+        /// How one of them is named.
+        example: String,
+    },
     /// The image is not usable.
     #[error("`{path}`")]
     Kind { path: PathBuf, source: KindError },
@@ -246,7 +254,8 @@ impl Job<'_> {
         let index: Index = self.json("index.json")?;
         let candidates: Vec<Candidate> = index.manifests.iter().map(candidate).collect();
         let chosen = choose::choose(&candidates, wanted, platform);
-        let entry = &index.manifests[chosen.map_err(|none| none.at(self.path))?];
+        let entry =
+            &index.manifests[chosen.map_err(|none| none.at(self.path, place::SKOPEO_LAYOUT))?];
         let bytes = self.described(entry)?;
         let selected = select(entry, &bytes, platform).map_err(|error| self.kind(error))?;
         let (index, manifest, bytes) = match selected {

@@ -1,13 +1,13 @@
-//! Assembles a package: SBOM archive, checksums, definition.
+//! Assembles a package: checksums and definition.
 //!
 //! Source: docs/spec/package.md, "Build section", "Files of a package",
-//! "checksums.txt"; docs/spec/sbom.md, "sboms.tar". Only refers to blobs in the CAS and
+//! "checksums.txt". Only refers to blobs in the CAS and
 //! copies none.
 
 use std::io::{self, Read, Write};
 
 use crate::action::Output;
-use crate::archive::{SeekableError, TarError, TarWriter};
+use crate::archive::{SeekableError, TarError};
 use crate::cas::{Cas, CasError};
 use crate::ground::{failures, of_cas, of_io};
 use crate::kinds::package::BuildFacts;
@@ -51,22 +51,6 @@ pub enum PackageError {
     /// The time is out of range.
     #[error("{0} seconds is outside the years 1970 to 9999: correct SOURCE_DATE_EPOCH")]
     Time(i64),
-}
-
-/// Packs SBOM documents, sorted by name; the first entry is `.`.
-///
-/// # Errors
-///
-/// [`PackageError`]
-pub fn sboms_tar(cas: &Cas, mut documents: Vec<Output>) -> Result<Output, PackageError> {
-    documents.sort_by(|a, b| a.name.cmp(&b.name));
-    let mut tar = TarWriter::new(cas.ingest()?);
-    tar.directory(".", 0o700)?;
-    for document in &documents {
-        let mut content = cas.open_blob(&document.digest)?;
-        tar.file(&document.name, 0o600, document.size, &mut content)?;
-    }
-    Ok(tar.finish()?.output(Dialect::SBOMS)?)
 }
 
 /// Writes `checksums.txt` and the definition of a package of `parts`, which have
@@ -203,17 +187,6 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let cas = Cas::open(dir.path()).unwrap();
         (dir, cas)
-    }
-
-    #[test]
-    fn an_empty_sbom_archive_is_the_known_one() {
-        let (_dir, cas) = cas();
-        let tar = sboms_tar(&cas, Vec::new()).unwrap();
-        // docs/spec/package.md, "Test vectors".
-        assert_eq!(
-            tar.digest.hex(),
-            "9f3f02e684b7fe56949e48843bdf36fa7e0cc8825e0071348d5bb5c98db7cd12"
-        );
     }
 
     #[test]

@@ -5,6 +5,7 @@ pub(crate) mod export;
 pub(crate) mod exports;
 mod frames;
 pub(crate) mod marked;
+mod sboms;
 pub mod skeleton;
 
 use std::collections::BTreeMap;
@@ -57,6 +58,8 @@ fields! {
         /// File names of documents; the blobs have [`SBOMS`] before them. `None`:
         /// SBOMs are left out.
         sboms: Option<Vec<String>> = "sboms",
+        /// Whether the archive of SBOMs has a page that shows them.
+        viewer: bool = "viewer",
     }
 }
 
@@ -75,6 +78,8 @@ pub struct PackageWork {
     pub images: Option<String>,
     /// SBOM steps with the document's file name.
     pub sboms: Vec<(String, String)>,
+    /// Whether to pack a page that shows the SBOMs.
+    pub viewer: bool,
     /// The values for the build section.
     pub build: BuildFacts,
     /// The destination of the archive; `None`: none is written.
@@ -143,6 +148,7 @@ impl Kind for PackageWork {
             framed: self.framed,
             parts: Vec::new(),
             sboms: (!self.sboms.is_empty()).then(Vec::new),
+            viewer: self.viewer && !self.sboms.is_empty(),
         };
         for (name, step) in &self.components {
             for output in &of(cx.results, step)?.outputs {
@@ -319,7 +325,8 @@ pub(crate) async fn make(action: &Action, inputs: &Inputs, bench: &Bench) -> Res
     let (cas, scanned) = (Arc::clone(&bench.cas), settings.sboms.is_some());
     let members = blocking(move || {
         if scanned {
-            parts.push(assemble::sboms_tar(&cas, documents)?);
+            let viewer = settings.viewer.then_some(&definition.metadata);
+            parts.push(sboms::sboms_tar(&cas, documents, viewer)?);
         }
         let architecture = definition.metadata.architecture.clone();
         let made = (settings.jackal.as_str(), architecture.as_str());

@@ -167,9 +167,10 @@ pub(crate) async fn of_component(
         return Ok(Made::default());
     };
     let cas = Arc::clone(&bench.cas);
-    let output =
+    let subject = component.clone();
+    let written =
         computing(move || Ok(scan::component_sbom(&cas, &component, &tar.digest)?)).await?;
-    Ok(vec![output].into())
+    Ok(made(&subject, written))
 }
 
 /// Catalogues an image using only the inputs.
@@ -211,9 +212,21 @@ pub(crate) async fn of_image(
     // A squashed image is held in memory: as many at a time as there are jobs.
     let _permit = bench.turn().await;
     let (cas, reference) = (Arc::clone(&bench.cas), settings.reference);
-    let output =
+    let subject = reference.clone();
+    let written =
         computing(move || Ok(scan::image_sbom(&cas, &reference, &manifest, &layers)?)).await?;
-    Ok(vec![output].into())
+    Ok(made(&subject, written))
+}
+
+/// The document of `subject`, with a warning about what it lacks.
+fn made(subject: &str, written: scan::Written) -> Made {
+    let warning = written.warning;
+    let warning = warning.map(|warning| format!("SBOM of `{subject}`: {warning}"));
+    Made {
+        outputs: vec![written.document],
+        warnings: warning.into_iter().collect(),
+        ..Made::default()
+    }
 }
 
 /// The action that scans a layer. Documents are made of its output, so the bytes are needed.

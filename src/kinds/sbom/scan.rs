@@ -19,7 +19,7 @@ use crate::sbom::document::{Document, ScanTarget};
 use crate::sbom::format::syft;
 use crate::sbom::layer::LayerError;
 use crate::sbom::scan::Image;
-use crate::sbom::{Aside, StackError, StoredError, StoredScan, scan, unpack};
+use crate::sbom::{Aside, StackError, StoredError, StoredScan, scan, unpack, unread};
 
 /// Why an SBOM could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -136,7 +136,7 @@ pub fn image_sbom(
     reference: &str,
     manifest: &Descriptor,
     scans: &[Output],
-) -> Result<Output, SbomError> {
+) -> Result<Written, SbomError> {
     let json = |what: &str| {
         let what = what.to_owned();
         move |source| SbomError::Json { what, source }
@@ -234,7 +234,7 @@ fn names(reference: &str, manifest: &Descriptor) -> (String, String) {
 /// # Errors
 ///
 /// [`SbomError`]
-pub fn component_sbom(cas: &Cas, name: &str, tar: &Digest) -> Result<Output, SbomError> {
+pub fn component_sbom(cas: &Cas, name: &str, tar: &Digest) -> Result<Written, SbomError> {
     let blob = BufReader::with_capacity(256 << 10, cas.open_blob(tar)?);
     let found = scan::component(name, blob, &|input| aside(cas, input)).map_err(|source| {
         SbomError::Layer {
@@ -245,10 +245,20 @@ pub fn component_sbom(cas: &Cas, name: &str, tar: &Digest) -> Result<Output, Sbo
     write(cas, found)
 }
 
-fn write(cas: &Cas, document: Document) -> Result<Output, SbomError> {
-    put(cas, "sbom", |out| {
+/// A document that was stored.
+#[derive(Debug)]
+pub struct Written {
+    pub document: Output,
+    /// The warning about files that could not be read.
+    pub warning: Option<String>,
+}
+
+fn write(cas: &Cas, document: Document) -> Result<Written, SbomError> {
+    let warning = unread::warning(&unread::lines(&document.unknowns));
+    let document = put(cas, "sbom", |out| {
         syft::write(document, env!("CARGO_PKG_VERSION"), out)
-    })
+    })?;
+    Ok(Written { document, warning })
 }
 
 failures! {

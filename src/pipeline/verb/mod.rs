@@ -191,6 +191,8 @@ record! {
         images: Tasks = "images",
         /// Tasks that make its SBOMs.
         sboms: Tasks = "sboms",
+        /// Pack a page that shows the SBOMs in a browser.
+        sbom_viewer: Flag<false> = "sbomViewer",
     }
 }
 

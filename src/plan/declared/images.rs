@@ -195,7 +195,7 @@ impl Planner<'_> {
         text: &str,
         platform: &Platform,
     ) -> Result<(String, Work), PlanError> {
-        let Some((transport, rest)) = on_disk(text) else {
+        let Some((transport, rest)) = place::on_disk(text) else {
             let reference = reference(&instance.id, text)?;
             let full = reference.to_string();
             return Ok((full, self.pull(reference, platform)?));
@@ -207,7 +207,7 @@ impl Planner<'_> {
         let (path, name) = rest.split_once(':').ok_or_else(unnamed)?;
         let path = path.trim_end_matches('/');
         // A word alone is a tag of the layout, whose images have no other name.
-        let (full, wanted) = match transport != DOCKER_ARCHIVE && is_tag(name) {
+        let (full, wanted) = match transport != place::DOCKER_ARCHIVE && is_tag(name) {
             true => (layout_name(path, name), name.to_owned()),
             false => {
                 let full = reference(&instance.id, name)?.to_string();
@@ -289,22 +289,6 @@ fn overridden(full: &str, overrides: &BTreeMap<String, String>) -> String {
     }
 }
 
-/// The transport whose images have the names of a registry.
-const DOCKER_ARCHIVE: &str = "docker-archive:";
-
-/// A transport as skopeo writes it, and the text after it. The format is recognised
-/// by content.
-pub(super) fn on_disk(text: &str) -> Option<(&'static str, &str)> {
-    [
-        place::SKOPEO_LAYOUT,
-        place::LAYOUT,
-        "oci-archive:",
-        DOCKER_ARCHIVE,
-    ]
-    .into_iter()
-    .find_map(|transport| Some((transport, text.strip_prefix(transport)?)))
-}
-
 /// A reference that `by`, a component or task, lists.
 pub(super) fn reference(by: &str, text: &str) -> Result<Reference, PlanError> {
     text.parse().map_err(|source| PlanError::Reference {
@@ -335,8 +319,6 @@ mod tests {
     fn a_tag_of_a_layout_is_named_after_its_folder() {
         assert_eq!(layout_name("a/Lay_1", "1.4"), "localhost/lay-1:1.4");
         assert_eq!(layout_name(".", "x"), "localhost/layout:x");
-        assert_eq!(on_disk("oci:lay:1.4"), Some(("oci:", "lay:1.4")));
-        assert_eq!(on_disk("ghcr.io/a/b:1"), None);
     }
 
     #[test]

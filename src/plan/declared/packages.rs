@@ -58,6 +58,7 @@ impl Planner<'_> {
             components,
             images,
             sboms,
+            sbom_viewer,
         } = verb;
         let mut definition = self.composed(instance, path)?.definition.without_logins();
         let overrides = &self.options.registry_overrides;
@@ -80,7 +81,13 @@ impl Planner<'_> {
         self.all_images(instance, &definition, images)?;
         let layout = self.layout(instance, images)?;
         let documents = sboms.iter().filter_map(|task| self.sboms.get(task));
-        let documents = distinct(documents.flatten().cloned().collect())?;
+        let documents = documents.flatten().cloned();
+        let dialect = named(&definition).dialect;
+        let documents = documents.map(|(file, step)| match dialect {
+            Dialect::Jackal => (file, step),
+            Dialect::Zarf => (names::of_zarf(&file), step),
+        });
+        let documents = distinct(documents.collect())?;
         let archive = archive_name(&definition)?;
         let archived = self.options.publish.is_none();
         let archive = self.options.output.join(archive);
@@ -94,6 +101,7 @@ impl Planner<'_> {
             components: parts,
             images: layout,
             sboms: documents,
+            viewer: *sbom_viewer || self.options.sbom_viewer,
             build: self.options.build.clone(),
             archive: archived.then_some(archive),
             framed: archived,

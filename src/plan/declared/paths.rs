@@ -13,10 +13,10 @@ use super::{Composed, Unit};
 use crate::graph::GraphError;
 use crate::ground::folders::{Folders, MadePath, lexical, relative_to};
 use crate::kinds::run::{Generated, OutputNamed};
+use crate::oci::place;
 use crate::pipeline::verb::{ImageSource, ImagesFrom, LayerSource};
 use crate::pipeline::{Instance, Verb};
 use crate::plan::PlanError;
-use crate::plan::declared::images::on_disk;
 use crate::plan::parts::local_paths;
 use crate::workspace::{self, fixed_part};
 
@@ -182,7 +182,7 @@ impl Outputs {
                     let sources = list.iter();
                     let paths = sources.filter_map(|source| match source {
                         ImageSource::Reference(text) => {
-                            let (_, rest) = on_disk(text)?;
+                            let (_, rest) = place::on_disk(text)?;
                             Some(whole(rest.split(':').next().unwrap_or(rest)))
                         }
                         _ => None,

@@ -17,11 +17,12 @@ pub(crate) struct Candidate {
 #[derive(Debug)]
 pub(crate) enum NoChoice {
     NotThere { wanted: String, found: String },
-    Several { found: String },
+    Several { found: String, name: String },
 }
 
 impl NoChoice {
-    pub(crate) fn at(self, path: &Path) -> ImportError {
+    /// The error about the image at `path`, as it is named after `transport`.
+    pub(crate) fn at(self, path: &Path, transport: &str) -> ImportError {
         let path = path.to_owned();
         match self {
             Self::NotThere { wanted, found } => ImportError::NotThere {
@@ -29,7 +30,14 @@ impl NoChoice {
                 wanted,
                 found,
             },
-            Self::Several { found } => ImportError::Several { path, found },
+            Self::Several { found, name } => {
+                let example = format!("{transport}{}:{name}", path.display());
+                ImportError::Several {
+                    path,
+                    found,
+                    example,
+                }
+            }
         }
     }
 }
@@ -50,9 +58,7 @@ pub(crate) fn choose(
                 wanted: "of any name".to_owned(),
                 found: "an empty list".to_owned(),
             },
-            _ => NoChoice::Several {
-                found: names(candidates, &all()),
-            },
+            _ => several(candidates, &all()),
         });
     };
     let reference: Option<Reference> = wanted.parse().ok();
@@ -77,9 +83,7 @@ pub(crate) fn choose(
             .filter(|&at| candidates[at].names.iter().any(|name| rule(name)))
             .collect();
         if !hits.is_empty() {
-            return only(candidates, &hits, platform).ok_or_else(|| NoChoice::Several {
-                found: names(candidates, &hits),
-            });
+            return only(candidates, &hits, platform).ok_or_else(|| several(candidates, &hits));
         }
     }
     let by_digest = |candidate: &Candidate| digest.is_some() && candidate.digest == digest;
@@ -110,6 +114,16 @@ fn only(candidates: &[Candidate], hits: &[usize], platform: &Platform) -> Option
         found.is_some_and(|found| platform.accepts(found))
     };
     hits.iter().copied().find(|at| one_name && fits(at))
+}
+
+/// The error that lists the images at `hits`, and one that can be named.
+fn several(candidates: &[Candidate], hits: &[usize]) -> NoChoice {
+    let named = hits.iter().flat_map(|&at| candidates[at].names.first());
+    let first = named.map(String::as_str).next().unwrap_or("1.0");
+    NoChoice::Several {
+        found: names(candidates, hits),
+        name: first.chars().take(300).collect(),
+    }
 }
 
 /// A few names, for an error.

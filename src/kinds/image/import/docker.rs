@@ -15,7 +15,7 @@ use crate::disk;
 use crate::kinds::image::fetch::Pin;
 use crate::kinds::image::import::choose::{Candidate, choose};
 use crate::kinds::image::import::{ImportError, Job, layer_type};
-use crate::oci::{Descriptor, Digest, Manifest, Platform, media_type};
+use crate::oci::{Descriptor, Digest, Manifest, Platform, media_type, place};
 use crate::text::with_causes;
 
 /// Maximum number of layers. Docker's limit is 127.
@@ -54,7 +54,7 @@ pub(crate) fn import(
         })
         .collect();
     let chosen = choose(&candidates, wanted, platform);
-    let image = &images[chosen.map_err(|none| none.at(job.path))?];
+    let image = &images[chosen.map_err(|none| none.at(job.path, place::DOCKER_ARCHIVE))?];
     let config = job.document(&image.config)?;
     let described = Descriptor::of(media_type::CONFIG, &config);
     let parsed: Config = serde_json::from_slice(&config).map_err(|error| {
