@@ -15,6 +15,7 @@ pub struct Location {
     /// The path before links were resolved.
     #[serde(rename = "accessPath")]
     pub access_path: String,
+    #[serde(skip_serializing_if = "Annotations::is_empty")]
     pub annotations: Annotations,
 }
 
@@ -22,6 +23,12 @@ pub struct Location {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Annotations {
     pub evidence: Evidence,
+}
+
+impl Annotations {
+    fn is_empty(&self) -> bool {
+        self.evidence == Evidence::Beside
+    }
 }
 
 /// Kind of evidence for a package.
@@ -32,4 +39,8 @@ pub enum Evidence {
     Primary,
     /// It has further facts.
     Supporting,
+    /// It belongs to those that have facts, and is not read. Documents say so in no
+    /// annotation, and relate it like one that is.
+    #[serde(rename = "supporting")]
+    Beside,
 }

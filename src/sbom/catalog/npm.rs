@@ -48,14 +48,11 @@ fn one(view: &View, path: &str) -> Option<Package> {
     }
     let (scope, base) = name.rsplit_once('/').unwrap_or(("", name));
     package.purl = purl("npm", scope, base, version, &[]);
-    let author = json["author"]
-        .as_str()
-        .or_else(|| json["author"]["name"].as_str());
     let url = json["repository"]
         .as_str()
         .or_else(|| json["repository"]["url"].as_str());
     package.describe(&json!({
-        "name": name, "version": version, "author": author.unwrap_or_default(),
+        "name": name, "version": version, "author": people(&json),
         "homepage": text("homepage"), "description": text("description"),
         "url": url.unwrap_or_default(),
         "private": json["private"].as_bool().unwrap_or(false),
@@ -63,10 +60,47 @@ fn one(view: &View, path: &str) -> Option<Package> {
     Some(package)
 }
 
+/// The author, the contributors and the maintainers.
+fn people(json: &Value) -> String {
+    let lists = ["contributors", "maintainers"].map(|key| json[key].as_array());
+    let lists = lists.into_iter().flatten().flatten();
+    let all = std::iter::once(&json["author"]).chain(lists).map(person);
+    let all: Vec<String> = all.filter(|person| !person.is_empty()).collect();
+    all.join(", ")
+}
+
+/// `Name <address> (page)`, which may be an object of these.
+fn person(value: &Value) -> String {
+    let text = |key: &str| value[key].as_str().unwrap_or_default();
+    match value {
+        Value::String(text) => text.clone(),
+        _ => {
+            let mut person = text("name").to_owned();
+            for (key, start, end) in [("email", " <", ">"), ("url", " (", ")")] {
+                if !text(key).is_empty() {
+                    person += start;
+                    person += text(key);
+                    person += end;
+                }
+            }
+            person
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::find_in;
     use super::*;
+
+    #[test]
+    fn authors_are_all_who_made_it() {
+        let file = br#"{"name":"a","author":{"name":"A","email":"a@b","url":"u"},
+            "contributors":["B <b@c>",{"name":"C"},{}],"maintainers":[{"name":"D","web":"w"}, 3]}"#;
+        let found = find_in(&CATALOGUER, &[("n/a/package.json", file)]);
+        let facts = found[0].metadata.as_ref().unwrap().get();
+        assert!(facts.contains("\"A <a@b> (u), B <b@c>, C, D\""), "{facts}");
+    }
 
     #[test]
     fn a_scoped_package_is_found_and_a_nameless_stub_is_not() {

@@ -54,7 +54,8 @@ fn one(view: &View, path: &str, found: &mut Found) -> Option<Package> {
     let text = view.text(path)?;
     let headers: Vec<(&str, &str)> = text
         .lines()
-        .take_while(|line| !line.trim().is_empty())
+        // A line of blanks goes on with the value above, such as the text of a licence.
+        .take_while(|line| !line.is_empty())
         .filter(|line| !line.starts_with([' ', '\t']))
         .filter_map(|line| line.split_once(':'))
         .map(|(key, value)| (key, value.trim()))
@@ -275,7 +276,7 @@ mod tests {
         let files: &[(&str, &[u8])] = &[
             (
                 "usr/lib/site/A_b.dist-info/METADATA",
-                b"Name: A_.b\r\nVersion: 1\r\nLicense: MIT\r\nRequires-Dist: C.d>=1\r\nRequires-Dist: e; extra == 'x'\r\n\r\nName: no\n",
+                b"Name: A_.b\r\nVersion: 1\r\nLicense: MIT\r\n        \r\n        text\r\nRequires-Dist: C.d>=1\r\nRequires-Dist: e; extra == 'x'\r\n\r\nName: no\n",
             ),
             ("usr/lib/site/A_b.dist-info/RECORD", b"../../bin/a,sha256=xx,12\n"),
         ];

@@ -36,6 +36,14 @@ const NATIVE: Ecosystem = Ecosystem {
     metadata_type: "pe-binary",
 };
 
+/// A runtime, which has no facts of its own.
+const RUNTIME: Ecosystem = Ecosystem {
+    kind: "dotnet",
+    language: "",
+    found_by: "dotnet-deps-binary-cataloger",
+    metadata_type: "",
+};
+
 fn find(view: &View, found: &mut Found) {
     view.each(|path, content| {
         let Content::Executable(facts) = content else {
@@ -68,6 +76,10 @@ fn package(file: &str, resources: &Resources) -> Option<Package> {
         let text = resources.texts.iter().find(|(known, _)| known == key);
         text.map_or("", |(_, text)| text.trim())
     };
+    // The assembly that each runtime of .NET has, and nothing else.
+    if resources.managed && get("InternalName") == "System.Private.CoreLib.dll" {
+        return runtime(leading(get("ProductVersion")));
+    }
     let version = version(get("ProductVersion"), get("FileVersion"))?;
     let company = get("CompanyName").to_ascii_lowercase();
     let keys = match company.contains("microsoft") {
@@ -103,6 +115,16 @@ fn package(file: &str, resources: &Resources) -> Option<Package> {
         }
     }
     package.describe(&facts);
+    Some(package)
+}
+
+/// The runtime of .NET of this version.
+fn runtime(version: &str) -> Option<Package> {
+    let major: u32 = version.split('.').next()?.parse().ok()?;
+    let mut package = Package::new(RUNTIME, "Microsoft.NETCore.App", version);
+    let product = if major < 5 { ".net_core" } else { ".net" };
+    let cpe = format!("cpe:2.3:a:microsoft:{product}:{version}:*:*:*:*:*:*:*");
+    package.cpes.push(cpe);
     Some(package)
 }
 
@@ -143,6 +165,23 @@ fn leading(text: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_core_library_is_the_runtime() {
+        let texts = |version| {
+            [
+                ("InternalName", "System.Private.CoreLib.dll"),
+                ("ProductVersion", version),
+            ]
+        };
+        let found = of(true, &texts("8.0.1+abc")).unwrap();
+        assert_eq!(
+            (found.name.as_str(), found.version.as_str()),
+            ("Microsoft.NETCore.App", "8.0.1")
+        );
+        assert!(found.cpes[0].starts_with("cpe:2.3:a:microsoft:.net:8.0.1:"));
+        assert!(of(true, &texts("beta")).is_none());
+    }
 
     fn of(managed: bool, texts: &[(&str, &str)]) -> Option<Package> {
         let texts = texts

@@ -5,16 +5,8 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::java;
-use super::names::Names;
+use super::names::{Candidates, Names, word};
 use crate::sbom::document::Package;
-
-#[derive(Default)]
-pub(super) struct Candidates {
-    pub(super) vendors: Names,
-    pub(super) products: Names,
-    /// The software for which it is; empty for any.
-    pub(super) target: String,
-}
 
 /// Those of the metadata of packages that say who made them.
 #[derive(Default, Deserialize)]
@@ -230,7 +222,7 @@ fn add_ruby(all: &mut Candidates, facts: &Facts) {
     all.vendors.exact("ruby");
     all.vendors.forms("ruby-lang");
     for author in &facts.authors {
-        add_person(&mut all.vendors, author);
+        all.vendors.person(author);
     }
     all.vendors.exact(owner(&facts.homepage));
 }
@@ -260,13 +252,6 @@ fn add_project(vendors: &mut Names, person: &str) {
         vendors.exact(&format!("{person}_project"));
         vendors.exact(&format!("{person}project"));
     }
-}
-
-/// A person, with dashes and with underscores between the names.
-pub(super) fn add_person(vendors: &mut Names, person: &str) {
-    let person = word(person);
-    vendors.exact(&person.replace('-', "_"));
-    vendors.exact(&person.replace('_', "-"));
 }
 
 fn add_alpine(all: &mut Candidates, name: &str, facts: &Facts) {
@@ -311,13 +296,6 @@ fn without_number(name: &str) -> Option<String> {
     let is_apart = rest.is_empty() || rest.starts_with('-');
     let begin = begin.strip_suffix('-').unwrap_or(begin);
     (is_apart && !begin.is_empty()).then(|| format!("{begin}{rest}"))
-}
-
-/// A name as one word: `The X. Y` is `x__y`.
-fn word(name: &str) -> String {
-    let name = name.trim().to_lowercase();
-    let name = name.strip_prefix("the ").unwrap_or(&name);
-    name.replace(|c: char| c.is_whitespace() || c == '.', "_")
 }
 
 /// The owner of a repository at a known host.

@@ -3,7 +3,7 @@
 
 use serde::Deserialize;
 
-use super::candidates::{Candidates, add_person};
+use super::names::Candidates;
 use crate::sbom::catalog::GROUP_KEYS;
 use crate::sbom::document::Package;
 
@@ -58,7 +58,7 @@ pub(super) fn add(all: &mut Candidates, package: &Package) {
         let key = pair.key.to_ascii_lowercase();
         let vendor = ["specification-vendor", "implementation-vendor"].contains(&key.as_str());
         if vendor && !is_group(&pair.value) {
-            add_person(&mut all.vendors, &pair.value);
+            all.vendors.person(&pair.value);
         }
     }
     let artifact = facts.pom_properties.artifact_id.as_str();

@@ -10,7 +10,7 @@ mod listed;
 mod names;
 
 use super::document::Package;
-use candidates::Candidates;
+use names::Candidates;
 
 /// Maximum text of all candidates of a package, in bytes. Those with many authors have ten
 /// thousand.

@@ -1,4 +1,4 @@
-//! Sets of names that may be those of a vendor or a product.
+//! Names that may be those of a vendor or a product.
 
 use std::collections::BTreeSet;
 
@@ -7,6 +7,14 @@ const MAX_NAMES: usize = 64;
 
 /// Longest name that is used, in bytes.
 const MAX_NAME: usize = 200;
+
+#[derive(Default)]
+pub(super) struct Candidates {
+    pub(super) vendors: Names,
+    pub(super) products: Names,
+    /// The software for which it is; empty for any.
+    pub(super) target: String,
+}
 
 #[derive(Default)]
 pub(super) struct Names(BTreeSet<String>);
@@ -50,6 +58,13 @@ impl Names {
         }
     }
 
+    /// Adds a person, with dashes and with underscores between the names.
+    pub(super) fn person(&mut self, person: &str) {
+        let person = word(person);
+        self.exact(&person.replace('-', "_"));
+        self.exact(&person.replace('_', "-"));
+    }
+
     /// Takes `name` out.
     pub(super) fn remove(&mut self, name: &str) {
         self.0.remove(name);
@@ -65,4 +80,11 @@ impl Names {
         all.sort_by_key(|name| std::cmp::Reverse(name.len()));
         all
     }
+}
+
+/// A name as one word: `The X. Y` is `x__y`.
+pub(super) fn word(name: &str) -> String {
+    let name = name.trim().to_lowercase();
+    let name = name.strip_prefix("the ").unwrap_or(&name);
+    name.replace(|c: char| c.is_whitespace() || c == '.', "_")
 }

@@ -186,7 +186,15 @@ fn files(
         if !found.text(TEXT_COST + 2 * (info.len() + file.len())) {
             return files;
         }
-        let location = view.location(&format!("{info}/{file}"), Evidence::Supporting);
+        let read = [".md5sums", ".conffiles"]
+            .iter()
+            .any(|end| file.ends_with(end));
+        let evidence = if read {
+            Evidence::Supporting
+        } else {
+            Evidence::Beside
+        };
+        let location = view.location(&format!("{info}/{file}"), evidence);
         package.locations.extend(location);
     }
     for (suffix, config) in [("md5sums", false), ("conffiles", true)] {
