@@ -1,6 +1,6 @@
 //! What to build: the options of `jackal build`, `why`, `graph` and `update`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -9,6 +9,7 @@ use crate::disk::look;
 use crate::kinds::package::BuildFacts;
 use crate::package::Base;
 use crate::release::Destination;
+use crate::sbom::format::Format;
 use crate::signers::{Seal, Signer};
 
 /// What to plan.
@@ -116,6 +117,8 @@ pub struct ContentOptions {
     pub skip_sbom: bool,
     /// Whether to pack a page that shows the SBOMs.
     pub sbom_viewer: bool,
+    /// Formats that packages have their SBOMs in, besides those of the pipeline.
+    pub sbom_formats: BTreeSet<Format>,
     /// For the build section of packages.
     pub facts: BuildFacts,
 }

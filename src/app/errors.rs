@@ -22,6 +22,6 @@ pub(crate) use crate::ground::{is_of_disk, system_cause};
 pub use crate::layout::{DeltaError, LayoutError};
 pub use crate::package::manifest::ArtifactError;
 pub use crate::registry::{DownloadError, RegistryError};
-pub use crate::release::{JournalError, ReleaseError};
+pub use crate::release::{DocumentsError, JournalError, ReleaseError};
 pub use crate::source::{HeartbeatError, OpenError, PackageSourceError, RemoteError};
 pub use crate::workspace::WatchError;

@@ -2,6 +2,7 @@
 
 mod action;
 mod affected;
+mod attest;
 mod build;
 mod build_error;
 mod build_options;
@@ -54,6 +55,7 @@ mod watch_reads;
 
 pub use action::carry_out;
 pub use affected::{Affected, ChosenTask, OWN_PLACES, Since};
+pub use attest::Attested;
 pub use build::{Built, CACHE_GIB, Prepared, ShellPlace, prepare};
 pub use build_options::{
     ARCHIVES, BuildOptions, ContentOptions, OutputOptions, SignOptions, Target,

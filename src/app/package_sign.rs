@@ -5,6 +5,10 @@ use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use serde_json::Value;
+
+use super::attest::{self, Attested};
+use super::package_read::package_definition;
 use super::read_error::PackageReadError;
 use crate::action::Output;
 use crate::cas::{Cas, CasError};
@@ -13,7 +17,8 @@ use crate::kinds::package::export::{
     ArchiveFormat, Destination, ExportError, Packing, export_archive,
 };
 use crate::layout::{self, Beside, LayoutError, PackageFile, Spliced};
-use crate::release::signature_statement;
+use crate::package::manifest::{self, ArtifactError};
+use crate::release::{Artifact, DocumentsError, signature_statement};
 use crate::signers::{Seal, Signer, SignerError, seal};
 use crate::signing::{Claims, Subject};
 use crate::source::{OpenError, Opened, ReadOptions};
@@ -25,6 +30,8 @@ pub struct PackageSignOptions {
     pub signer: Arc<Signer>,
     /// Where the signature is written in the package; `None`: only beside it.
     pub seal: Option<Seal>,
+    /// SBOM documents to sign as well.
+    pub attest: Vec<Attested>,
     /// The folder for the signed package; `None`: where it is.
     pub output: Option<PathBuf>,
 }
@@ -51,6 +58,11 @@ pub enum PackageSignError {
     Cas(#[from] CasError),
     #[error(transparent)]
     Export(#[from] ExportError),
+    /// Its SBOMs cannot be attested.
+    #[error(transparent)]
+    Documents(#[from] DocumentsError),
+    #[error(transparent)]
+    Artifact(#[from] ArtifactError),
 }
 
 #[derive(Debug)]
@@ -92,9 +104,14 @@ pub fn package_sign(
         dialect.definition_file(),
         &crate::oci::Digest::of(definition),
     );
+    let subjects = vec![subject];
+    let predicates = match &options.attest[..] {
+        [] => Vec::new(),
+        wanted => predicates(opened, &package, read, wanted)?,
+    };
     let bundle = options
         .signer
-        .statement(&signature_statement(vec![subject]))?;
+        .statement(&signature_statement(subjects.clone()))?;
     // Checked before anything is written: the bundles may be unreadable or too many.
     let mut bundles = match layout::bundles_beside(path) {
         beside if beside.is_file() => layout::read_bundles(&beside)?,
@@ -107,6 +124,8 @@ pub fn package_sign(
         bundles.retain(|bundle| Claims::name(bundle, &digest));
     }
     let dropped = before - bundles.len();
+    let attested = attest::signed(&options.signer, &subjects, predicates, &bundles)?;
+    bundles.extend(attested);
     if !bundles.contains(&bundle.clone().into_bytes()) {
         bundles.insert(0, bundle.into_bytes());
     }
@@ -142,6 +161,28 @@ pub fn package_sign(
         files: [target].into_iter().chain(beside).collect(),
         dropped,
     })
+}
+
+/// The predicates about a package on this machine.
+fn predicates(
+    opened: &Opened,
+    package: &VerifiedPackage,
+    read: &ReadOptions,
+    wanted: &[Attested],
+) -> Result<Vec<(&'static str, Value)>, PackageSignError> {
+    let cache = read.cache.as_ref().ok_or(OpenError::NoCache);
+    let cas = Arc::new(Cas::open(cache.map_err(PackageReadError::from)?)?);
+    let copyable = opened
+        .package
+        .copyable(&cas)
+        .map_err(PackageReadError::from)?;
+    let definition = package_definition(package)?;
+    let architecture = definition.build.architecture.as_deref().unwrap_or_default();
+    let files = package.files().iter();
+    let files = files.map(|(name, (digest, size))| (name.clone(), *digest, *size));
+    let made = manifest::artifact(package.dialect(), &definition, architecture, files)?;
+    let artifact = Artifact::made(made, copyable.1.content);
+    Ok(attest::predicates(&cas, &artifact, wanted)?)
 }
 
 /// The file's name, without the number of a part.

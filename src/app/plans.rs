@@ -20,6 +20,7 @@ pub(super) fn plan_options(options: &BuildOptions, output: &Path) -> PlanOptions
         registry_overrides: options.content.registry_overrides.clone(),
         skip_sbom: options.content.skip_sbom,
         sbom_viewer: options.content.sbom_viewer,
+        sbom_formats: options.content.sbom_formats.clone(),
         split: options.output.split,
         output: output.to_owned(),
         build: options.content.facts.clone(),

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
+use super::attest;
 use super::compose::Ask;
 use super::package_read::package_definition;
 use super::publish_options::{PublishOptions, Ready};
@@ -27,13 +28,14 @@ use crate::package::{Dialect, Warning};
 use crate::plan;
 use crate::registry::{Connection, ConnectionError, Registry};
 use crate::release::{
-    self, Artifact, Begun, Destination, DestinationError, Item, Journal, JournalError,
-    ReleaseError, Released, Rules, Signed, Step, Vouching,
+    self, Artifact, Begun, Destination, DestinationError, Documents, DocumentsError, Item, Journal,
+    JournalError, ReleaseError, Released, Rules, Signed, Step, Vouching,
 };
 use crate::signers::Signer;
 use crate::source::{
     self, Copyable, OpenError, Opened, PackageSourceError, ReadOptions, RemoteError,
 };
+use crate::text::with_causes;
 use crate::verify::{Attached, Policy, Scope, Signature};
 
 /// Why nothing, or not all, was published.
@@ -69,6 +71,12 @@ pub enum PublishError {
         mark: &'static str,
         /// The key of the pipeline that allows it.
         allowed_by: &'static str,
+    },
+    /// Its SBOMs cannot be attached.
+    #[error("{path}")]
+    Documents {
+        path: String,
+        source: DocumentsError,
     },
     #[error("{path}: cannot sign, so nothing was published: {what}")]
     Sign { path: String, what: String },
@@ -106,6 +114,7 @@ pub struct Publication {
     registry: Arc<Registry>,
     ready: Vec<Ready>,
     notes: Vec<String>,
+    cas: Arc<Cas>,
     /// Whether only this user can write to the cache.
     own_cache: bool,
 }
@@ -155,6 +164,7 @@ pub fn publication(options: PublishOptions, ask: Ask<'_>) -> Result<Publication,
     }
     Ok(Publication {
         own_cache: !cas.is_read_only(),
+        cas,
         options,
         registry,
         ready,
@@ -303,6 +313,62 @@ fn open(
     Ok((ready, notes.chain(left_out(unread)).collect()))
 }
 
+/// The SBOM documents to attach to the package `source`.
+async fn documents(
+    source: &str,
+    cas: &Arc<Cas>,
+    artifact: &Arc<Artifact>,
+    options: &PublishOptions,
+) -> Result<Option<Arc<Documents>>, PublishError> {
+    let (cas, artifact) = (Arc::clone(cas), Arc::clone(artifact));
+    let formats = options.sbom_formats.clone();
+    let found = tokio::task::spawn_blocking(move || Documents::of(&cas, &artifact, &formats));
+    let found = found
+        .await
+        .map_err(|error| ReleaseError::Stopped(error.to_string()))?;
+    let found = found.map_err(|source_error| PublishError::Documents {
+        path: source.to_owned(),
+        source: source_error,
+    })?;
+    Ok(found.map(Arc::new))
+}
+
+/// The package with the attestations that are wanted.
+async fn attested(
+    source: &str,
+    cas: &Arc<Cas>,
+    mut ready: Ready,
+    options: &PublishOptions,
+) -> Result<Ready, PublishError> {
+    let Some(signer) = options
+        .signer
+        .clone()
+        .filter(|_| !options.attest.is_empty())
+    else {
+        return Ok(ready);
+    };
+    let (cas, artifact) = (Arc::clone(cas), Arc::clone(&ready.artifact));
+    let (wanted, bundles) = (options.attest.clone(), ready.bundles.clone());
+    let signing = tokio::task::spawn_blocking(move || -> Result<_, String> {
+        let evidence = artifact.evidence().map_err(|error| with_causes(&error))?;
+        let (dialect, definition) = evidence.definition().ok_or("it has no definition")?;
+        let subjects = release::subjects(&artifact, definition, dialect);
+        let predicates = attest::predicates(&cas, &artifact, &wanted);
+        let predicates = predicates.map_err(|error| with_causes(&error))?;
+        attest::signed(&signer, &subjects, predicates, &bundles)
+            .map_err(|error| with_causes(&error))
+    });
+    let signed = signing
+        .await
+        .map_err(|error| ReleaseError::Stopped(error.to_string()))?;
+    let signed = signed.map_err(|what| PublishError::Sign {
+        path: source.to_owned(),
+        what,
+    })?;
+    ready.bundles.extend(signed);
+    Ok(ready)
+}
+
 impl Publication {
     /// Publishes, or resumes an unfinished release.
     ///
@@ -354,6 +420,8 @@ impl Publication {
                 }
                 _ => ready,
             };
+            let ready = attested(source, &self.cas, ready, options).await?;
+            let documents = documents(source, &self.cas, &ready.artifact, options).await?;
             for destination in &options.destinations {
                 let to = Destination::parse(destination, &options.place.here)?;
                 let place = to.place(&ready.name, &ready.tag)?;
@@ -368,6 +436,7 @@ impl Publication {
                     vouching: vouching.clone(),
                     heartbeat: None,
                     results: None,
+                    documents: documents.clone(),
                 });
             }
         }
@@ -379,6 +448,11 @@ impl Publication {
             tag: options.tag.clone(),
             move_tag: options.move_tag,
             split_layers: options.split_layers,
+            sbom_formats: options
+                .sbom_formats
+                .iter()
+                .map(|format| format.name().to_owned())
+                .collect(),
             signer: options.signer.as_ref().map(|signer| signer.name()),
             signed: options.signer.as_ref().map(|_| match options.seal {
                 None => Signed::Beside,

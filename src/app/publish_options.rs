@@ -1,10 +1,13 @@
 //! What to publish, and a package that is ready for it.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::attest::Attested;
 use super::options::{Place, SkeletonOptions};
 use crate::release::Artifact;
+use crate::sbom::format::Format;
 use crate::signers::{Seal, Signer};
 use crate::verify::{Policy, Signature};
 
@@ -22,6 +25,9 @@ pub struct PublishOptions {
     pub move_tag: bool,
     /// Whether to split files that are too large for a layer.
     pub split_layers: bool,
+    /// Formats of SBOMs to attach to the packages and their images, besides those that
+    /// the packages have.
+    pub sbom_formats: BTreeSet<Format>,
     /// Maximum number of parallel transfers.
     pub concurrency: usize,
     /// Architecture of the package to take from an index.
@@ -32,6 +38,8 @@ pub struct PublishOptions {
     pub signer: Option<Arc<Signer>>,
     /// Where the signature is written in the packages; `None`: only beside them.
     pub seal: Option<Seal>,
+    /// SBOM documents to sign; needs a signer.
+    pub attest: Vec<Attested>,
     /// The folder for journals.
     pub state: PathBuf,
     /// How to make skeletons from folders with a definition.

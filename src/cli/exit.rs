@@ -8,11 +8,11 @@ use std::io;
 use std::process::ExitCode;
 
 use crate::app::errors::{
-    ArtifactError, BuildError, CasError, Class, DeltaError, DownloadError, Failure, GenerateError,
-    GraphError, HeartbeatError, InitError, JournalError, KeyFileError, LayoutError, OpenError,
-    PackageDeltaError, PackageReadError, PackageSignError, PackageSourceError, PublishError,
-    PullError, RegistryError, ReleaseError, RemoteError, SkeletonMakeError, TreeError, TrustError,
-    WatchError,
+    ArtifactError, BuildError, CasError, Class, DeltaError, DocumentsError, DownloadError, Failure,
+    GenerateError, GraphError, HeartbeatError, InitError, JournalError, KeyFileError, LayoutError,
+    OpenError, PackageDeltaError, PackageReadError, PackageSignError, PackageSourceError,
+    PublishError, PullError, RegistryError, ReleaseError, RemoteError, SkeletonMakeError,
+    TreeError, TrustError, WatchError,
 };
 
 /// The exit code of a command that failed.
@@ -325,6 +325,8 @@ impl ToExit for PackageSignError {
             Self::Read(error) => error.exit(),
             Self::Layout(error) => error.exit(),
             Self::Split(_) | Self::Elsewhere(_) => Exit::Usage,
+            Self::Documents(DocumentsError::None) | Self::Artifact(_) => Exit::Configuration,
+            Self::Documents(_) => Exit::Verification,
             _ => Exit::Environment,
         }
     }
@@ -370,7 +372,12 @@ impl ToExit for PublishError {
             Self::Artifact { .. }
             | Self::Changed(_)
             | Self::Connection(_)
-            | Self::Marked { .. } => Exit::Configuration,
+            | Self::Marked { .. }
+            | Self::Documents {
+                source: DocumentsError::None,
+                ..
+            } => Exit::Configuration,
+            Self::Documents { .. } => Exit::Verification,
             Self::Skeleton(error) => error.exit(),
             Self::Release(error) => error.exit(),
             _ => Exit::Environment,

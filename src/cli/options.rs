@@ -1,7 +1,7 @@
 //! Groups of flags that several commands share. A command takes only the groups
 //! that it uses, so that its help lists nothing without effect.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -9,10 +9,11 @@ use clap::Args;
 use super::command_error::CommandError;
 use super::connection::{ConnectionArgs, UploadArgs};
 use super::environment::{build_facts, cache_folder, current_folder, program, variables};
-use super::values::{megabytes, pairs, size, templates};
+use super::values::{SbomFormatArg, megabytes, pairs, size, templates};
 use crate::app::{
     self, BuildOptions, CacheFolder, ContentOptions, Growth, MAX_DOWNLOAD_BYTES, OutputOptions,
-    Pins, Place, RunOptions, SkeletonOptions, Target, TrustedImports, Variant, is_pipeline,
+    Pins, Place, RunOptions, SbomFormat, SkeletonOptions, Target, TrustedImports, Variant,
+    is_pipeline,
 };
 
 /// Which packages or tasks a plan is made of.
@@ -278,6 +279,8 @@ pub(super) struct ContentArgs {
     #[command(flatten)]
     pub(super) sbom: SbomArgs,
     #[command(flatten)]
+    formats: SbomFormatArgs,
+    #[command(flatten)]
     overrides: OverrideArgs,
     /// Pack a page that shows the SBOMs in a browser
     ///
@@ -296,6 +299,29 @@ pub(super) struct SbomArgs {
     /// Do not create SBOMs
     #[arg(long)]
     pub(super) skip_sbom: bool,
+}
+
+/// The formats of SBOMs besides syft-JSON.
+#[derive(Args)]
+#[command(next_help_heading = "Package options")]
+pub(super) struct SbomFormatArgs {
+    /// Formats of SBOMs to add, separated by commas
+    ///
+    /// Packages always have their SBOMs in syft-json. Published packages and images get
+    /// these documents attached.
+    #[arg(
+        long = "sbom-format",
+        value_name = "FORMAT",
+        value_enum,
+        value_delimiter = ','
+    )]
+    sbom_formats: Vec<SbomFormatArg>,
+}
+
+impl SbomFormatArgs {
+    pub(super) fn formats(&self) -> BTreeSet<SbomFormat> {
+        self.sbom_formats.iter().map(|format| format.0).collect()
+    }
 }
 
 /// Which registries images come from.
@@ -320,9 +346,15 @@ impl OverrideArgs {
 
 impl ContentArgs {
     pub(super) fn into_content(self) -> Result<ContentOptions, CommandError> {
+        let sbom_formats = self.formats.formats();
+        if self.sbom.skip_sbom && !sbom_formats.is_empty() {
+            let message = "--sbom-format cannot be used with --skip-sbom";
+            return Err(CommandError::usage(message).hint("remove one of them"));
+        }
         Ok(ContentOptions {
             skip_sbom: self.sbom.skip_sbom,
             sbom_viewer: self.sbom_viewer,
+            sbom_formats,
             facts: build_facts(self.with_build_machine_info)?,
             ..self.overrides.into_content()?
         })

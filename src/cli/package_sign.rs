@@ -3,14 +3,16 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use serde_json::Value;
 
 use super::command_error::CommandError;
 use super::connection::UploadArgs;
+use super::exit::Exit;
 use super::output::{note, print};
 use super::publish::republish;
 use super::read::ReadArgs;
 use super::signing::SignArgs;
-use crate::app::{self, Check, PackageSignOptions, Republished};
+use crate::app::{self, Attested, Check, PackageSignOptions, Republished, SbomFormat};
 
 /// Arguments of `jackal package sign`.
 #[derive(Args)]
@@ -23,6 +25,17 @@ pub(super) struct PackageSignArgs {
     /// Do not ask for confirmation
     #[arg(long)]
     confirm: bool,
+    /// Also sign the package's SBOM in FORMAT, or the one in FILE (repeatable)
+    ///
+    /// FORMAT is spdx-json, spdx3-json or cyclonedx-json. Without FILE: the document that the
+    /// package has in this format, or the one that is made of its SBOMs.
+    #[arg(
+        long,
+        value_name = "FORMAT[=FILE]",
+        value_parser = attested,
+        help_heading = "Signing options"
+    )]
+    attest: Vec<(SbomFormat, Option<PathBuf>)>,
     #[command(flatten)]
     signing: SignArgs,
     #[command(flatten)]
@@ -39,6 +52,41 @@ fn source_help() -> String {
     )
 }
 
+/// A format, and perhaps a file.
+fn attested(text: &str) -> Result<(SbomFormat, Option<PathBuf>), String> {
+    let (name, file) = match text.split_once('=') {
+        Some((name, file)) => (name, Some(PathBuf::from(file))),
+        None => (text, None),
+    };
+    match SbomFormat::named(name).filter(|format| Attested::is_possible(*format)) {
+        Some(format) => Ok((format, file)),
+        None => Err("expected spdx-json, spdx3-json or cyclonedx-json".to_owned()),
+    }
+}
+
+/// Reads the documents that were given.
+fn read_attested(
+    wanted: Vec<(SbomFormat, Option<PathBuf>)>,
+) -> Result<Vec<Attested>, CommandError> {
+    let mut all = Vec::new();
+    for (format, file) in wanted {
+        let mut document = None;
+        if let Some(file) = file {
+            let shown = file.display();
+            let json = app::read_document(&file)
+                .map_err(|error| CommandError::io(format!("cannot read `{shown}`"), error))?;
+            let parsed: Option<Value> = serde_json::from_slice(&json).ok();
+            document = parsed.filter(|parsed| Attested::says(parsed, format));
+            if document.is_none() {
+                let message = format!("`{shown}` is not a document in {}", format.name());
+                return Err(CommandError::new(Exit::Configuration, message));
+            }
+        }
+        all.push(Attested { format, document });
+    }
+    Ok(all)
+}
+
 pub(super) fn run(args: PackageSignArgs) -> Result<(), CommandError> {
     if !args.signing.signs() {
         return Err(
@@ -49,6 +97,7 @@ pub(super) fn run(args: PackageSignArgs) -> Result<(), CommandError> {
     let Some(signer) = args.signing.into_signer(args.confirm)? else {
         return Ok(());
     };
+    let attest = read_attested(args.attest)?;
     // The new signature replaces the old one, which is verified only on request.
     let mut read = args.read.into_options(Check::Look)?;
     args.upload.limit(&mut read.connection);
@@ -66,11 +115,19 @@ pub(super) fn run(args: PackageSignArgs) -> Result<(), CommandError> {
             .hint("name the package by its tag"));
         };
         drop(opened);
-        return republish(args.source, destination, tag, read, signer, in_place);
+        return republish(
+            args.source,
+            destination,
+            tag,
+            read,
+            signer,
+            (in_place, attest),
+        );
     }
     let options = PackageSignOptions {
         signer,
         seal: here,
+        attest,
         output: args.output,
     };
     let signed = app::package_sign(&opened, &read, &options)?;

@@ -1,5 +1,6 @@
 //! `jackal package publish`: all packages become visible, or none.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,15 +12,15 @@ use super::environment::{
     Journals, current_folder, program, runtime, state_folder, variable, variables,
 };
 use super::exit::Exit;
-use super::options::{UploadPlaceArgs, VariantArgs, skeletons};
+use super::options::{SbomFormatArgs, UploadPlaceArgs, VariantArgs, skeletons};
 use super::output::{note, print};
 use super::signal::Signals;
 use super::signing::SignArgs;
 use super::trust::TrustArgs;
 use super::values::{tag, transfers};
 use crate::app::{
-    self, Check, Place, Policy, PublishOptions, Published, ReadOptions, Released, Seal, Signer,
-    SkeletonOptions, Variant, host_architecture,
+    self, Attested, Check, Place, Policy, PublishOptions, Published, ReadOptions, Released, Seal,
+    Signer, SkeletonOptions, Variant, host_architecture,
 };
 
 const PUBLISH_HELP: &str = "\
@@ -60,6 +61,8 @@ pub(super) struct PublishArgs {
     signing: SignArgs,
     #[command(flatten)]
     transfer: TransferArgs,
+    #[command(flatten)]
+    sboms: SbomFormatArgs,
 }
 
 fn names_help() -> String {
@@ -129,10 +132,12 @@ pub(super) fn run(mut args: PublishArgs) -> Result<(), CommandError> {
         tag: args.tag,
         move_tag: args.move_tag,
         split_layers: args.split_layers,
+        sbom_formats: args.sboms.formats(),
         concurrency: transfer.oci_concurrency,
         architecture: architecture.unwrap_or_else(|| host_architecture().to_owned()),
         seal: args.signing.seal(true),
         signer: args.signing.into_signer(args.confirm)?,
+        attest: Vec::new(),
         policy: transfer.trust.into_policy(Check::Use)?,
         state,
         skeletons: skeletons(variant)?,
@@ -147,7 +152,7 @@ pub(super) fn republish(
     tag: String,
     read: ReadOptions,
     signer: Arc<Signer>,
-    seal: Option<Seal>,
+    (seal, attest): (Option<Seal>, Vec<Attested>),
 ) -> Result<(), CommandError> {
     let place = Place {
         here: current_folder()?,
@@ -169,10 +174,12 @@ pub(super) fn republish(
         tag: Some(tag),
         move_tag: true,
         split_layers: false,
+        sbom_formats: BTreeSet::new(),
         concurrency: read.concurrency,
         architecture: read.architecture,
         policy: read.policy,
         signer: Some(signer),
+        attest,
         seal,
         state,
         skeletons: skeletons(Variant::default())?,
@@ -198,10 +205,12 @@ pub(super) fn into_layout(
         tag: None,
         move_tag: true,
         split_layers: false,
+        sbom_formats: BTreeSet::new(),
         concurrency: 1,
         architecture: host_architecture().to_owned(),
         policy: Arc::new(Policy::without_signers(Check::Use)),
         signer,
+        attest: Vec::new(),
         seal,
         state,
         skeletons,

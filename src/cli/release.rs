@@ -11,7 +11,7 @@ use super::options::skeletons;
 use super::output::print;
 use super::publish::{ReleaseArgs, TransferArgs, publish};
 use super::signing::SignArgs;
-use crate::app::{self, Check, Place, PublishOptions, Unfinished};
+use crate::app::{self, Check, Place, PublishOptions, SbomFormat, Unfinished};
 
 #[derive(Subcommand)]
 pub(super) enum ReleaseCommand {
@@ -87,6 +87,11 @@ fn resume(
         tag: begun.tag,
         move_tag: begun.move_tag,
         split_layers: begun.split_layers,
+        sbom_formats: begun
+            .sbom_formats
+            .iter()
+            .filter_map(|name| SbomFormat::named(name))
+            .collect(),
         concurrency: transfer.oci_concurrency,
         architecture: architecture.unwrap_or(begun.architecture),
         // Another form of signature would make other packages.
@@ -95,6 +100,7 @@ fn resume(
             None => signing.seal(true),
         },
         signer: signing.into_signer(true)?,
+        attest: Vec::new(),
         policy: transfer.trust.into_policy(Check::Use)?,
         state,
         skeletons: skeletons(variant)?,

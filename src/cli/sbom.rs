@@ -12,6 +12,7 @@ use super::opened::note_partly;
 use super::output::{note, one_line, print, print_bytes};
 use super::package_diff;
 use super::read::ReadArgs;
+use super::values::SbomFormatArg;
 use crate::app::{
     self, CacheFolder, Catalogue, Check, Opened, Place, ReadOptions, SbomDocument, SbomFormat,
     SbomSubject, Variant, rfc3339,
@@ -77,14 +78,7 @@ impl ValueEnum for FormatArg {
     }
 
     fn to_possible_value(&self) -> Option<clap::builder::PossibleValue> {
-        let help = match self.0 {
-            SbomFormat::SyftJson => "What packages hold; syft and grype read it",
-            SbomFormat::SpdxJson => "SPDX 2.3",
-            SbomFormat::Spdx3Json => "SPDX 3.0.1",
-            SbomFormat::CycloneDxJson => "CycloneDX 1.6",
-            SbomFormat::Table => "For people",
-        };
-        Some(clap::builder::PossibleValue::new(self.0.name()).help(help))
+        SbomFormatArg(self.0).to_possible_value()
     }
 }
 

@@ -2,9 +2,39 @@
 
 use std::collections::BTreeMap;
 
+use clap::ValueEnum;
+use clap::builder::PossibleValue;
+
 use super::command_error::CommandError;
-use crate::app;
+use crate::app::{self, SbomFormat};
 use crate::text::with_causes;
+
+/// A format of SBOMs for programs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct SbomFormatArg(pub(super) SbomFormat);
+
+impl ValueEnum for SbomFormatArg {
+    fn value_variants<'a>() -> &'a [Self] {
+        const ALL: &[SbomFormatArg] = &[
+            SbomFormatArg(SbomFormat::SyftJson),
+            SbomFormatArg(SbomFormat::SpdxJson),
+            SbomFormatArg(SbomFormat::Spdx3Json),
+            SbomFormatArg(SbomFormat::CycloneDxJson),
+        ];
+        ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        let help = match self.0 {
+            SbomFormat::SyftJson => "What packages hold; syft and grype read it",
+            SbomFormat::SpdxJson => "SPDX 2.3",
+            SbomFormat::Spdx3Json => "SPDX 3.0.1",
+            SbomFormat::CycloneDxJson => "CycloneDX 1.6",
+            SbomFormat::Table => "For people",
+        };
+        Some(PossibleValue::new(self.0.name()).help(help))
+    }
+}
 
 /// The size that `flag` gives, in bytes.
 pub(super) fn size(flag: &str, given: Option<String>) -> Result<Option<u64>, CommandError> {

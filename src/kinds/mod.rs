@@ -181,6 +181,7 @@ pub(crate) fn make_pure<'a>(
         sbom::IMAGE => Box::pin(sbom::of_image(action, inputs, bench)),
         sbom::COMPONENT => Box::pin(sbom::of_component(action, inputs, bench)),
         sbom::SCAN => Box::pin(sbom::scan_layer(inputs, bench)),
+        sbom::convert::CONVERT => Box::pin(sbom::convert::convert(action, inputs, bench)),
         package::ACTION => Box::pin(package::make(action, inputs, bench)),
         package::COMPRESS => Box::pin(package::compress(inputs, bench)),
         other => {

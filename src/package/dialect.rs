@@ -32,6 +32,19 @@ impl Dialect {
     /// File name of the archive of SBOM documents.
     pub const SBOMS: &'static str = "sboms.tar";
 
+    /// The archive of the same documents in another format.
+    #[must_use]
+    pub fn sboms_in(format: &str) -> String {
+        format!("sboms.{format}.tar")
+    }
+
+    /// The format of the documents in the archive at `path`; `None`: it has no others than
+    /// syft-JSON.
+    #[must_use]
+    pub fn format_of_sboms(path: &str) -> Option<&str> {
+        path.strip_prefix("sboms.")?.strip_suffix(".tar")
+    }
+
     /// The folder of all images: an OCI image layout.
     pub const IMAGES: &'static str = "images/";
 
@@ -118,7 +131,8 @@ impl Dialect {
             name if name == self.definition_file() => 1,
             Self::CHECKSUMS => 2,
             Self::SBOMS => 3,
-            _ => 4,
+            name if Self::format_of_sboms(name).is_some() => 4,
+            _ => 5,
         };
         (order, name.to_owned())
     }

@@ -276,6 +276,7 @@ fn components(side: &Side) -> Digests {
 fn others(checksums: &Checksums) -> Digests {
     let elsewhere = |path: &str| {
         path == Dialect::SBOMS
+            || Dialect::format_of_sboms(path).is_some()
             || path.starts_with("components/")
             || path.starts_with(Dialect::IMAGES)
     };

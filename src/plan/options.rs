@@ -1,11 +1,12 @@
 //! What the user chose for a whole plan, implied or written.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use crate::kinds::package::BuildFacts;
 use crate::kinds::sign::SignWork;
 use crate::release::Destination;
+use crate::sbom::format::Format;
 
 /// Settings for every package of a plan.
 #[derive(Clone, Debug, Default)]
@@ -16,6 +17,8 @@ pub struct PlanOptions {
     pub skip_sbom: bool,
     /// Packages have a page that shows their SBOMs.
     pub sbom_viewer: bool,
+    /// Formats that packages have their SBOMs in, besides those of the pipeline.
+    pub sbom_formats: BTreeSet<Format>,
     /// Largest size of one archive file, in bytes.
     pub split: Option<u64>,
     /// The folder that archives are written to.

@@ -155,6 +155,14 @@ impl Artifact {
         layers.find(is_definition).map(|layer| layer.digest)
     }
 
+    /// Whether it has a file called `name`.
+    #[must_use]
+    pub fn has_file(&self, name: &str) -> bool {
+        let manifest: Option<Manifest> = serde_json::from_slice(&self.bytes).ok();
+        let mut layers = manifest.into_iter().flat_map(|manifest| manifest.layers);
+        layers.any(|layer| manifest::title(&layer) == Some(name))
+    }
+
     /// Reads what it is verified by. Blocks.
     ///
     /// # Errors

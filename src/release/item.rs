@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::artifact::{Artifact, Place};
+use super::documents::Documents;
 use super::journal::Known;
 use super::results::Results;
 use super::vouching::{Vouched, Vouching};
@@ -24,6 +25,8 @@ pub struct Item {
     /// Build results, which other machines can take instead of building. Without them
     /// the release is complete as well.
     pub results: Option<Arc<Results>>,
+    /// SBOM documents to attach to the package and its images.
+    pub documents: Option<Arc<Documents>>,
 }
 
 impl Item {

@@ -41,6 +41,9 @@ pub struct Begun {
     /// Whether files too large for a layer are split.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub split_layers: bool,
+    /// Formats of SBOMs to attach, by their names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sbom_formats: Vec<String>,
     /// The signer, if any; resuming needs the same one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signer: Option<String>,
@@ -354,6 +357,7 @@ impl Begun {
             tag: None,
             move_tag: false,
             split_layers: false,
+            sbom_formats: Vec::new(),
             signer: None,
             signed: None,
             items,

@@ -6,6 +6,7 @@
 
 mod artifact;
 mod destination;
+mod documents;
 mod error;
 mod heartbeat;
 mod holders;
@@ -21,6 +22,7 @@ mod vouching;
 
 pub use artifact::{Artifact, Place, StoredError, WithDocuments};
 pub use destination::{Destination, DestinationError};
+pub use documents::{Documents, DocumentsError, carried, predicate_type, predicates};
 pub use error::ReleaseError;
 pub use holders::PUSHED;
 pub use item::{Beat, CONCURRENCY, Item, Moved, Released, Rules};

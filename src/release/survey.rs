@@ -36,8 +36,18 @@ impl Survey {
             let vouched = item.vouched(registry);
             vouched.can_be_proven(&vouching.policy).await?;
         }
-        Ok(self.is_published(registry, item, rules).await?
-            && self.is_vouched(registry, item, proofs).await?)
+        if !self.is_published(registry, item, rules).await?
+            || !self.is_vouched(registry, item, proofs).await?
+        {
+            return Ok(false);
+        }
+        match &item.documents {
+            Some(documents) => {
+                let (place, subject) = (&item.place, &item.artifact.manifest);
+                documents.are_attached(registry, place, subject).await
+            }
+            None => Ok(true),
+        }
     }
 
     /// Whether the item's tag names it; an error if it names another package and

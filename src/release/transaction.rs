@@ -61,7 +61,7 @@ struct Prepared {
     moved: Moved,
     attached: usize,
     note: Option<String>,
-    attaching: Option<Attaching>,
+    attaching: Vec<Attaching>,
 }
 
 /// Publishes `items` and returns the outcomes in the same order.
@@ -119,7 +119,8 @@ pub async fn run(
         let made = &mut released[one.number];
         (made.moved, made.attached, made.note) = (one.moved, one.attached, one.note);
         let item = &items[one.number];
-        attaching.extend(one.attaching.map(|attached| (Arc::clone(item), attached)));
+        let attached = one.attaching.into_iter();
+        attaching.extend(attached.map(|attached| (Arc::clone(item), attached)));
     }
     // Nothing visible has changed so far.
     publish(&work, &left, attaching).await?;
@@ -265,7 +266,7 @@ async fn prepare(work: Arc<Work>, lane: Lane) -> Result<Vec<Prepared>, ReleaseEr
             work.journal().note(Step::Staged(known))?;
         }
         let manifest = item.artifact.manifest.digest;
-        let (mut others, mut note) = (Vec::new(), None);
+        let (mut others, mut note, mut attaching) = (Vec::new(), None, Vec::new());
         // Once for all tags.
         if !with_results.contains(&manifest) {
             with_results.push(manifest);
@@ -273,8 +274,16 @@ async fn prepare(work: Arc<Work>, lane: Lane) -> Result<Vec<Prepared>, ReleaseEr
                 Ok(found) => others.extend(found),
                 Err(text) => note = Some(text),
             }
+            if let Some(documents) = &item.documents {
+                let (place, subject) = (&item.place, &item.artifact.manifest);
+                let made = documents.attach(&work.registry, place, subject).await?;
+                let (about_package, images) = made;
+                others.extend(about_package);
+                attaching = images;
+            }
         }
-        let (attached, attaching) = vouch(&work, &item, others, &mut beside).await?;
+        let (attached, bundles) = vouch(&work, &item, others, &mut beside).await?;
+        attaching.extend(bundles);
         all.push(Prepared {
             number,
             moved,

@@ -34,6 +34,15 @@ pub fn of_zarf(file: &str) -> String {
     }
 }
 
+/// Begins the file names of documents of whole packages.
+pub const PACKAGE: &str = "jackal-package-";
+
+/// File name of the document of a whole package.
+#[must_use]
+pub fn package(name: &str) -> String {
+    normalise(&format!("{PACKAGE}{name}.json"))
+}
+
 /// A name of its own for the document of `subject`, of which another one has `file`.
 #[must_use]
 pub fn distinct(file: &str, subject: &str) -> String {

@@ -21,6 +21,9 @@ pub const SLSA_PROVENANCE: &str = "https://slsa.dev/provenance/v1";
 /// An SPDX document.
 pub const SPDX_PREDICATE: &str = "https://spdx.dev/Document";
 
+/// A CycloneDX document.
+pub const CYCLONEDX_PREDICATE: &str = "https://cyclonedx.org/bom";
+
 /// The predicate type of cosign's image signatures.
 pub const SIGN_PREDICATE: &str = "https://sigstore.dev/cosign/sign/v1";
 

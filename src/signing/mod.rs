@@ -27,8 +27,8 @@ pub use bundle::{
 pub use claims::Claims;
 pub use container::{ContainerError, decrypt_container, encrypt_container};
 pub use envelope::{
-    Envelope, IN_TOTO, ResourceDescriptor, SIGN_PREDICATE, SLSA_PROVENANCE, SPDX_PREDICATE,
-    Statement, StatementError, Subject, digests,
+    CYCLONEDX_PREDICATE, Envelope, IN_TOTO, ResourceDescriptor, SIGN_PREDICATE, SLSA_PROVENANCE,
+    SPDX_PREDICATE, Statement, StatementError, Subject, digests,
 };
 pub use evidence::{Demands, KeylessError, Proven, Root, RootError};
 pub use file::{SignatureFileError, read_signature_file, write_signature_file};

@@ -50,6 +50,7 @@ mod reports;
 mod repositories;
 mod repository;
 mod sandbox;
+mod sbom_formats;
 mod sboms;
 mod schedule_exports;
 mod schedules;

@@ -66,6 +66,18 @@ oras pull --plain-http -o oras "$own/three/peer@$digest" > /dev/null
 cmp oras/components/data.tar <("$jackal" package extract "$archive" components/data.tar -o x > /dev/null 2>&1; cat x/components/data.tar) || fail "oras pulled a different component"
 ok "skopeo and oras pull from and push to our registry"
 
+for host in "127.0.0.1:$plain" "$own"; do
+  for said in attached unchanged; do
+    "$jackal" package publish "$archive" "oci://$host/sboms" --sbom-format spdx-json,cyclonedx-json > $said
+    oras discover --plain-http --format json "$host/sboms/peer@$digest" > found.json
+    for type in spdx vnd.cyclonedx; do
+      [ "$(grep -o "\"artifactType\": \"application/$type+json\"" found.json | wc -l)" = 1 ] || fail "oras finds $(cat found.json)"
+    done
+  done
+  grep -q unchanged unchanged || fail "a second publish with SBOMs printed: $(cat unchanged)"
+done
+ok "oras finds the SBOMs that are attached, in registries with and without a list of referrers"
+
 "$jackal" package publish "$archive" "$to/six" --max-layer "127.0.0.1:$plain=1MB" --split-layers > split
 parted=$(cut -d' ' -f3 split)
 [ "$parted" != "$digest" ] || fail "nothing was split: $(cat split)"

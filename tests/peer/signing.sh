@@ -83,16 +83,17 @@ rules:
   attestations:
   - {predicateType: https://slsa.dev/provenance/v1}
   - {predicateType: https://spdx.dev/Document}
+  - {predicateType: https://cyclonedx.org/bom}
 YML
 for host in "127.0.0.1:$port" "$(tr -d '\n' < own.addr)"; do
-  yes_ "$jackal" package create pkg --confirm -o "oci://$host/signed" --signing-key p256/cosign.key --attest
+  yes_ "$jackal" package create pkg --confirm -o "oci://$host/signed" --signing-key p256/cosign.key --attest --sbom-format cyclonedx-json
   at=$host/signed/peer@$(digest_of "$host" signed/peer 1.0.0)
   yes_ "$jackal" package verify "oci://$host/signed/peer:1.0.0" -a amd64 --policy policy.yaml
   for cosign in "$cosign3" "$cosign2"; do
     how=("${offline[@]}" --allow-http-registry --new-bundle-format --trusted-root root.json)
     yes_ "$cosign" verify --key p256/cosign.pub "${how[@]}" "$at"
     no_ "$cosign" verify --key p384/cosign.pub "${how[@]}" "$at"
-    for type in slsaprovenance1 spdxjson; do
+    for type in slsaprovenance1 spdxjson cyclonedx; do
       yes_ "$cosign" verify-attestation --type $type --key p256/cosign.pub "${how[@]}" "$at"
       no_ "$cosign" verify-attestation --type $type --key p384/cosign.pub "${how[@]}" "$at"
     done

@@ -8,7 +8,7 @@ pub(crate) mod marked;
 mod sboms;
 pub mod skeleton;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -28,9 +28,12 @@ use crate::ground::threads::{blocking, computing};
 use crate::ground::{Class, Failure, Readers, Withdrawal};
 use crate::kinds::material::Material;
 use crate::kinds::pins::Pin;
+use crate::kinds::sbom::convert::{Whole, converted};
 use crate::kinds::{Bench, Context, Kind, Prepared, of};
 use crate::layout::{self, LayoutError};
 use crate::package::{Definition, Dialect, Strictness};
+use crate::sbom::format::Format;
+use crate::sbom::names;
 use crate::yaml::SourceText;
 
 /// The actions: a package, and the compressed frames of one of its members.
@@ -60,6 +63,8 @@ fields! {
         sboms: Option<Vec<String>> = "sboms",
         /// Whether the archive of SBOMs has a page that shows them.
         viewer: bool = "viewer",
+        /// The formats in which it has them as well.
+        formats: Vec<String> = "sbomFormats",
     }
 }
 
@@ -80,6 +85,8 @@ pub struct PackageWork {
     pub sboms: Vec<(String, String)>,
     /// Whether to pack a page that shows the SBOMs.
     pub viewer: bool,
+    /// The formats in which it has them beside syft-JSON.
+    pub formats: BTreeSet<Format>,
     /// The values for the build section.
     pub build: BuildFacts,
     /// The destination of the archive; `None`: none is written.
@@ -149,6 +156,11 @@ impl Kind for PackageWork {
             parts: Vec::new(),
             sboms: (!self.sboms.is_empty()).then(Vec::new),
             viewer: self.viewer && !self.sboms.is_empty(),
+            formats: self
+                .formats
+                .iter()
+                .map(|format| format.name().to_owned())
+                .collect(),
         };
         for (name, step) in &self.components {
             for output in &of(cx.results, step)?.outputs {
@@ -323,10 +335,19 @@ pub(crate) async fn make(action: &Action, inputs: &Inputs, bench: &Bench) -> Res
     };
     let framed = settings.framed && !definition.metadata.uncompressed;
     let (cas, scanned) = (Arc::clone(&bench.cas), settings.sboms.is_some());
+    let mut sboms = Vec::new();
+    if scanned {
+        for name in &settings.formats {
+            let made = in_format(bench, name, &documents, &definition, &facts).await?;
+            sboms.push((Dialect::sboms_in(name), made));
+        }
+        sboms.push((Dialect::SBOMS.to_owned(), documents));
+    }
     let members = blocking(move || {
-        if scanned {
-            let viewer = settings.viewer.then_some(&definition.metadata);
-            parts.push(sboms::sboms_tar(&cas, documents, viewer)?);
+        let viewer = settings.viewer.then_some(&definition.metadata);
+        for (name, documents) in sboms {
+            let viewer = viewer.filter(|_| name == Dialect::SBOMS);
+            parts.push(sboms::sboms_tar(&cas, &name, documents, viewer)?);
         }
         let architecture = definition.metadata.architecture.clone();
         let made = (settings.jackal.as_str(), architecture.as_str());
@@ -340,6 +361,22 @@ pub(crate) async fn make(action: &Action, inputs: &Inputs, bench: &Bench) -> Res
         }
     }
     Ok(outputs.into())
+}
+
+/// The documents in the format called `name`, with one about the whole package.
+async fn in_format(
+    bench: &Bench,
+    name: &str,
+    documents: &[Output],
+    definition: &Definition,
+    facts: &BuildFacts,
+) -> Result<Vec<Output>, Failure> {
+    let format = Format::named(name);
+    let format = format.ok_or_else(|| Failure::internal("an unknown format of SBOMs"))?;
+    let about = &definition.metadata;
+    let whole = Whole::new(&about.name, &about.version, &about.vendor);
+    let whole = (&*names::package(&about.name), whole);
+    converted(bench, format, facts.timestamp, documents, whole).await
 }
 
 /// The compressed frames of a member; `None` for one that is not compressed.

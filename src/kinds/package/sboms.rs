@@ -8,10 +8,10 @@ use crate::action::Output;
 use crate::archive::TarWriter;
 use crate::cas::Cas;
 use crate::kinds::package::assemble::PackageError;
-use crate::package::{Dialect, Metadata};
+use crate::package::Metadata;
 use crate::page::sbom::{Viewer, file_name, title};
 
-/// Packs SBOM documents, sorted by name; the first entry is `.`. With `viewer`, facts
+/// Packs SBOM documents as the member `member`, sorted by name; the first entry is `.`. With `viewer`, facts
 /// about their package, a page that shows them is among them.
 ///
 /// # Errors
@@ -19,6 +19,7 @@ use crate::page::sbom::{Viewer, file_name, title};
 /// [`PackageError`]
 pub(super) fn sboms_tar(
     cas: &Cas,
+    member: &str,
     mut documents: Vec<Output>,
     viewer: Option<&Metadata>,
 ) -> Result<Output, PackageError> {
@@ -33,7 +34,7 @@ pub(super) fn sboms_tar(
         let mut content = cas.open_blob(&document.digest)?;
         tar.file(&document.name, 0o600, document.size, &mut content)?;
     }
-    Ok(tar.finish()?.output(Dialect::SBOMS)?)
+    Ok(tar.finish()?.output(member)?)
 }
 
 /// The page that shows the documents.
@@ -60,6 +61,7 @@ fn page(cas: &Cas, documents: &[Output], about: &Metadata) -> Result<Output, Pac
 mod tests {
     use super::*;
     use crate::archive::TarReader;
+    use crate::package::Dialect;
 
     fn cas() -> (tempfile::TempDir, Cas) {
         let dir = tempfile::tempdir().unwrap();
@@ -76,7 +78,7 @@ mod tests {
             ..Metadata::default()
         };
         let names = |viewer: Option<&Metadata>| {
-            let tar = sboms_tar(&cas, document(), viewer).unwrap();
+            let tar = sboms_tar(&cas, Dialect::SBOMS, document(), viewer).unwrap();
             let mut tar = TarReader::new(cas.open_blob(&tar.digest).unwrap());
             let mut names = Vec::new();
             while let Some(entry) = tar.next().unwrap() {
@@ -92,7 +94,7 @@ mod tests {
     #[test]
     fn an_empty_sbom_archive_is_the_known_one() {
         let (_dir, cas) = cas();
-        let tar = sboms_tar(&cas, Vec::new(), None).unwrap();
+        let tar = sboms_tar(&cas, Dialect::SBOMS, Vec::new(), None).unwrap();
         // docs/spec/package.md, "Test vectors".
         assert_eq!(
             tar.digest.hex(),

@@ -17,6 +17,7 @@ use crate::ground::source::OwnFiles;
 use crate::ground::threads::blocking;
 use crate::ground::{Class, Failure, Readers};
 use crate::kinds::pins::Pin;
+use crate::kinds::sbom::formats_of;
 use crate::kinds::sign::{self, SignWork};
 use crate::kinds::{Context, Done, Kind, Prepared, of, package, sbom};
 use crate::oci::Descriptor;
@@ -24,7 +25,8 @@ use crate::package::manifest;
 use crate::pipeline::verb::Publish;
 use crate::registry::{BlobSource, Registry, RegistryError, Repository};
 use crate::release::{
-    self, Artifact, Beat, Begun, Destination, Item, Journal, ReleaseError, Results, Rules, Vouching,
+    self, Artifact, Beat, Begun, Destination, Documents, DocumentsError, Item, Journal,
+    ReleaseError, Results, Rules, Vouching,
 };
 use crate::text::with_causes;
 
@@ -113,6 +115,7 @@ impl PublishWork {
                 tags => tags.iter().cloned().map(Ok).collect(),
             };
             let artifact = Arc::new(with_borrowed(site, artifact));
+            let documents = self.documents(site, step, &artifact).await?;
             let tags = tags.into_iter().collect::<Result<Vec<String>, _>>();
             let tags = tags.map_err(configuration)?;
             for to in &self.to {
@@ -133,11 +136,35 @@ impl PublishWork {
                         vouching: vouching.clone(),
                         heartbeat: heartbeat.clone(),
                         results: Some(Arc::clone(&results)),
+                        documents: documents.clone(),
                     });
                 }
             }
         }
         Ok(items)
+    }
+
+    /// The SBOM documents to attach to the package that `step` makes.
+    async fn documents(
+        &self,
+        site: &Site,
+        step: &str,
+        artifact: &Arc<Artifact>,
+    ) -> Result<Option<Arc<Documents>>, Failure> {
+        let formats = formats_of(&self.verb.sbom_formats);
+        let (cas, artifact) = (Arc::clone(&site.cas), Arc::clone(artifact));
+        let step = step.to_owned();
+        blocking(move || {
+            let found = Documents::of(&cas, &artifact, &formats);
+            found.map(|found| found.map(Arc::new)).map_err(|error| {
+                let class = match &error {
+                    DocumentsError::None => Class::Configuration,
+                    _ => Class::Verification,
+                };
+                Failure::new(class, format!("`{step}`: {}", with_causes(&error)))
+            })
+        })
+        .await
     }
 
     /// The members of the package that `step` makes, with its bundles and policy.
@@ -208,6 +235,7 @@ impl Kind for PublishWork {
             tags,
             move_tags,
             split_layers,
+            sbom_formats,
             heartbeat,
             when: _,
         } = &self.verb;
@@ -217,6 +245,9 @@ impl Kind for PublishWork {
         action.settings.put("moveTags", *move_tags);
         action.settings.put("splitLayers", *split_layers);
         action.settings.put("heartbeat", *heartbeat);
+        let formats = formats_of(sbom_formats).into_iter();
+        let formats: Vec<String> = formats.map(|format| format.name().to_owned()).collect();
+        formats.write("sbomFormats", &mut action.settings);
         let mut inputs = Inputs::new(&cx.site.cas);
         let signed = self.signatures.iter().map(|(step, _)| step);
         for step in packages.iter().chain(signed) {

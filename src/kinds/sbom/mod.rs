@@ -1,8 +1,10 @@
 //! `sbom`: catalogues images and components. Each layer is scanned once, then the
 //! document is made from the scans.
 
+pub(crate) mod convert;
 pub(crate) mod scan;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::action::{Action, ActionKey, Fields, Output, fields};
@@ -17,7 +19,9 @@ use crate::ground::{Class, Failure};
 use crate::kinds::pins::Pin;
 use crate::kinds::{Bench, Context, Kind, Prepared, image_of, make_pure, of};
 use crate::oci::{Descriptor, MAX_MANIFEST_BYTES, Manifest, media_type};
+use crate::pipeline::verb::SbomFormat;
 use crate::sbom::CATALOGUE_VERSION;
+use crate::sbom::format::Format;
 use crate::text::with_causes;
 
 /// The actions: of an image, of a component, of one layer.
@@ -44,6 +48,18 @@ fields! {
         jackal: String = "jackal",
         component: String = "component",
     }
+}
+
+/// The formats that words of a pipeline name.
+#[must_use]
+pub fn formats_of(words: &[SbomFormat]) -> BTreeSet<Format> {
+    let of = |word: &SbomFormat| match word {
+        SbomFormat::Syft => Format::SyftJson,
+        SbomFormat::Spdx => Format::SpdxJson,
+        SbomFormat::Spdx3 => Format::Spdx3Json,
+        SbomFormat::CycloneDx => Format::CycloneDxJson,
+    };
+    words.iter().map(of).collect()
 }
 
 /// The catalogue of an image.

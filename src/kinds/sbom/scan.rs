@@ -111,7 +111,7 @@ fn aside(cas: &Cas, input: &mut dyn Read) -> io::Result<Box<dyn Aside>> {
 }
 
 /// Stores the output of `write`.
-fn put(
+pub(super) fn put(
     cas: &Cas,
     name: &str,
     write: impl FnOnce(&mut io::BufWriter<Ingest<'_>>) -> io::Result<()>,

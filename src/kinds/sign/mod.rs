@@ -7,7 +7,6 @@ pub(crate) mod provenance;
 pub(crate) mod signer;
 
 use std::collections::BTreeMap;
-use std::io::Read as _;
 use std::sync::Arc;
 
 use provenance::BuildRequest;
@@ -15,7 +14,6 @@ use serde_json::Value;
 use signer::SignerFrom;
 
 use crate::action::{Action, Fields as _, Output, fields};
-use crate::archive::TarReader;
 use crate::cas::Cas;
 use crate::cas::tree::Tree;
 use crate::ground::inputs::Inputs;
@@ -27,20 +25,16 @@ use crate::ground::{Class, Failure, Readers, Withdrawal};
 use crate::kinds::package::{self, Archive, export, withdraw};
 use crate::kinds::pins::Pin;
 use crate::kinds::{Bench, Context, Kind, Prepared, of};
-use crate::package::{Dialect, MAX_DEFINITION_BYTES, time};
-use crate::release::{self, Artifact};
-use crate::sbom::format::spdx;
+use crate::package::{Dialect, MAX_DEFINITION_BYTES};
+use crate::release::{self, Artifact, DocumentsError};
+use crate::sbom::format::Format;
 use crate::signers::{Seal, Signer, seal};
-use crate::signing::{Identity, SLSA_PROVENANCE, SPDX_PREDICATE, Statement};
+use crate::signing::{Identity, SLSA_PROVENANCE, Statement};
 use crate::text::with_causes;
 use crate::verify::{self, Policy, RequiredAttestation};
 
 /// Version of the statements.
-const SIGN_FORMAT: u32 = 1;
-
-/// Largest catalogue that becomes part of an attestation, in bytes: 64 MiB, some
-/// 60,000 packages at 1 KB each. It is held in memory as JSON.
-const MAX_CATALOGUE_BYTES: u64 = 64 << 20;
+const SIGN_FORMAT: u32 = 2;
 
 /// Suffix of outputs that are bundles; the package's name precedes it.
 const BUNDLE: &str = "bundle:";
@@ -314,33 +308,25 @@ fn signed(
         members.sort_by_key(|(member, _)| dialect.place_in_archive(&member.name));
     }
     let files: Vec<Output> = members.iter().map(|(member, _)| member.clone()).collect();
-    let (artifact, read_definition) = Artifact::stored(cas, &files, None)?;
+    let (artifact, _) = Artifact::stored(cas, &files, None)?;
     let mut subjects = release::subjects(&artifact, &definition, dialect);
     let mut statements = Vec::new();
     if let Some(predicate) = provenance {
         statements.push(Statement::new(subjects.clone(), SLSA_PROVENANCE, predicate));
     }
-    let catalogues = catalogues(cas, &files)?;
-    if work.attest.sbom && !catalogues.is_empty() {
-        let timestamp = read_definition
-            .build
-            .timestamp
-            .as_deref()
-            .unwrap_or_default();
-        let created = time::parse_rfc1123z(timestamp).and_then(time::rfc3339);
-        let about = spdx::Subject {
-            name: &read_definition.metadata.name,
-            version: &read_definition.metadata.version,
-            namespace: &format!(
-                "https://jackal.dev/spdx/{}-{}",
-                read_definition.metadata.name,
-                artifact.manifest.digest.hex()
+    if work.attest.sbom {
+        let mut formats = release::carried(&artifact);
+        formats.insert(Format::SpdxJson);
+        match release::predicates(cas, &artifact, &formats) {
+            Ok(found) => statements.extend(
+                found
+                    .into_iter()
+                    .map(|(kind, document)| Statement::new(subjects.clone(), kind, document)),
             ),
-            created: &created.unwrap_or_default(),
-            tool: concat!("jackal-", env!("CARGO_PKG_VERSION")),
-        };
-        let document = spdx::document(about, &catalogues);
-        statements.push(Statement::new(subjects.clone(), SPDX_PREDICATE, document));
+            // There is nothing to attest.
+            Err(DocumentsError::None) => {}
+            Err(error) => return Err(failed(&with_causes(&error))),
+        }
     }
     for subject in &mut subjects {
         subject.annotations.clone_from(&work.annotations);
@@ -354,24 +340,6 @@ fn signed(
         bundles.push(cas.store(BUNDLE, bundle.as_bytes())?);
     }
     Ok((members, bundles))
-}
-
-/// The catalogues in `sboms.tar`, by their names there.
-fn catalogues(cas: &Cas, files: &[Output]) -> Result<Vec<(String, Value)>, Failure> {
-    let Some(sboms) = files.iter().find(|file| file.name == Dialect::SBOMS) else {
-        return Ok(Vec::new());
-    };
-    let mut found = Vec::new();
-    let mut tar = TarReader::new(cas.open_blob(&sboms.digest)?);
-    while let Some(entry) = tar.next()? {
-        let name = entry.name_lossy();
-        if name.ends_with(".json") {
-            let read = serde_json::from_reader((&mut tar).take(MAX_CATALOGUE_BYTES));
-            found.push((name, read.map_err(std::io::Error::from)?));
-        }
-    }
-    tar.drain()?;
-    Ok(found)
 }
 
 pub(crate) struct SignedOutputs {

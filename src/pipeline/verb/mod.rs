@@ -161,7 +161,7 @@ record! {
     pub struct Sbom as "`sbom`" {
         /// Tasks that make components or images.
         of: SomeTasks = "of",
-        /// Formats to write.
+        /// Formats that packages have the documents in; syft-JSON always is one.
         formats: ListOf<SbomFormat> = "formats",
     }
 }
@@ -171,10 +171,21 @@ record! {
 pub enum SbomFormat {
     /// The JSON of Anchore's Syft.
     Syft,
+    /// SPDX 2.3.
+    Spdx,
+    /// SPDX 3.0.1.
+    Spdx3,
+    /// CycloneDX 1.6.
+    CycloneDx,
 }
 
 impl Word for SbomFormat {
-    const WORDS: &'static [(&'static str, Self)] = &[("syft-json", Self::Syft)];
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("syft-json", Self::Syft),
+        ("spdx-json", Self::Spdx),
+        ("spdx3-json", Self::Spdx3),
+        ("cyclonedx-json", Self::CycloneDx),
+    ];
 }
 
 record! {
@@ -223,7 +234,7 @@ record! {
         builder: Option<Text> = "builder",
         /// Attest how the packages were built (SLSA provenance v1).
         provenance: Flag<true> = "provenance",
-        /// Attest what the packages contain (SPDX).
+        /// Attest what the packages contain, in SPDX and in the formats that they have.
         sbom: Flag<true> = "sbom",
         /// Also write the signature of a key into the packages, where Jackal v0.32.7
         /// looks for it.
@@ -250,6 +261,9 @@ record! {
         /// Split files that are larger than a registry's layer limit. Only jackal can
         /// join them again.
         split_layers: Flag<false> = "splitLayers",
+        /// Formats of SBOMs to attach to the packages and their images, besides those that
+        /// the packages have.
+        sbom_formats: ListOf<SbomFormat> = "sbomFormats",
         /// Sign a statement for each package that a run publishes to a registry, or finds
         /// unchanged there: when it was checked. It replaces the previous one.
         heartbeat: Flag<false> = "heartbeat",

@@ -7,17 +7,18 @@ use super::{Named, Planner};
 use crate::kinds::Work;
 use crate::kinds::images::ImagesWork;
 use crate::kinds::package::PackageWork;
-use crate::kinds::sbom::{ComponentSbomWork, ImageSbomWork};
+use crate::kinds::sbom::{ComponentSbomWork, ImageSbomWork, formats_of};
 use crate::package::{ArchiveName, ArchiveNameError, Definition, Dialect, Kind};
 use crate::pipeline::verb::{Package, Sbom};
 use crate::pipeline::{Instance, Verb};
 use crate::plan::PlanError;
 use crate::plan::parts::has_content;
+use crate::sbom::format::Format;
 use crate::sbom::names;
 
 impl Planner<'_> {
     pub(super) fn sbom(&mut self, instance: &Instance, verb: &Sbom) -> Result<(), PlanError> {
-        // Only one format is supported.
+        // Packages have the formats of all their `sbom` tasks.
         let Sbom { of, formats: _ } = verb;
         let mut documents: Named = Vec::new();
         for subject in of.iter().filter(|_| !self.options.skip_sbom) {
@@ -88,6 +89,14 @@ impl Planner<'_> {
             Dialect::Zarf => (names::of_zarf(&file), step),
         });
         let documents = distinct(documents.collect())?;
+        let mut formats = self.options.sbom_formats.clone();
+        for task in sboms {
+            if let Some(Verb::Sbom(verb)) = self.verb(task) {
+                formats.extend(formats_of(&verb.formats));
+            }
+        }
+        // Every package has that one.
+        formats.remove(&Format::SyftJson);
         let archive = archive_name(&definition)?;
         let archived = self.options.publish.is_none();
         let archive = self.options.output.join(archive);
@@ -102,6 +111,7 @@ impl Planner<'_> {
             images: layout,
             sboms: documents,
             viewer: *sbom_viewer || self.options.sbom_viewer,
+            formats,
             build: self.options.build.clone(),
             archive: archived.then_some(archive),
             framed: archived,

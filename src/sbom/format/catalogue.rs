@@ -7,6 +7,20 @@
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
+use crate::sbom::purl::purl;
+
+/// The type of an artifact that stands for a whole image, in a document of several.
+pub const IMAGE: &str = "image";
+
+/// The same for the files of a component.
+pub const COMPONENT: &str = "component";
+
+/// The type of a source that is a whole package.
+pub const PACKAGE: &str = "package";
+
+/// What stands for a version that nothing states, as in documents of syft.
+pub const UNKNOWN: &str = "UNKNOWN";
+
 /// A document.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct Catalogue {
@@ -17,6 +31,8 @@ pub struct Catalogue {
     pub source: Source,
     #[serde(default)]
     pub distro: Map<String, Value>,
+    #[serde(default, deserialize_with = "or_empty")]
+    pub files: Vec<File>,
 }
 
 /// A package.
@@ -50,6 +66,44 @@ pub struct Place {
     pub path: String,
     #[serde(rename = "layerID")]
     pub layer: String,
+}
+
+/// A file that belongs to a package, or is evidence for one.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct File {
+    pub id: String,
+    pub location: Place,
+    #[serde(deserialize_with = "or_default")]
+    pub metadata: FileFacts,
+    #[serde(deserialize_with = "or_empty")]
+    pub digests: Vec<Checksum>,
+}
+
+/// What is known of a file.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct FileFacts {
+    #[serde(rename = "mimeType")]
+    pub media: String,
+}
+
+/// A digest by any algorithm.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Checksum {
+    pub algorithm: String,
+    pub value: String,
+}
+
+/// Who supplies a package.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Supplier {
+    /// Not a person.
+    pub organization: bool,
+    pub name: String,
+    /// Empty if it is not known.
+    pub mail: String,
 }
 
 /// A licence.
@@ -86,6 +140,7 @@ pub struct Source {
     pub version: String,
     #[serde(rename = "type")]
     pub kind: String,
+    pub supplier: String,
     pub metadata: Value,
     /// Where schemas before 9 have `metadata`.
     target: Value,
@@ -112,12 +167,139 @@ impl Catalogue {
     }
 }
 
+impl Source {
+    /// What a document of a whole package is about.
+    #[must_use]
+    pub fn of_package(name: &str, version: &str, vendor: &str) -> Self {
+        Self {
+            id: PACKAGE.to_owned(),
+            name: name.to_owned(),
+            version: version.to_owned(),
+            kind: PACKAGE.to_owned(),
+            supplier: vendor.to_owned(),
+            ..Self::default()
+        }
+    }
+
+    /// Never empty.
+    #[must_use]
+    pub fn title(&self) -> &str {
+        match self.name.as_str() {
+            "" => "unknown",
+            name => name,
+        }
+    }
+
+    /// The package URL of an image.
+    #[must_use]
+    pub fn purl(&self) -> Option<String> {
+        let digest = self.metadata["manifestDigest"].as_str()?;
+        let name = self.name.rsplit('/').next().unwrap_or_default();
+        let tag = self.metadata["tags"][0].as_str();
+        let tag = tag.and_then(|tag| tag.rsplit_once(':'));
+        let qualifiers = [
+            ("arch", text(&self.metadata["architecture"])),
+            ("repository_url", self.name.as_str()),
+            ("tag", tag.map_or("", |(_, tag)| tag)),
+        ];
+        // The specification of this type has the colon encoded.
+        let purl = purl("oci", "", name, digest, &qualifiers);
+        Some(purl.replacen("sha256:", "sha256%3A", 1))
+    }
+}
+
 impl Artifact {
+    /// Whether it stands for all of an image or a component.
+    #[must_use]
+    pub fn is_subject(&self) -> bool {
+        [IMAGE, COMPONENT].contains(&self.kind.as_str())
+    }
+
+    /// A link of its metadata. Readers refuse a document with any other text in its place.
+    #[must_use]
+    pub fn link(&self, key: &str) -> Option<&str> {
+        Some(self.fact(key)).filter(|text| is_link(text))
+    }
+
+    /// Who supplies it, by what its metadata says.
+    #[must_use]
+    pub fn supplier(&self) -> Option<Supplier> {
+        let organization = ["vendor", "companyName"].map(|key| self.fact(key));
+        if let Some(name) = organization.into_iter().find(|name| !name.is_empty()) {
+            return Some(Supplier {
+                organization: true,
+                name: name.to_owned(),
+                mail: String::new(),
+            });
+        }
+        let person = ["maintainer", "author", "authorEmail"].map(|key| self.fact(key));
+        let first = &self.metadata["authors"][0];
+        let first = first.as_str().or(first["name"].as_str());
+        let name = person.into_iter().find(|name| !name.is_empty()).or(first)?;
+        let name = name.lines().next().unwrap_or_default().trim();
+        let (name, mail) = match name.split_once('<') {
+            Some((name, mail)) => (name.trim(), mail.split('>').next().unwrap_or_default()),
+            None => (name, ""),
+        };
+        let (name, mail) = match name {
+            "" => (mail, ""),
+            name => (name, mail),
+        };
+        (!name.is_empty()).then(|| Supplier {
+            organization: false,
+            name: name.to_owned(),
+            mail: mail.to_owned(),
+        })
+    }
+
     /// A text of its metadata; empty if there is none.
     #[must_use]
     pub fn fact(&self, key: &str) -> &str {
         self.metadata[key].as_str().unwrap_or_default()
     }
+}
+
+/// Whether a text is the URL of a page, by RFC 3986 without its rarer forms.
+fn is_link(text: &str) -> bool {
+    let rest = text.strip_prefix("https://");
+    let Some(rest) = rest.or_else(|| text.strip_prefix("http://")) else {
+        return false;
+    };
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (host, tail) = rest.split_at(end);
+    let (host, port) = host.split_once(':').unwrap_or((host, ""));
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    let mut escapes = tail.split('%').skip(1);
+    let is_escape = |part: &str| {
+        let digits = part.as_bytes().get(..2);
+        digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+    };
+    !host.is_empty()
+        && host.bytes().all(plain)
+        && port.bytes().all(|byte| byte.is_ascii_digit())
+        && tail
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic() && !b"<>\"{}|\\^`[]".contains(&byte))
+        && tail.matches('#').count() <= 1
+        && escapes.all(is_escape)
+}
+
+/// The version, or what stands for none.
+#[must_use]
+pub fn known(version: &str) -> &str {
+    match version {
+        "" => UNKNOWN,
+        version => version,
+    }
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+/// `null` counts as nothing known.
+fn or_default<'de, D: Deserializer<'de>>(from: D) -> Result<FileFacts, D::Error> {
+    Ok(Option::deserialize(from)?.unwrap_or_default())
 }
 
 /// `null` counts as empty.
@@ -170,6 +352,24 @@ impl<'de> Deserialize<'de> for Cpe {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn links_are_what_every_reader_accepts() {
+        for (text, expected) in [
+            ("https://a.example", true),
+            ("http://a.example:80/b%20c?d=e#f", true),
+            ("http://[", false),
+            ("http://", false),
+            ("https://a b", false),
+            ("https://a.example/%zz", false),
+            ("https://a.example:x/", false),
+            ("https://a.example/#a#b", false),
+            ("https://a.example/é", false),
+            ("git://a.example", false),
+        ] {
+            assert_eq!(is_link(text), expected, "{text}");
+        }
+    }
 
     #[test]
     fn documents_of_new_and_old_schemas_are_read() {

@@ -8,7 +8,7 @@ use std::io::{self, Write};
 
 use serde_json::{Map, Value, json};
 
-use super::catalogue::{Artifact, Catalogue, Licence};
+use super::catalogue::{Artifact, COMPONENT, Catalogue, IMAGE, Licence, PACKAGE, known};
 use super::{Production, uuid};
 
 /// Facts of a package that readers look up as `syft:metadata:KEY`.
@@ -25,6 +25,30 @@ const FACTS: &[&str] = &[
     "sourceRpm",
     "sourceVersion",
     "virtualPath",
+];
+
+/// Ids of the SPDX list that the schema does not have.
+const NEWER: &[&str] = &[
+    "atc-game",
+    "Brian-Gladman-3-Clause-no-conversion",
+    "BSD-2-Clause-pos-unchanged",
+    "BSD-3-Clause-OpenWebUI",
+    "BSD-ask-to-endorse",
+    "BSD-Source-alt-GPL",
+    "BSD-Source-Code-no-disclaimer",
+    "Bugroff",
+    "CC-BY-NC-3.0-IGO",
+    "FDK-MPEG-H",
+    "GFDL-1.1-invariants",
+    "GFDL-1.1-no-invariants",
+    "GFDL-1.2-invariants",
+    "GFDL-1.2-no-invariants",
+    "GFDL-1.3-invariants",
+    "GFDL-1.3-no-invariants",
+    "Hippocratic-3.0-core",
+    "Informatica",
+    "MVT-1.1",
+    "NOASSERTION",
 ];
 
 /// Writes the document of `catalogue`, one component after the other.
@@ -46,6 +70,7 @@ pub fn write(
         "version": 1,
         "metadata": {
             "timestamp": production.created,
+            "authors": [{"name": production.tool}],
             "tools": {"components": [{
                 "type": "application",
                 "name": production.tool,
@@ -58,16 +83,18 @@ pub fn write(
     out.write_all(&head.as_bytes()[..head.len() - 1])?;
     out.write_all(b",\"components\":[")?;
     let mut first = true;
+    let system = system(&catalogue.distro, &references);
     for (artifact, reference) in catalogue.artifacts.iter().zip(&references) {
         separate(&mut first, out)?;
         serde_json::to_writer(&mut *out, &component(artifact, reference))?;
     }
-    if let Some(system) = system(&catalogue.distro) {
+    if let Some(system) = &system {
         separate(&mut first, out)?;
-        serde_json::to_writer(&mut *out, &system)?;
+        serde_json::to_writer(&mut *out, system)?;
     }
     out.write_all(b"],\"dependencies\":")?;
-    serde_json::to_writer(&mut *out, &dependencies(catalogue, &references))?;
+    let system = system.as_ref().and_then(|made| made["bom-ref"].as_str());
+    serde_json::to_writer(&mut *out, &dependencies(catalogue, &references, system))?;
     // What is known of vulnerabilities changes after a release, and is found by others.
     out.write_all(b",\"vulnerabilities\":[]}")
 }
@@ -106,17 +133,15 @@ fn with_id(purl: &str, id: &str) -> String {
 
 fn subject(catalogue: &Catalogue) -> Value {
     let source = &catalogue.source;
-    let kind = match source.kind.as_str() {
-        "image" => "container",
-        _ => "file",
-    };
-    let name = match source.name.as_str() {
-        "" => "unknown",
-        name => name,
-    };
-    let mut made = json!({"bom-ref": subject_reference(catalogue), "type": kind, "name": name});
-    if !source.version.is_empty() {
-        made["version"] = json!(source.version);
+    let mut made = json!({
+        "bom-ref": subject_reference(catalogue),
+        "type": kind(&source.kind).unwrap_or("file"),
+        "supplier": {"name": supplied(&source.supplier)},
+        "name": source.title(),
+        "version": known(&source.version),
+    });
+    if let Some(purl) = source.purl() {
+        made["purl"] = json!(purl);
     }
     if let Some(labels) = source.metadata["labels"].as_object() {
         let labels = labels.iter().filter_map(|(key, value)| {
@@ -131,6 +156,24 @@ fn subject(catalogue: &Catalogue) -> Value {
     made
 }
 
+/// The type of what a document is about.
+fn kind(source: &str) -> Option<&'static str> {
+    match source {
+        IMAGE => Some("container"),
+        COMPONENT => Some("file"),
+        PACKAGE => Some("application"),
+        _ => None,
+    }
+}
+
+/// The name of a supplier. One that is not known is said to be so, as in SPDX.
+fn supplied(name: &str) -> &str {
+    match name {
+        "" => "NOASSERTION",
+        name => name,
+    }
+}
+
 fn subject_reference(catalogue: &Catalogue) -> &str {
     match catalogue.source.id.as_str() {
         "" => "subject",
@@ -139,18 +182,24 @@ fn subject_reference(catalogue: &Catalogue) -> &str {
 }
 
 fn component(artifact: &Artifact, reference: &str) -> Value {
-    let kind = match artifact.kind.as_str() {
+    let kind = kind(&artifact.kind).unwrap_or(match artifact.kind.as_str() {
         "binary" => "application",
         _ => "library",
+    });
+    let supplier = artifact.supplier();
+    let supplier = supplier.as_ref().map_or("", |supplier| &supplier.name);
+    let (group, name) = match grouped(artifact) {
+        (_, "") => ("", "unknown"),
+        named => named,
     };
-    let (group, name) = grouped(artifact);
     let mut made = Map::new();
     made.insert("bom-ref".to_owned(), json!(reference));
     made.insert("type".to_owned(), json!(kind));
+    made.insert("supplier".to_owned(), json!({"name": supplied(supplier)}));
     for (key, value) in [
         ("group", group),
         ("name", name),
-        ("version", artifact.version.as_str()),
+        ("version", known(&artifact.version)),
         ("author", artifact.fact("author")),
         ("publisher", publisher(artifact)),
         ("description", artifact.fact("description")),
@@ -171,8 +220,25 @@ fn component(artifact: &Artifact, reference: &str) -> Value {
     if !links.is_empty() {
         made.insert("externalReferences".to_owned(), json!(links));
     }
-    made.insert("properties".to_owned(), json!(properties(artifact)));
+    let hashes = hashes(artifact);
+    if !hashes.is_empty() {
+        made.insert("hashes".to_owned(), json!(hashes));
+    }
+    let properties = properties(artifact);
+    if !properties.is_empty() {
+        made.insert("properties".to_owned(), json!(properties));
+    }
     Value::Object(made)
+}
+
+/// The digest of an image.
+fn hashes(artifact: &Artifact) -> Vec<Value> {
+    let listed = artifact.metadata["digest"].as_array();
+    let listed = listed.filter(|_| artifact.is_subject());
+    let listed = listed.into_iter().flatten();
+    listed
+        .map(|digest| json!({"alg": "SHA-256", "content": digest["value"]}))
+        .collect()
 }
 
 /// The group of a component and the rest of its name.
@@ -221,14 +287,19 @@ fn licenses(found: &[Licence]) -> Vec<Value> {
         };
         let (key, text) = match licence.spdx.as_str() {
             "" => ("name", licence.value.as_str()),
-            spdx if spdx.contains(' ') || spdx.starts_with("LicenseRef-") => ("name", spdx),
-            spdx => ("id", spdx),
+            spdx if is_id(spdx) => ("id", spdx),
+            spdx => ("name", spdx),
         };
         if !text.is_empty() && seen.insert((key, text)) {
             all.push(json!({"license": {key: text, "acknowledgement": acknowledgement}}));
         }
     }
     all
+}
+
+/// Whether the schema has the id: not an expression, and not newer than its list.
+fn is_id(spdx: &str) -> bool {
+    !spdx.contains([' ', '+', '(']) && !spdx.starts_with("LicenseRef-") && !NEWER.contains(&spdx)
 }
 
 fn spdx_of(licence: &Licence) -> &str {
@@ -242,14 +313,7 @@ fn links(artifact: &Artifact) -> Vec<Value> {
         ("distribution", "url"),
         ("distribution", "resolved"),
     ] {
-        let url = artifact.fact(key);
-        // Readers refuse a document with anything else.
-        let plain = url.starts_with("https://") || url.starts_with("http://");
-        if plain
-            && url
-                .bytes()
-                .all(|byte| byte.is_ascii_graphic() && !b"<>\"{}|\\^`".contains(&byte))
-        {
+        if let Some(url) = artifact.link(key) {
             links.push(json!({"type": kind, "url": url}));
         }
     }
@@ -264,10 +328,15 @@ fn properties(artifact: &Artifact) -> Vec<Value> {
             all.push(json!({"name": name, "value": value}));
         }
     };
+    // Readers take everything with a type for a package.
+    let kind = match artifact.is_subject() {
+        true => String::new(),
+        false => artifact.kind.clone(),
+    };
     for (key, value) in [
         ("foundBy", &artifact.found_by),
         ("language", &artifact.language),
-        ("type", &artifact.kind),
+        ("type", &kind),
         ("metadataType", &artifact.metadata_type),
     ] {
         add(format!("syft:package:{key}"), value);
@@ -290,7 +359,7 @@ fn properties(artifact: &Artifact) -> Vec<Value> {
     all
 }
 
-fn system(distro: &Map<String, Value>) -> Option<Value> {
+fn system(distro: &Map<String, Value>, references: &[String]) -> Option<Value> {
     let text = |key: &str| distro.get(key).and_then(Value::as_str).unwrap_or_default();
     let id = text("id");
     if id.is_empty() {
@@ -302,56 +371,73 @@ fn system(distro: &Map<String, Value>) -> Option<Value> {
         Some(json!({"name": format!("syft:distro:{key}"), "value": value}))
     });
     let facts: Vec<Value> = facts.collect();
+    let mut reference = format!("os:{id}@{version}");
+    while references.contains(&reference) {
+        reference.push('-');
+    }
     let mut made = json!({
-        "bom-ref": format!("os:{id}@{version}"),
+        "bom-ref": reference,
         "type": "operating-system",
+        "supplier": {"name": supplied(text("vendor"))},
         "name": id,
+        "version": known(version),
         "properties": facts,
     });
-    for (key, value) in [("version", version), ("description", text("prettyName"))] {
-        if !value.is_empty() {
-            made[key] = json!(value);
-        }
+    let description = text("prettyName");
+    if !description.is_empty() {
+        made["description"] = json!(description);
     }
     Some(made)
 }
 
-/// What each component depends on; the subject, on all of which nothing depends.
-fn dependencies(catalogue: &Catalogue, references: &[String]) -> Vec<Value> {
-    let by_id: BTreeMap<&str, &str> = catalogue
-        .artifacts
-        .iter()
-        .zip(references)
-        .map(|(artifact, reference)| (artifact.id.as_str(), reference.as_str()))
+/// What each component depends on, also if that is nothing; an image, a component or a
+/// package depends on all in it on which nothing else there depends.
+fn dependencies(catalogue: &Catalogue, references: &[String], system: Option<&str>) -> Vec<Value> {
+    let subject = subject_reference(catalogue);
+    let named = catalogue.artifacts.iter().zip(references);
+    let by_id: BTreeMap<&str, (&str, bool)> = named
+        .clone()
+        .map(|(artifact, reference)| {
+            let named = (reference.as_str(), artifact.is_subject());
+            (artifact.id.as_str(), named)
+        })
         .collect();
     let mut all: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-    let mut needed = BTreeSet::new();
     for reference in references {
         all.insert(reference, BTreeSet::new());
     }
+    let mut on_subject: BTreeSet<&str> = system.into_iter().collect();
+    all.extend(system.map(|reference| (reference, BTreeSet::new())));
+    // What holds each component; for all others, the subject does.
+    let (mut needed, mut holders) = (BTreeSet::new(), BTreeMap::new());
     for edge in &catalogue.relationships {
-        let ends = (
-            by_id.get(edge.child.as_str()),
-            by_id.get(edge.parent.as_str()),
-        );
-        if let ("dependency-of", (Some(dependant), Some(dependency))) = (edge.kind.as_str(), ends)
-            && dependant != dependency
-        {
-            all.entry(dependant).or_default().insert(dependency);
-            needed.insert(*dependency);
+        let ends = [&edge.parent, &edge.child].map(|id| by_id.get(id.as_str()));
+        let [Some((parent, holds)), Some((child, _))] = ends else {
+            continue;
+        };
+        match edge.kind.as_str() {
+            "dependency-of" if parent != child => {
+                all.entry(child).or_default().insert(parent);
+                needed.insert(*parent);
+            }
+            "contains" if *holds => {
+                holders.insert(*child, *parent);
+            }
+            _ => {}
         }
     }
-    let top: BTreeSet<&str> = references
-        .iter()
-        .map(String::as_str)
-        .filter(|reference| !needed.contains(reference))
-        .collect();
-    let subject = json!({"ref": subject_reference(catalogue), "dependsOn": top});
-    let rest = all.into_iter().map(|(reference, on)| match on.is_empty() {
-        true => json!({"ref": reference}),
-        false => json!({"ref": reference, "dependsOn": on}),
-    });
-    std::iter::once(subject).chain(rest).collect()
+    for reference in references.iter().map(String::as_str) {
+        if !needed.contains(reference) {
+            let holder = holders
+                .get(reference)
+                .and_then(|holder| all.get_mut(holder));
+            holder.unwrap_or(&mut on_subject).insert(reference);
+        }
+    }
+    let on_subject = json!({"ref": subject, "dependsOn": on_subject});
+    let rest = all.into_iter();
+    let rest = rest.map(|(reference, on)| json!({"ref": reference, "dependsOn": on}));
+    std::iter::once(on_subject).chain(rest).collect()
 }
 
 #[cfg(test)]
@@ -404,14 +490,13 @@ mod tests {
         assert_eq!(second["licenses"][1]["license"]["id"], "MIT");
         assert_eq!(second["licenses"][2]["license"]["name"], "MIT OR ISC");
         assert_eq!(made["components"][2]["bom-ref"], "os:debian@12");
+        let needs = &made["dependencies"];
         assert_eq!(
-            made["dependencies"][0]["dependsOn"],
-            json!([first["bom-ref"]])
+            needs[0],
+            json!({"ref": "s", "dependsOn": ["os:debian@12", first["bom-ref"]]})
         );
-        assert_eq!(
-            made["dependencies"][2]["dependsOn"],
-            json!([second["bom-ref"]])
-        );
+        assert_eq!(needs[1], json!({"ref": "os:debian@12", "dependsOn": []}));
+        assert_eq!(needs[3]["dependsOn"], json!([second["bom-ref"]]));
     }
 
     #[test]

@@ -6,14 +6,17 @@
 mod catalogue;
 mod cyclonedx;
 mod files;
-pub mod spdx;
+mod merged;
+#[cfg(test)]
+mod minimum;
+mod spdx;
 mod spdx3;
 pub mod syft;
 mod table;
 
 use std::io::{self, Write};
 
-use catalogue::Catalogue;
+pub use catalogue::{Catalogue, Source};
 
 use crate::oci::Digest;
 
@@ -27,7 +30,7 @@ pub struct Production<'p> {
 }
 
 /// A format in which a document can be written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Format {
     SyftJson,
     SpdxJson,
@@ -38,6 +41,47 @@ pub enum Format {
 }
 
 impl Format {
+    /// Those for programs.
+    pub const DOCUMENTS: [Self; 4] = [
+        Self::SyftJson,
+        Self::SpdxJson,
+        Self::Spdx3Json,
+        Self::CycloneDxJson,
+    ];
+
+    /// The format for programs that users name so.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        let mut all = Self::DOCUMENTS.into_iter();
+        all.find(|format| format.name() == name)
+    }
+
+    /// The artifact type of a document that is attached to what it is about.
+    ///
+    /// Source: IANA, "Media Types", for SPDX and CycloneDX.
+    #[must_use]
+    pub fn artifact_type(self) -> &'static str {
+        match self {
+            Self::SyftJson => "application/vnd.syft+json",
+            Self::SpdxJson | Self::Spdx3Json => "application/spdx+json",
+            Self::CycloneDxJson => "application/vnd.cyclonedx+json",
+            Self::Table => "text/plain",
+        }
+    }
+
+    /// The file name of the document that is `NAME.json` as syft-JSON.
+    #[must_use]
+    pub fn file_name(self, syft: &str) -> String {
+        let stem = syft.strip_suffix(".json").unwrap_or(syft);
+        match self {
+            Self::SyftJson => format!("{stem}.json"),
+            Self::SpdxJson => format!("{stem}.spdx.json"),
+            Self::Spdx3Json => format!("{stem}.spdx3.json"),
+            Self::CycloneDxJson => format!("{stem}.cdx.json"),
+            Self::Table => format!("{stem}.txt"),
+        }
+    }
+
     /// As users name it.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -64,34 +108,34 @@ impl Format {
         if self == Self::SyftJson {
             return out.write_all(document);
         }
-        let catalogue = Catalogue::read(document)?;
+        self.write_catalogue(&Catalogue::read(document)?, production, out)
+    }
+
+    /// Writes a `catalogue` in this format, which is not syft-JSON.
+    ///
+    /// # Errors
+    ///
+    /// Those of `out`.
+    pub fn write_catalogue(
+        self,
+        catalogue: &Catalogue,
+        production: &Production<'_>,
+        out: &mut impl Write,
+    ) -> io::Result<()> {
         match self {
-            Self::SyftJson => Ok(()),
-            Self::SpdxJson => {
-                let source = &catalogue.source;
-                let namespace = format!("urn:uuid:{}", uuid(&catalogue));
-                let tool = format!("{}-{}", production.tool, production.version);
-                let subject = spdx::Subject {
-                    name: &source.name,
-                    version: &source.version,
-                    namespace: &namespace,
-                    created: production.created,
-                    tool: &tool,
-                };
-                let documents = [(String::new(), serde_json::from_slice(document)?)];
-                serde_json::to_writer(out, &spdx::document_with_files(subject, &documents))?;
-                Ok(())
-            }
-            Self::Spdx3Json => spdx3::write(&catalogue, production, out),
-            Self::CycloneDxJson => cyclonedx::write(&catalogue, production, out),
-            Self::Table => table::write(&catalogue, out),
+            Self::SyftJson => Err(io::ErrorKind::Unsupported.into()),
+            Self::SpdxJson => spdx::write(catalogue, production, out),
+            Self::Spdx3Json => spdx3::write(catalogue, production, out),
+            Self::CycloneDxJson => cyclonedx::write(catalogue, production, out),
+            Self::Table => table::write(catalogue, out),
         }
     }
 }
 
 /// A name of the document in the form of a UUID of version 8: equal for equal content.
 fn uuid(catalogue: &Catalogue) -> String {
-    let mut text = catalogue.source.id.clone();
+    let source = &catalogue.source;
+    let mut text = [&*source.id, &source.name, &source.version].join("\0");
     for artifact in &catalogue.artifacts {
         for part in [&artifact.id, &artifact.name, &artifact.version] {
             text.push('\0');

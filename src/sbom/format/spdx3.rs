@@ -9,7 +9,7 @@ use std::io::{self, Write};
 
 use serde_json::{Value, json};
 
-use super::catalogue::{Artifact, Catalogue};
+use super::catalogue::{Artifact, COMPONENT, Catalogue, IMAGE, PACKAGE, Supplier, known};
 use super::{Production, uuid};
 
 const CONTEXT: &str = "https://spdx.org/rdf/3.0.1/spdx-context.jsonld";
@@ -89,10 +89,7 @@ pub fn write(
     let named = format!("{}-{}", production.tool, production.version);
     graph.element("Tool", &tool, json!({"name": named}))?;
     let profiles = ["core", "software", "simpleLicensing"];
-    let title = match catalogue.source.name.as_str() {
-        "" => "unknown",
-        name => name,
-    };
+    let title = catalogue.source.title();
     graph.element(
         "SpdxDocument",
         &document,
@@ -103,26 +100,82 @@ pub fn write(
         &sbom,
         json!({"name": title, "rootElement": [root], "software_sbomType": ["analyzed"]}),
     )?;
-    let mut about = json!({"name": title, "software_primaryPurpose": purpose(catalogue)});
-    if !catalogue.source.version.is_empty() {
-        about["software_packageVersion"] = json!(catalogue.source.version);
+    let source = &catalogue.source;
+    let mut suppliers = Suppliers::default();
+    let supplier = Supplier {
+        organization: true,
+        name: source.supplier.clone(),
+        mail: String::new(),
+    };
+    let supplier = Some(supplier).filter(|supplier| !supplier.name.is_empty());
+    let mut about = json!({
+        "name": title,
+        "software_primaryPurpose": purpose(&source.kind).unwrap_or("other"),
+        "software_packageVersion": known(&source.version),
+        "suppliedBy": suppliers.id(supplier, &graph),
+    });
+    if let Some(purl) = source.purl() {
+        about["software_packageUrl"] = json!(purl);
     }
     graph.element("software_Package", &root, about)?;
-    packages(catalogue, &root, &mut graph)?;
+    packages(catalogue, &root, &mut suppliers, &mut graph)?;
+    suppliers.write(&mut graph)?;
     graph.out.write_all(b"]}")
 }
 
-fn purpose(catalogue: &Catalogue) -> &'static str {
-    match catalogue.source.kind.as_str() {
-        "image" => "container",
-        "file" => "file",
-        _ => "other",
+fn purpose(kind: &str) -> Option<&'static str> {
+    match kind {
+        IMAGE => Some("container"),
+        COMPONENT | "file" => Some("file"),
+        PACKAGE => Some("archive"),
+        _ => None,
+    }
+}
+
+/// Who supplies packages; each is one element. One that is not known is said to be so, as
+/// in SPDX 2.3.
+#[derive(Default)]
+struct Suppliers(BTreeMap<Option<Supplier>, String>);
+
+impl Suppliers {
+    fn id<W: Write>(&mut self, of: Option<Supplier>, graph: &Graph<'_, W>) -> String {
+        let next = graph.name(&format!("Supplier-{}", self.0.len()));
+        self.0.entry(of).or_insert(next).clone()
+    }
+
+    fn write<W: Write>(self, graph: &mut Graph<'_, W>) -> io::Result<()> {
+        for (supplier, id) in self.0 {
+            let Some(Supplier {
+                organization,
+                name,
+                mail,
+            }) = supplier
+            else {
+                graph.element("Organization", &id, json!({"name": "NOASSERTION"}))?;
+                continue;
+            };
+            let kind = match organization {
+                true => "Organization",
+                false => "Person",
+            };
+            let mut facts = json!({"name": name});
+            if !mail.is_empty() {
+                facts["externalIdentifier"] = json!([{
+                    "type": "ExternalIdentifier",
+                    "externalIdentifierType": "email",
+                    "identifier": mail,
+                }]);
+            }
+            graph.element(kind, &id, facts)?;
+        }
+        Ok(())
     }
 }
 
 fn packages<W: Write>(
     catalogue: &Catalogue,
     root: &str,
+    suppliers: &mut Suppliers,
     graph: &mut Graph<'_, W>,
 ) -> io::Result<()> {
     let ids: Vec<String> = (0..catalogue.artifacts.len())
@@ -130,7 +183,8 @@ fn packages<W: Write>(
         .collect();
     let mut licences = BTreeMap::new();
     for (artifact, id) in catalogue.artifacts.iter().zip(&ids) {
-        graph.element("software_Package", id, package(artifact))?;
+        let supplier = suppliers.id(artifact.supplier(), graph);
+        graph.element("software_Package", id, package(artifact, supplier))?;
         for (kind, concluded) in [("hasDeclaredLicense", false), ("hasConcludedLicense", true)] {
             let Some(expression) = expression(artifact, concluded) else {
                 continue;
@@ -144,39 +198,52 @@ fn packages<W: Write>(
         let facts = json!({"simplelicensing_licenseExpression": expression});
         graph.element("simplelicensing_LicenseExpression", id, facts)?;
     }
-    graph.edge(root, "contains", &ids)?;
-    let places: BTreeMap<&str, &String> = catalogue
+    let places: BTreeMap<&str, (&String, bool)> = catalogue
         .artifacts
         .iter()
         .zip(&ids)
-        .map(|(artifact, id)| (artifact.id.as_str(), id))
+        .map(|(artifact, id)| (artifact.id.as_str(), (id, artifact.is_subject())))
         .collect();
     let mut needs: BTreeMap<&String, BTreeSet<&String>> = BTreeMap::new();
+    let mut held: BTreeMap<&String, BTreeSet<&String>> = BTreeMap::new();
     for edge in &catalogue.relationships {
-        let ends = (
-            places.get(edge.child.as_str()),
-            places.get(edge.parent.as_str()),
-        );
-        if let ("dependency-of", (Some(dependant), Some(dependency))) = (edge.kind.as_str(), ends) {
-            needs.entry(dependant).or_default().insert(dependency);
-        }
+        let ends = [&edge.parent, &edge.child].map(|id| places.get(id.as_str()));
+        let [Some((parent, holds)), Some((child, _))] = ends else {
+            continue;
+        };
+        match edge.kind.as_str() {
+            "dependency-of" => needs.entry(child).or_default().insert(parent),
+            "contains" if *holds => held.entry(parent).or_default().insert(child),
+            _ => continue,
+        };
     }
-    for (dependant, on) in needs {
-        let on: Vec<String> = on.into_iter().cloned().collect();
-        graph.edge(dependant, "dependsOn", &on)?;
+    let inner: BTreeSet<&String> = held.values().flatten().copied().collect();
+    let outer = ids.iter().filter(|id| !inner.contains(id));
+    let outer: Vec<String> = outer.cloned().collect();
+    graph.edge(root, "contains", &outer)?;
+    for (kind, edges) in [("contains", held), ("dependsOn", needs)] {
+        for (from, to) in edges {
+            let to: Vec<String> = to.into_iter().cloned().collect();
+            graph.edge(from, kind, &to)?;
+        }
     }
     Ok(())
 }
 
-fn package(artifact: &Artifact) -> Value {
-    let mut made = json!({"name": artifact.name});
-    for (key, value) in [
-        ("software_packageVersion", &artifact.version),
-        ("software_packageUrl", &artifact.purl),
-    ] {
-        if !value.is_empty() {
-            made[key] = json!(value);
-        }
+fn package(artifact: &Artifact, supplier: String) -> Value {
+    let mut made = json!({
+        "name": match artifact.name.as_str() {
+            "" => "unknown",
+            name => name,
+        },
+        "software_packageVersion": known(&artifact.version),
+        "suppliedBy": supplier,
+    });
+    if let Some(purpose) = purpose(&artifact.kind) {
+        made["software_primaryPurpose"] = json!(purpose);
+    }
+    if !artifact.purl.is_empty() {
+        made["software_packageUrl"] = json!(artifact.purl);
     }
     let cpes = artifact.cpes.iter().map(|cpe| {
         json!({
