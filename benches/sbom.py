@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What jackal finds beside syft, and what finding it costs.
 
-    benches/sbom.py PROGRAM SYFT FOLDER [--only NAME,...] [--explain] [--keep FOLDER]
+    benches/sbom.py PROGRAM SYFT FOLDER [--only NAME,...] [--explain] [--keep FOLDER] [--reuse]
 
 PROGRAM is jackal, or a program called `scan` that writes the document of
 `scan image LAYER...` or `scan dir FOLDER` to its output. benches/sbom_inputs.sh makes a
@@ -18,12 +18,18 @@ resident memory of both. Known faults of syft are explained by the rules of
 tests/peer/sbom_compare.py, and count as found. `--explain` lists each difference.
 `--keep` leaves the documents in a folder, and uses those of syft that are there.
 
+`--reuse` measures only images, and what is used again, with jackal: the second document of the
+same image beside syft's cost, and ten images that share all layers but a small one of their own:
+what each of them costs, and by how much the cache grows.
+
 syft reads declarations such as lock files in folders only, and what is installed by npm in
 images only. It gets both of them for folders, as jackal does.
 """
 
 import argparse
 import collections
+import hashlib
+import io
 import json
 import os
 import pathlib
@@ -240,6 +246,71 @@ def table(sums):
     print(f"CPU {cpu:.1f} s, syft {peers:.1f} s ({ratio:.1f} times); peak memory {memory:.0f} MiB, syft {other:.0f} MiB")
 
 
+def derived(layout, target, number):
+    """The image of a layout with one more layer, whose only file is a package."""
+    blobs = target / "blobs" / "sha256"
+    blobs.mkdir(parents=True)
+    for blob in (layout / "blobs" / "sha256").iterdir():
+        os.link(blob, blobs / blob.name)
+
+    def put(kind, content):
+        digest = hashlib.sha256(content).hexdigest()
+        (blobs / digest).write_bytes(content)
+        return {"mediaType": kind, "digest": f"sha256:{digest}", "size": len(content)}
+
+    read = lambda descriptor: json.loads((blobs / descriptor["digest"].split(":")[1]).read_text())
+    manifest = read(json.loads((layout / "index.json").read_text())["manifests"][0])
+    while "manifests" in manifest:
+        manifest = read(manifest["manifests"][0])
+    tar, package = io.BytesIO(), json.dumps({"name": f"own-{number}", "version": "1.0.0"}).encode()
+    with tarfile.open(fileobj=tar, mode="w") as archive:
+        entry = tarfile.TarInfo(f"own/{number}/package.json")
+        entry.size = len(package)
+        archive.addfile(entry, io.BytesIO(package))
+    layer = put("application/vnd.oci.image.layer.v1.tar", tar.getvalue())
+    config = read(manifest["config"])
+    config["rootfs"]["diff_ids"].append(layer["digest"])
+    manifest["config"] = put(manifest["config"]["mediaType"], json.dumps(config).encode())
+    manifest["layers"].append(layer)
+    kind = manifest.get("mediaType", "application/vnd.oci.image.manifest.v1+json")
+    entry = put(kind, json.dumps(manifest).encode())
+    (target / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [entry]}))
+    shutil.copy(layout / "oci-layout", target)
+    return layer["size"]
+
+
+def reused(program, syft, path, kept, work):
+    """What the second document of an image costs, and those of images that share its layers."""
+    cache = work / "cache"
+    shutil.rmtree(cache, ignore_errors=True)
+    own = {**os.environ, "HOME": str(work), "JACKAL_CACHE": str(cache)}
+    document = work / "document.json"
+
+    def run(layout):
+        done = Run([program, "sbom", f"oci:{layout}", "--format", "syft-json"], document, env=own)
+        if done.failure:
+            sys.exit(f"{path.name}: {done.failure}")
+        return done.cpu, sum(file.stat().st_size for file in cache.rglob("*") if file.is_file())
+
+    other, _ = measured(syft, "images", path, kept / f"images-{path.name}.syft.json", work)
+    other = other["cpu"]
+    cold, before = run(path)
+    warm, _ = run(path)
+    print(f"{path.name}: first {cold:.2f} s, second {warm:.3f} s; syft {other:.2f} s ({other / warm:.0f} times)")
+    costs, layers = [], 0
+    for number in range(10):
+        layout = work / f"derived-{number}"
+        layers += derived(path, layout, number)
+        cost, after = run(layout)
+        costs.append(cost)
+    documents = 10 * document.stat().st_size
+    print(
+        f"{path.name}: ten images with a layer of their own: {sum(costs) / 10:.2f} s each; the cache grew by"
+        f" {(after - before) / 1024:.0f} KiB, of which documents {documents / 1024:.0f} and own layers {layers / 1024:.0f}"
+    )
+    shutil.rmtree(work)
+
+
 def arguments():
     options = argparse.ArgumentParser(usage=__doc__)
     for name in ("program", "syft", "folder"):
@@ -247,6 +318,7 @@ def arguments():
     options.add_argument("--only", default="")
     options.add_argument("--explain", action="store_true")
     options.add_argument("--keep")
+    options.add_argument("--reuse", action="store_true")
     return options.parse_args()
 
 
@@ -260,6 +332,12 @@ def main():
     kept = pathlib.Path(options.keep or work).resolve()
     kept.mkdir(parents=True, exist_ok=True)
     only = {name for name in options.only.split(",") if name}
+    if options.reuse:
+        for path in sorted((folder / "images").glob("*")):
+            if not only or path.name in only:
+                # Beside the inputs, so that their blobs can be linked.
+                reused(program, syft, path, kept, pathlib.Path(tempfile.mkdtemp(dir=folder)))
+        return
     sums, failed = Sums(), 0
     columns = ("input", "ours", "syft", "missing", "extra", "CPU s", "syft", "MiB", "syft")
     line = "{:24} {:>6} {:>6} {:>7} {:>6}  {:>7} {:>7}  {:>6} {:>6}"

@@ -54,6 +54,9 @@ pub enum BuildError {
         at: Place,
         source: Box<ExpandError>,
     },
+    /// The registry could not be asked for SBOMs.
+    #[error(transparent)]
+    Attached(crate::registry::RegistryError),
     /// `--cache-from` is malformed.
     #[error("--cache-from: expected oci://HOST/PATH:TAG, found `{given}`")]
     CacheFrom {

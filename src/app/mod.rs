@@ -88,9 +88,9 @@ pub use publish_options::PublishOptions;
 pub use pull::{PullOptions, Pulled, package_help, package_pull, package_tags};
 pub use rehearse::rehearse;
 pub use sbom::{
-    ImageSbom, SbomDocument, SbomSubject, image_sbom, layout_sbom, listed, listed_in,
-    package_documents_of, package_page, read_document, sbom_as, sbom_diff, sbom_of_build,
-    tree_sbom, unread, unread_warning,
+    ImageSbom, SbomDocument, SbomSubject, attached_sboms, image_sbom, layout_sbom, listed,
+    listed_in, package_documents_of, package_page, read_document, sbom_as, sbom_diff,
+    sbom_of_build, tree_sbom, unread, unread_warning,
 };
 pub use schedules::{
     ExportError, ExportOptions, Exported, FoundSchedule, NextRun, Scheduler,

@@ -228,7 +228,8 @@ fn each(
                     "there is no file or folder `{subject}` here: asking a registry"
                 ));
             }
-            let json = of_image(&image, options, here)?;
+            let json = of_image(&image, options, here.clone())?;
+            note_attached(&image, &place_of(options, here)?, &json)?;
             take(SbomDocument { name, json });
         }
         SbomSubject::Layout(path, wanted) => {
@@ -256,6 +257,37 @@ fn note_lacking(json: &[u8], format: SbomFormat) {
     if let Some(warning) = app::unread_warning(&unread).filter(|_| format != SbomFormat::Table) {
         note(&format!("warning: {warning}"));
     }
+}
+
+/// Most attached SBOMs, and most problems with them, that are named.
+const NAMED: usize = 5;
+
+/// Names the SBOMs that are attached to an image, which are not used: the document says
+/// what jackal found.
+fn note_attached(image: &str, place: &Place, json: &[u8]) -> Result<(), CommandError> {
+    let attached = match runtime()?.block_on(app::attached_sboms(place, image, json)) {
+        Ok(attached) => attached,
+        Err(error) => {
+            let reason = with_causes(&error);
+            note(&format!(
+                "warning: `{image}` may have an SBOM of its publisher: {reason}"
+            ));
+            return Ok(());
+        }
+    };
+    for sbom in attached.found.iter().take(NAMED) {
+        let (format, digest, size) = (&sbom.format, sbom.digest, sbom.size);
+        let shown = format!("{format}, {digest}, {size} bytes ({})", sbom.place);
+        note(&format!(
+            "an SBOM is attached to `{image}`, not verified and not used: {shown}"
+        ));
+    }
+    for problem in attached.problems.iter().take(NAMED) {
+        note(&format!(
+            "warning: of what is attached to `{image}`, {problem}"
+        ));
+    }
+    Ok(())
 }
 
 fn place_of(options: &ReadOptions, here: PathBuf) -> Result<Place, CommandError> {

@@ -65,8 +65,11 @@ pub struct View {
     steps: Steps,
     distro: OnceCell<Value>,
     /// The paths of the files with content, and their nodes; absent if they are too long.
-    contents: OnceCell<Option<Vec<(Box<str>, usize)>>>,
+    contents: OnceCell<Option<Listed>>,
 }
+
+/// Paths with their nodes.
+type Listed = Vec<(Box<str>, usize)>;
 
 /// Why a layer was not stacked.
 #[derive(Debug, thiserror::Error)]
@@ -393,7 +396,7 @@ impl View {
     pub(super) fn each(&self, mut visit: impl FnMut(&str, &Content)) {
         // Every cataloguer asks, and few files have content.
         let listed = self.contents.get_or_init(|| {
-            let (mut all, mut bytes) = (Vec::new(), 0);
+            let (mut all, mut bytes) = (Listed::new(), 0);
             self.each_placed(&mut |path, node| {
                 bytes += path.len() + LISTED_COST;
                 if bytes <= LISTED_BYTES {

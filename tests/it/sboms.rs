@@ -348,3 +348,97 @@ fn a_document_of_a_published_package_costs_its_sboms_only() {
     let blobs = requests.iter().filter(|r| r.path.contains("/blobs/"));
     assert!(blobs.count() <= 4, "{requests:#?}");
 }
+
+/// An image of one layer in a registry, under an index with what `BuildKit` adds; its
+/// manifest.
+fn published(registry: &Rehearsal) -> (jackal::oci::Digest, usize) {
+    let mut tar = tar::Builder::new(Vec::new());
+    let bytes = br#"{"name":"left-pad","version":"1.3.0"}"#;
+    let mut header = tar::Header::new_ustar();
+    header.set_size(bytes.len() as u64);
+    header.set_mode(0o644);
+    tar.append_data(&mut header, "srv/package.json", &bytes[..])
+        .unwrap();
+    let layer = tar.into_inner().unwrap();
+    let blob = |kind: &str, bytes: &[u8]| {
+        let digest = registry.put_blob("app", bytes);
+        serde_json::json!({"mediaType": kind, "digest": digest, "size": bytes.len()})
+    };
+    let diff = jackal::oci::Digest::of(&layer);
+    let config = serde_json::json!({"architecture": "amd64", "os": "linux",
+        "rootfs": {"type": "layers", "diff_ids": [diff]}, "config": {}});
+    let manifest_type = "application/vnd.oci.image.manifest.v1+json";
+    let manifest = |value: serde_json::Value| {
+        let bytes = value.to_string();
+        (
+            registry.put_manifest("app", manifest_type, bytes.as_bytes()),
+            bytes.len(),
+        )
+    };
+    let (image, size) = manifest(
+        serde_json::json!({"schemaVersion": 2, "mediaType": manifest_type,
+        "config": blob("application/vnd.oci.image.config.v1+json", config.to_string().as_bytes()),
+        "layers": [blob("application/vnd.oci.image.layer.v1.tar", &layer)]}),
+    );
+    let mut statement = blob("application/vnd.in-toto+json", b"{}");
+    statement["annotations"] =
+        serde_json::json!({"in-toto.io/predicate-type": "https://spdx.dev/Document"});
+    let (attested, length) = manifest(
+        serde_json::json!({"schemaVersion": 2, "mediaType": manifest_type,
+        "config": blob("application/vnd.oci.image.config.v1+json", b"{}"), "layers": [statement]}),
+    );
+    let index = serde_json::json!({"schemaVersion": 2, "manifests": [
+        {"mediaType": manifest_type, "digest": image, "size": size, "platform": {"architecture": "amd64", "os": "linux"}},
+        {"mediaType": manifest_type, "digest": attested, "size": length, "platform": {"architecture": "unknown", "os": "unknown"},
+            "annotations": {"vnd.docker.reference.type": "attestation-manifest", "vnd.docker.reference.digest": image}},
+    ]});
+    let kind = "application/vnd.oci.image.index.v1+json";
+    registry.put_tag("app:1", kind, index.to_string().as_bytes());
+    (image, size)
+}
+
+#[test]
+fn sboms_that_are_attached_to_an_image_are_named_and_foreign_ones_are_not_taken_for_its_own() {
+    let registry = Rehearsal::with_faults(&[]);
+    let (image, size) = published(&registry);
+    let manifest_type = "application/vnd.oci.image.manifest.v1+json";
+    let refer = |subject: jackal::oci::Digest| {
+        let digest = registry.put_blob("app", b"[]");
+        let manifest = serde_json::json!({"schemaVersion": 2, "mediaType": manifest_type,
+            "artifactType": "application/vnd.cyclonedx+json",
+            "config": {"mediaType": "application/vnd.oci.empty.v1+json", "digest": digest, "size": 2},
+            "layers": [{"mediaType": "application/vnd.cyclonedx+json", "digest": digest, "size": 2}],
+            "subject": {"mediaType": manifest_type, "digest": subject, "size": size}});
+        let bytes = manifest.to_string();
+        let digest = registry.put_manifest("app", manifest_type, bytes.as_bytes());
+        serde_json::json!({"mediaType": manifest_type, "digest": digest, "size": bytes.len(),
+            "artifactType": "application/vnd.cyclonedx+json"})
+    };
+    let other = jackal::oci::Digest::of(b"another");
+    let listed = [refer(image), refer(other)];
+    let index = serde_json::json!({"schemaVersion": 2, "manifests": listed});
+    let kind = "application/vnd.oci.image.index.v1+json";
+    let fallback = format!("app:sha256-{}", image.hex());
+    registry.put_tag(&fallback, kind, index.to_string().as_bytes());
+    let sandbox = Sandbox::new();
+    let name = format!("{}/app:1", registry.host());
+    let run = || sandbox.run(&["sbom", &name, "-a", "amd64", "--format", "syft-json"]);
+    let said = run();
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    let document: Value = serde_json::from_str(&said.stdout).unwrap();
+    assert_eq!(document["artifacts"][0]["name"], "left-pad");
+    for part in [
+        "not verified and not used: SPDX, sha256:",
+        "(attestation of the build)",
+        "not verified and not used: CycloneDX, sha256:",
+        "is about another image",
+    ] {
+        assert!(said.stderr.contains(part), "{part}: {}", said.stderr);
+    }
+    // What was found is remembered.
+    registry.requests();
+    assert_eq!(run().stderr, said.stderr);
+    let asked = registry.requests();
+    let asked = |part: &str| asked.iter().any(|request| request.path.contains(part));
+    assert!(!asked("referrers") && !asked("sha256-"));
+}

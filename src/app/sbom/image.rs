@@ -6,12 +6,14 @@ use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::app::build::{Built, Prepared, prepare};
 use crate::app::build_error::BuildError;
 use crate::app::build_options::{BuildOptions, Target};
 use crate::app::options::{Pins, Place, RunOptions, Variant};
 use crate::app::sbom::MAX_DOCUMENT_BYTES;
-use crate::cas::{Cas, CasError};
+use crate::cas::{Cas, CasError, Flush, Key};
 use crate::disk::{self, TemporaryFolder, look};
 use crate::ground::site::Site;
 use crate::ground::threads::blocking;
@@ -19,6 +21,7 @@ use crate::ground::{Class, Failure};
 use crate::kinds::image::import::import_path;
 use crate::kinds::sbom;
 use crate::oci::{Digest, Index, MAX_MANIFEST_BYTES, Platform, Reference, annotation};
+use crate::source::{AttachedSboms, sboms_about};
 use crate::text::with_causes;
 use crate::yaml::double_quoted;
 
@@ -135,4 +138,64 @@ pub fn sbom_of_build(built: &Built) -> Result<Option<Vec<u8>>, CasError> {
     let digest = outputs.next().and_then(|output| output.digest.parse().ok());
     let document = |digest: Digest| built.cas.document(&digest, MAX_DOCUMENT_BYTES);
     digest.map(document).transpose()
+}
+
+/// How long it is remembered what is attached to an image, in seconds: a day. Something may be
+/// attached later, and asking takes several requests.
+const ATTACHED_AGE: i64 = 24 * 3600;
+
+/// What is attached to an image, and when that was asked, in seconds since the Unix epoch.
+#[derive(Serialize, Deserialize)]
+struct Remembered {
+    asked: i64,
+    attached: AttachedSboms,
+}
+
+/// The SBOMs that are attached to the `image` of a registry, which `document` is about.
+///
+/// # Errors
+///
+/// The registry cannot be asked; it is not an error that it has none.
+pub async fn attached_sboms(
+    place: &Place,
+    image: &str,
+    document: &[u8],
+) -> Result<AttachedSboms, BuildError> {
+    #[derive(Deserialize)]
+    struct Document {
+        source: Source,
+    }
+    #[derive(Deserialize)]
+    struct Source {
+        /// The hex of the manifest digest.
+        id: String,
+    }
+    let known = serde_json::from_slice::<Document>(document).ok();
+    let manifest = known.and_then(|known| Digest::from_hex(&known.source.id).ok());
+    let (Some(manifest), Ok(reference)) = (manifest, image.parse::<Reference>()) else {
+        return Ok(AttachedSboms::default());
+    };
+    let cas = Cas::open(&place.cache)?;
+    let name = format!("attached SBOMs\0{reference}\0{manifest}");
+    let key = Key(*blake3::hash(name.as_bytes()).as_bytes());
+    let now = jiff::Timestamp::now().as_second();
+    let known = cas.result(&key)?;
+    let known = known.and_then(|bytes| serde_json::from_slice::<Remembered>(&bytes).ok());
+    if let Some(known) = known
+        && (0..ATTACHED_AGE).contains(&now.saturating_sub(known.asked))
+    {
+        return Ok(known.attached);
+    }
+    let registry = place.connection.client()?;
+    let attached = sboms_about(&registry, &reference, manifest).await;
+    let attached = attached.map_err(BuildError::Attached)?;
+    let remembered = Remembered {
+        asked: now,
+        attached,
+    };
+    // Without it, the registry is asked again.
+    if let Ok(bytes) = serde_json::to_vec(&remembered) {
+        drop(cas.replace_result(&key, &bytes, &[], Flush::Later));
+    }
+    Ok(remembered.attached)
 }

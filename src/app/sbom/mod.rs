@@ -15,7 +15,7 @@ use serde::de::IgnoredAny;
 
 pub(super) use archive::SbomArchive;
 pub use compare::{listed, listed_in, sbom_diff};
-pub use image::{ImageSbom, image_sbom, layout_sbom, sbom_of_build};
+pub use image::{ImageSbom, attached_sboms, image_sbom, layout_sbom, sbom_of_build};
 pub use tree::{TreeError, tree_sbom};
 pub use viewer::package_page;
 
