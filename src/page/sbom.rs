@@ -230,8 +230,9 @@ mod tests {
             ("list", "[]"),
             ("no list", "{}"),
             (
-                "odd source",
-                r#"{"artifacts":[],"source":3,"distro":[],"files":[]}"#,
+                "odd shapes",
+                r#"{"artifacts":[{"locations":null,"licenses":null,"metadata":-1.5}],
+                    "source":3,"distro":[],"files":[]}"#,
             ),
             ("fine", DOCUMENT),
         ]);

@@ -276,12 +276,18 @@ struct Artifact {
     kind: String,
     #[serde(rename = "licenses")]
     licences: Licences,
+    #[serde(deserialize_with = "null_or")]
     locations: Vec<Place>,
     purl: String,
     language: String,
     #[serde(rename = "foundBy")]
     found_by: String,
     metadata: Facts,
+}
+
+/// A list, which some programs write as null if it is empty.
+fn null_or<'de, D: Deserializer<'de>, T: Deserialize<'de>>(input: D) -> Result<Vec<T>, D::Error> {
+    Ok(Option::deserialize(input)?.unwrap_or_default())
 }
 
 /// Licences as a reader wants to see them: the expression, or else what was written.
@@ -359,6 +365,14 @@ impl<'de> Visitor<'de> for FactsVisitor {
     }
 
     fn visit_u64<E>(self, _: u64) -> Result<Facts, E> {
+        Ok(Facts::default())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Facts, E> {
+        Ok(Facts::default())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Facts, E> {
         Ok(Facts::default())
     }
 
