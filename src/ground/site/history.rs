@@ -2,7 +2,8 @@
 //!
 //! A run is one record: its key, the run as JSON on one line, and the action, in the ledger
 //! [`Cas::history`](crate::cas::Cas::history). An action with many inputs has a file of its
-//! own, which the next run replaces.
+//! own, which the next run replaces; the record has its digest, since a process may be
+//! killed after it has written one of the two.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -50,10 +51,15 @@ impl Site {
         }) else {
             return (None, None);
         };
-        match action.is_empty() {
-            true => (Some(run), fs::read(self.action_file(task)).ok()),
-            false => (Some(run), Some(action)),
-        }
+        let action = match digest_in(&action) {
+            Some(digest) => {
+                let text = fs::read(self.action_file(task)).ok();
+                text.filter(|text| blake3::hash(text).to_hex().as_bytes() == digest)
+            }
+            // Older versions wrote nothing for one that has a file.
+            None => Some(action).filter(|action| !action.is_empty()),
+        };
+        (Some(run), action)
     }
 
     /// Compares `action`, which has no cached result, with the last run of `step` here.
@@ -88,7 +94,10 @@ impl Site {
         changed: Option<&[FieldChange]>,
     ) -> String {
         let Some(changed) = changed else {
-            return "never run here".to_owned();
+            return match last {
+                None => "never run here".to_owned(),
+                Some(_) => "what its last run read is not known".to_owned(),
+            };
         };
         let failure = last.as_ref().map_or("", |last| last.failure.as_str());
         if changed.is_empty() {
@@ -160,13 +169,14 @@ impl Site {
         ended: &Ended<'_>,
     ) {
         let task = key_of(home, task);
-        let is_long = back.explained.len() > MAX_ACTION;
-        if is_long {
-            drop(
-                self.cas
-                    .write_hint(&self.action_file(&task), &back.explained),
-            );
-        }
+        let action = match back.explained.len() > MAX_ACTION {
+            true => {
+                let file = self.action_file(&task);
+                drop(self.cas.write_hint(&file, &back.explained));
+                action_elsewhere(&back.explained)
+            }
+            false => back.explained,
+        };
         let run = PastRun {
             at: (self.clock)(),
             key: key.to_string(),
@@ -180,7 +190,7 @@ impl Site {
         };
         let recorded = Recorded {
             before: back.before.as_deref().unwrap_or_default().as_bytes(),
-            action: if is_long { b"" } else { &back.explained },
+            action: &action,
             run: &run,
         };
         drop(self.cas.add_history(&task, &recorded.write()));
@@ -250,7 +260,7 @@ fn key_of(home: &Path, task: &str) -> LedgerKey {
 struct Recorded<'r> {
     /// The key of the run before; empty: none is known.
     before: &'r [u8],
-    /// As [`Action::explain`] writes it; empty: it has a file.
+    /// As [`Action::explain`] writes it, or [`action_elsewhere`].
     action: &'r [u8],
     /// As JSON.
     run: &'r [u8],
@@ -274,6 +284,20 @@ impl<'r> Recorded<'r> {
     fn run(&self) -> Option<PastRun> {
         serde_json::from_slice(self.run).ok()
     }
+}
+
+/// Begins what stands for an action that has a file; [`Action::explain`] begins in another
+/// way.
+const ELSEWHERE: &[u8] = b"blake3:";
+
+/// What stands for the action `explained`, which has a file.
+fn action_elsewhere(explained: &[u8]) -> Vec<u8> {
+    [ELSEWHERE, blake3::hash(explained).to_hex().as_bytes()].concat()
+}
+
+/// The digest of an action that has a file, as hex.
+fn digest_in(action: &[u8]) -> Option<&[u8]> {
+    action.strip_prefix(ELSEWHERE)
 }
 
 /// The runs that can be read. What changed since one that is missing is not known.
@@ -391,6 +415,35 @@ mod tests {
         }
         let files = fs::read_dir(site.cas.root().join(HISTORY)).unwrap().count();
         assert!(files <= 64, "{files}");
+    }
+
+    #[test]
+    fn an_action_of_another_run_than_the_recorded_one_explains_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let site = site(dir.path());
+        let home = Path::new("/w");
+        let long = |value: usize| {
+            let mut action = action(value);
+            for number in 0..100 {
+                action
+                    .env
+                    .insert(format!("{}{number}", "M".repeat(50)), "x".to_owned());
+            }
+            action
+        };
+        record(&site, "t", &long(1), "");
+        let reason = |value| site.look_back(home, "t", None, &long(value)).reason;
+        assert_eq!(reason(2), "env `N` changed");
+        // The process was killed before it recorded the run of this action.
+        let file = site.action_file(&key_of(home, "t"));
+        fs::write(&file, long(2).explain()).unwrap();
+        let unknown = "what its last run read is not known";
+        assert_eq!([reason(2), reason(3)], [unknown, unknown]);
+        assert_eq!(site.last_took_ms(home, "t"), Some(7));
+        assert_eq!(record(&site, "t", &long(3), "").changes, None);
+        assert_eq!(reason(4), "env `N` changed");
+        fs::remove_file(&file).unwrap();
+        assert_eq!(reason(4), unknown);
     }
 
     #[test]
