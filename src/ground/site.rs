@@ -25,13 +25,13 @@ use crate::ground::lockfile::Lockfile;
 use crate::ground::published::Published;
 use crate::ground::source::OwnFiles;
 use crate::ground::threads::blocking;
-use crate::ground::tools::{Footprint, Memory, Tool};
+use crate::ground::tools::{Memory, Tool};
 use crate::ground::{Class, Failure, Stop};
 use crate::junit::Report;
 use crate::oci::{Descriptor, Digest, Reference};
 use crate::package::is_archive_name;
 use crate::registry::{Registry, RegistryError};
-use crate::workspace::{Entry, Snapshot, StatCache, Walked};
+use crate::workspace::{Entry, Footprint, Snapshot, StatCache, Walked};
 
 /// Maximum number of parallel transfers. More connections make no registry faster, and
 /// each one has a buffer.

@@ -10,6 +10,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::fs;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
@@ -19,11 +20,9 @@ use super::walk::Stat;
 use crate::codec::{CodecError, Reader, Writer};
 
 /// The state of one path: a [`Stat`] as bytes; of one that does not exist, zeros.
-type State = [u8; STATE_BYTES];
+type State = [u8; Stat::BYTES];
 
-const STATE_BYTES: usize = 44;
-
-const ABSENT: State = [0; STATE_BYTES];
+const ABSENT: State = [0; Stat::BYTES];
 
 /// Maximum length of a path, in bytes: 64 KiB, far more than Linux's `PATH_MAX`.
 const MAX_PATH: u64 = 64 << 10;
@@ -32,19 +31,8 @@ const MAX_PATH: u64 = 64 << 10;
 const MAX_LINKS: usize = 40;
 
 /// The states of everything that a run looked at, by folder.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Footprint(BTreeMap<PathBuf, BTreeMap<OsString, State>>);
-
-fn state(stat: &Stat) -> State {
-    let mut bytes = [0; STATE_BYTES];
-    bytes[..4].copy_from_slice(&stat.mode.to_le_bytes());
-    bytes[4..12].copy_from_slice(&stat.size.to_le_bytes());
-    bytes[12..20].copy_from_slice(&stat.mtime.to_le_bytes());
-    bytes[20..28].copy_from_slice(&stat.ctime.to_le_bytes());
-    bytes[28..36].copy_from_slice(&stat.inode.to_le_bytes());
-    bytes[36..].copy_from_slice(&stat.device.to_le_bytes());
-    bytes
-}
 
 impl Footprint {
     /// The states of `paths` after a run that began at `began`, in nanoseconds since the
@@ -52,12 +40,33 @@ impl Footprint {
     /// something has changed since then, or so shortly before that it cannot be told.
     #[must_use]
     pub fn take(paths: HashMap<PathBuf, bool>, began: i64) -> Option<Self> {
+        let paths = paths.into_iter();
+        Self::of(paths.map(|(path, present)| (path, Some(present))), began)
+    }
+
+    /// The same, where only the state after the run is known.
+    #[must_use]
+    pub fn as_found(paths: impl IntoIterator<Item = PathBuf>, began: i64) -> Option<Self> {
+        Self::of(paths.into_iter().map(|path| (path, None)), began)
+    }
+
+    fn of(paths: impl Iterator<Item = (PathBuf, Option<bool>)>, began: i64) -> Option<Self> {
         let mut footprint = Self::default();
         let mut folders = HashSet::new();
         for (path, present) in paths {
-            footprint.add(&path, Some(present), began, MAX_LINKS, &mut folders)?;
+            footprint.add(&path, present, began, MAX_LINKS, &mut folders)?;
         }
         Some(footprint)
+    }
+
+    /// Whether everything still has the state that it says.
+    #[must_use]
+    pub fn is_unchanged(&self) -> bool {
+        self.0.iter().all(|(folder, entries)| {
+            let folder = Opened::at(folder);
+            let mut entries = entries.iter();
+            entries.all(|(name, expected)| folder.state(name.as_bytes()) == *expected)
+        })
     }
 
     /// Adds `path`, and the links on the way to it.
@@ -92,7 +101,7 @@ impl Footprint {
                     let target = folder.join(fs::read_link(path).ok()?);
                     self.add(&target, None, began, links.checked_sub(1)?, folders)?;
                 }
-                state(&stat)
+                stat.bytes()
             }
             None => ABSENT,
         };
@@ -143,22 +152,35 @@ impl Footprint {
 pub fn is_unchanged(from: &mut Reader<&[u8]>) -> Result<bool, CodecError> {
     for _ in 0..from.u64("a count of folders")? {
         let folder = Path::new(OsStr::from_bytes(from.slice(MAX_PATH, "a folder")?));
-        // Shorter paths are cheaper to follow. Without the folder, nothing is in it.
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let open = openat(CWD, folder, flags, Mode::empty()).ok();
+        let folder = Opened::at(folder);
         for _ in 0..from.u64("a count of names")? {
             let name = from.slice(MAX_PATH, "a name")?;
             let expected: State = from.array("a state")?;
-            let found = open.as_ref().and_then(|folder| {
-                let found = statat(folder, name, AtFlags::SYMLINK_NOFOLLOW);
-                found.ok()
-            });
-            if found.map_or(ABSENT, |found| state(&Stat::from(&found))) != expected {
+            if folder.state(name) != expected {
                 return Ok(false);
             }
         }
     }
     Ok(true)
+}
+
+/// A folder whose entries are looked at: shorter paths are cheaper to follow.
+struct Opened(Option<OwnedFd>);
+
+impl Opened {
+    /// Without the folder, nothing is in it.
+    fn at(folder: &Path) -> Self {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Self(openat(CWD, folder, flags, Mode::empty()).ok())
+    }
+
+    fn state(&self, name: &[u8]) -> State {
+        let found = self.0.as_ref().and_then(|folder| {
+            let found = statat(folder, name, AtFlags::SYMLINK_NOFOLLOW);
+            found.ok()
+        });
+        found.map_or(ABSENT, |found| Stat::from(&found).bytes())
+    }
 }
 
 #[cfg(test)]
@@ -180,6 +202,27 @@ mod tests {
 
     fn holds(bytes: &[u8]) -> bool {
         is_unchanged(&mut Reader::new(bytes)).unwrap()
+    }
+
+    #[test]
+    fn one_that_was_not_written_notices_the_same() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        let print = || Footprint::as_found(["link", "absent"].map(at), LATER).unwrap();
+        fs::write(at("file"), "x").unwrap();
+        symlink("file", at("link")).unwrap();
+        let before = print();
+        assert!(before.is_unchanged());
+        fs::write(at("file"), "longer").unwrap();
+        assert!(!before.is_unchanged(), "what a link leads to");
+        let before = print();
+        fs::write(at("absent"), "").unwrap();
+        assert!(!before.is_unchanged(), "what was absent");
+        let before = print();
+        fs::remove_file(at("link")).unwrap();
+        assert!(!before.is_unchanged(), "the link itself");
+        let changed = Stat::of(&fs::metadata(at("file")).unwrap()).ctime;
+        assert!(Footprint::as_found([at("file")], changed).is_none());
     }
 
     #[test]

@@ -12,6 +12,7 @@ use std::sync::mpsc;
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use ignore::{WalkBuilder, WalkState};
+use serde::{Deserialize, Serialize};
 
 use super::git::checkout;
 
@@ -76,7 +77,7 @@ pub enum WalkError {
 disk::from_disk_error!(WalkError);
 
 /// Metadata that changes when a file does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stat {
     /// Length in bytes.
     pub size: u64,
@@ -107,9 +108,26 @@ impl Stat {
 }
 
 impl Stat {
+    /// Length of [`bytes`](Self::bytes).
+    pub(crate) const BYTES: usize = 44;
+
+    /// All of it.
+    #[must_use]
+    pub fn bytes(&self) -> [u8; Self::BYTES] {
+        let mut bytes = [0; Self::BYTES];
+        bytes[..4].copy_from_slice(&self.mode.to_le_bytes());
+        bytes[4..12].copy_from_slice(&self.size.to_le_bytes());
+        bytes[12..20].copy_from_slice(&self.mtime.to_le_bytes());
+        bytes[20..28].copy_from_slice(&self.ctime.to_le_bytes());
+        bytes[28..36].copy_from_slice(&self.inode.to_le_bytes());
+        bytes[36..].copy_from_slice(&self.device.to_le_bytes());
+        bytes
+    }
+
     /// Whether it changed so long before `at`, in nanoseconds since the epoch, that a
-    /// change since then would be seen.
-    pub(super) fn is_settled(&self, at: i64) -> bool {
+    /// change since then would be seen. What is kept with it must have been read after `at`.
+    #[must_use]
+    pub fn is_settled(&self, at: i64) -> bool {
         let times = [self.mtime, self.ctime];
         let tick = match times.iter().any(|time| time % SECOND == 0) {
             true => COARSE_TICK,

@@ -8,9 +8,10 @@ use std::process::Command;
 
 use super::sandbox::{Said, Sandbox, said, settle};
 
-const ROOT: &str = "kind: JackalPipeline\nversion: 1\nname: root\ntasks:\n  \
+const ROOT: &str = "kind: JackalPipeline\nversion: 1\nname: root\n\
+  toolchains: { sdk: { mounts: [../sdk], path: [../sdk/bin] } }\ntasks:\n  \
   all: { run: [sh, -c, 'own; cat src/a ignored/named >out/all'], \
-         inputs: ['src/**', link, ignored/named, 'env:A'], outputs: [out/all], tools: [sh, cat, own], \
+         inputs: ['src/**', link, ignored/named, 'env:A'], outputs: [out/all], tools: [sh, cat, own, sdk], \
          passThroughEnv: [P], sandbox: none }\n  \
   many: { run: [sh, -c, 'mkdir made; cp src/a made/a'], inputs: [src/a], outputs: [made/], \
           tools: [sh, mkdir, cp], sandbox: none }\n";
@@ -60,6 +61,11 @@ impl Repository {
             fs::create_dir(repository.beside(folder)).unwrap();
         }
         repository.tool("bin/own", "#!/bin/sh\n:\n");
+        for folder in ["sdk/bin", "sdk/lib/deep"] {
+            fs::create_dir_all(repository.beside(folder)).unwrap();
+        }
+        repository.tool("sdk/bin/sdkc", "#!/bin/sh\n:\n");
+        repository.tool("sdk/lib/deep/data", "data\n");
         repository
     }
 
@@ -255,6 +261,12 @@ const CHANGES: &[Change] = &[
     }),
     ("a tool that is gone there", |r| {
         fs::remove_file(r.beside("first/own")).unwrap()
+    }),
+    ("a file of a toolchain, with its size and times", |r| {
+        overwrite(&r.beside("sdk/lib/deep/data"), b"x")
+    }),
+    ("a new file of a toolchain", |r| {
+        r.tool("sdk/lib/deep/new", "new\n")
     }),
     ("a checkout around it", |r| {
         fs::create_dir(r.beside(".git")).unwrap()

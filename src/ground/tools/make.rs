@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::closure::Tool;
 use super::elf::{self, Linked};
-use super::memory::{Facts, Memory, Seen, now};
+use super::memory::{Facts, Memory, now, seen};
 use super::packages::{self, Package};
 use super::toolchains::Toolchain;
 use super::{script, tree};
@@ -259,7 +259,8 @@ impl Parts {
 
 /// The libraries that the file names, read once for each of its states.
 fn linked(memory: &Memory, file: &Path) -> Linked {
-    let Some(seen) = Seen::of(file) else {
+    let began = now();
+    let Some(seen) = seen(file) else {
         return Linked::default();
     };
     let mut held = memory.hold();
@@ -270,7 +271,7 @@ fn linked(memory: &Memory, file: &Path) -> Linked {
         return known.clone();
     }
     let found = elf::read(file);
-    if seen.is_settled(now()) {
+    if seen.is_settled(began) {
         linked.insert(file.to_owned(), (seen, found.clone()));
         *changed = true;
     }

@@ -18,51 +18,14 @@ use crate::disk::{self, look};
 use crate::workspace::Stat;
 
 /// Changes with what is remembered, or how it is found out.
-const MAGIC: &str = "jktools2";
+const MAGIC: &str = "jktools3";
 
 /// Maximum size of the file, in bytes: 64 MiB, for thousands of tools.
 const MAX_BYTES: u64 = 64 << 20;
 
-/// How old a change must be to be trusted: file systems such as FAT keep every other
-/// second. In nanoseconds.
-pub(super) const SETTLED_AFTER: i64 = 2_020_000_000;
-
-/// Metadata of a file that change when it does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Seen([i64; 6]);
-
-impl Seen {
-    /// The metadata of what is at `path`, links followed.
-    pub(super) fn of(path: &Path) -> Option<Self> {
-        Some(Self::from(Stat::of(&look::metadata(path).ok()?)))
-    }
-
-    pub(super) fn bytes(&self) -> [u8; 48] {
-        let mut bytes = [0; 48];
-        for (to, number) in bytes.chunks_exact_mut(8).zip(self.0) {
-            to.copy_from_slice(&number.to_le_bytes());
-        }
-        bytes
-    }
-
-    /// Whether it changed long enough ago to be compared with later.
-    pub(super) fn is_settled(&self, now: i64) -> bool {
-        self.0[1].max(self.0[2]) < now.saturating_sub(SETTLED_AFTER)
-    }
-}
-
-impl From<Stat> for Seen {
-    fn from(stat: Stat) -> Self {
-        let bits = |number: u64| i64::from_ne_bytes(number.to_ne_bytes());
-        Self([
-            bits(stat.size),
-            stat.mtime,
-            stat.ctime,
-            bits(stat.inode),
-            bits(stat.device),
-            i64::from(stat.mode),
-        ])
-    }
+/// The metadata of what is at `path`, links followed.
+pub(super) fn seen(path: &Path) -> Option<Stat> {
+    Some(Stat::of(&look::metadata(path).ok()?))
 }
 
 /// Nanoseconds since the Unix epoch.
@@ -77,11 +40,11 @@ pub(super) fn now() -> i64 {
 #[derive(Default, Serialize, Deserialize)]
 pub(super) struct Facts {
     /// The databases of packages that the next two were read from.
-    pub(super) databases: Vec<(PathBuf, Seen)>,
+    pub(super) databases: Vec<(PathBuf, Stat)>,
     /// The packages that files belong to; `None`: to none.
     pub(super) owners: BTreeMap<PathBuf, Option<Package>>,
     /// The libraries that programs name.
-    pub(super) linked: BTreeMap<PathBuf, (Seen, Linked)>,
+    pub(super) linked: BTreeMap<PathBuf, (Stat, Linked)>,
     /// Toolchains by their folder, and the parts of it that count.
     pub(super) trees: BTreeMap<String, Tree>,
     /// What programs say their version is, by their identity.
@@ -95,6 +58,9 @@ pub(super) struct Facts {
     /// When `databases` was compared with the disk.
     #[serde(skip)]
     pub(super) checked: Option<u64>,
+    /// The same, in nanoseconds since the epoch.
+    #[serde(skip)]
+    pub(super) checked_at: i64,
     /// Trees that were walked in this run.
     #[serde(skip)]
     pub(super) walked: BTreeMap<String, Walked>,
@@ -107,7 +73,7 @@ pub(super) struct Facts {
 pub(super) struct Walked {
     pub(super) tree: Tree,
     /// Its folders, which change when a file in them is replaced.
-    pub(super) folders: Vec<(PathBuf, Seen)>,
+    pub(super) folders: Vec<(PathBuf, Stat)>,
     /// The round in which they were compared.
     pub(super) at: u64,
 }
@@ -201,13 +167,5 @@ mod tests {
             std::fs::write(&file, &sound[..at]).unwrap();
             assert!(load(&file).is_none(), "{at} bytes");
         }
-    }
-
-    #[test]
-    fn a_file_of_this_moment_is_not_settled() {
-        let folder = tempfile::tempdir().unwrap();
-        let seen = Seen::of(folder.path()).unwrap();
-        assert!(!seen.is_settled(now()));
-        assert!(seen.is_settled(now() + 2 * SETTLED_AFTER));
     }
 }

@@ -5,7 +5,6 @@
 mod closure;
 mod declared;
 mod elf;
-mod footprint;
 mod make;
 mod memory;
 mod packages;
@@ -23,7 +22,6 @@ use super::site::Site;
 use super::{Class, Failure};
 pub(crate) use closure::Tool;
 pub(crate) use declared::{Declared, Identity, located};
-pub(crate) use footprint::Footprint;
 pub(crate) use memory::Memory;
 pub(crate) use packages::Package;
 pub(crate) use search::Search;

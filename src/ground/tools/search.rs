@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use super::closure::Tool;
 use super::declared::{self, Declared};
-use super::footprint::Footprint;
 use super::memory::now;
 use super::run::printed;
 use super::toolchains::{self, Managed, Query, Toolchain, Wanted, is_met, number};
@@ -16,6 +15,7 @@ use crate::disk::look;
 use crate::ground::site::Site;
 use crate::ground::{Class, Failure};
 use crate::oci::Digest;
+use crate::workspace::Footprint;
 
 /// How many scripts may lead to each other before one is taken as it is.
 const MAX_DEPTH: usize = 4;
@@ -61,7 +61,9 @@ impl Search<'_> {
         let is_found = !self.declared.contains_key(name);
         Ok((
             Arc::new(tool?),
-            is_found.then(|| Footprint::of(paths, began)).flatten(),
+            is_found
+                .then(|| Footprint::as_found(paths, began))
+                .flatten(),
         ))
     }
 

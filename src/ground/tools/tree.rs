@@ -10,7 +10,7 @@ use rayon::prelude::*;
 
 use super::closure::Tree;
 use super::elf;
-use super::memory::{Memory, Seen, Walked, now};
+use super::memory::{self, Memory, Walked, now};
 use crate::disk::look;
 use crate::ground::{Failure, of_io};
 use crate::oci::Digest;
@@ -62,7 +62,7 @@ pub(super) fn read(
         Some(known) => known,
         None => digest(root, &found, seen)?,
     };
-    let settled = |found: &Found| Seen::from(found.stat).is_settled(started);
+    let settled = |found: &Found| found.stat.is_settled(started);
     let mut held = memory.hold();
     let facts = held.facts();
     if facts.trees.get(&name) != Some(&tree) && found.iter().all(settled) {
@@ -70,7 +70,7 @@ pub(super) fn read(
         facts.changed = true;
     }
     let folders = found.iter().filter(|found| found.kind.is_dir());
-    let folders = folders.map(|found| (found.path.clone(), Seen::from(found.stat)));
+    let folders = folders.map(|found| (found.path.clone(), found.stat));
     let walked = Walked {
         tree: tree.clone(),
         folders: folders.collect(),
@@ -89,7 +89,7 @@ fn unchanged(memory: &Memory, name: &str) -> Option<Tree> {
     let walked = facts.walked.get_mut(name)?;
     if walked.at != round {
         let mut folders = walked.folders.iter();
-        let same = folders.all(|(path, seen)| Seen::of(path) == Some(*seen));
+        let same = folders.all(|(path, seen)| memory::seen(path) == Some(*seen));
         if !same {
             return None;
         }
@@ -137,7 +137,7 @@ fn seen(found: &[Found]) -> Digest {
     for each in found.iter().filter(|found| !found.kind.is_dir()) {
         hasher.update(each.path.as_os_str().as_encoded_bytes());
         hasher.update(&[0]);
-        hasher.update(&Seen::from(each.stat).bytes());
+        hasher.update(&each.stat.bytes());
     }
     Digest::of(hasher.finalize().as_bytes())
 }

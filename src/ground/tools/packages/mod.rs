@@ -10,10 +10,11 @@ mod listing;
 
 use std::path::{Path, PathBuf};
 
-use super::memory::{Facts, Memory, Seen, now};
+use super::memory::{Facts, Memory, now, seen};
 use crate::disk::look;
 use crate::ground::{Class, Failure};
 use crate::oci::Digest;
+use crate::workspace::Stat;
 
 use listing::Installed;
 pub(crate) use listing::{Listing, Package};
@@ -103,8 +104,9 @@ fn current(facts: &mut Facts, root: &Path) -> Option<()> {
         look::note_all(facts.databases.iter().map(|(file, _)| file), true);
     } else {
         let files = FORMATS.iter().map(|(path, _)| root.join(path));
-        let seen: Vec<(PathBuf, Seen)> = files
-            .filter_map(|file| Some((file.clone(), Seen::of(&file)?)))
+        let began = now();
+        let seen: Vec<(PathBuf, Stat)> = files
+            .filter_map(|file| Some((file.clone(), seen(&file)?)))
             .collect();
         if facts.databases != seen {
             facts.owners.clear();
@@ -112,13 +114,14 @@ fn current(facts: &mut Facts, root: &Path) -> Option<()> {
             facts.databases = seen;
         }
         facts.checked = Some(facts.round);
+        facts.checked_at = began;
     }
     (!facts.databases.is_empty()).then_some(())
 }
 
 fn is_settled(facts: &Facts) -> bool {
-    let now = now();
-    facts.databases.iter().all(|(_, seen)| seen.is_settled(now))
+    let mut databases = facts.databases.iter();
+    databases.all(|(_, seen)| seen.is_settled(facts.checked_at))
 }
 
 /// All packages, read once.
