@@ -54,6 +54,30 @@ fn lines(task: &str, used: &Used) -> String {
             }
         }
     }
+    if !used.reports.is_empty() {
+        let _ = writeln!(text, "reports:");
+        for pattern in &used.reports {
+            let _ = writeln!(text, "- {}", scalar(pattern));
+        }
+    }
+    if used.repository {
+        let _ = writeln!(
+            text,
+            "# it read the repository: if its result depends on that, add `git: true`"
+        );
+    }
+    for path in &used.outside {
+        let _ = writeln!(
+            text,
+            "# written above the folder of the pipeline, where no output can be: {path}"
+        );
+    }
+    for pattern in &used.brought {
+        let _ = writeln!(
+            text,
+            "# read where a tool has it, so an input only for relative paths: {pattern}"
+        );
+    }
     for pattern in &used.unused {
         let _ = writeln!(text, "# declared, but not used: {pattern}");
     }

@@ -1,6 +1,7 @@
 //! `jackal dev`.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 use super::sandbox::{HEAD, Sandbox};
 
@@ -263,6 +264,45 @@ fn inputs_prints_what_a_command_uses_and_does_not_declare() {
         "{}",
         said.stderr
     );
+}
+
+#[test]
+fn inputs_knows_reports_repositories_toolchains_and_folders_above() {
+    let sandbox = Sandbox::new();
+    let tool = sandbox.src().join("sdk/bin/sdkc");
+    sandbox.write("sdk/data", "d\n");
+    sandbox.write("sdk/bin/sdkc", "#!/bin/sh\nread x < ${0%/*}/../data\n");
+    std::fs::set_permissions(&tool, PermissionsExt::from_mode(0o755)).unwrap();
+    sandbox.write(".git/HEAD", "ref: refs/heads/main\n");
+    sandbox.write(
+        "app/p.yaml",
+        format!(
+            "{HEAD}toolchains:\n  sdk: {{ mounts: [../sdk], path: [../sdk/bin] }}\ntasks:\n  \
+             a:\n    run: [sh, -c, 'sdkc && read x < ../.git/HEAD; mkdir -p junit && echo > junit/a.xml && \
+             echo > made && echo > ../above']\n    \
+             inputs: []\n    outputs: [made]\n    reports: ['junit/*.xml', 'none.xml']\n    \
+             tools: [sh, mkdir, sdk]\n"
+        ),
+    );
+    // A report of an earlier run is no input either.
+    for _ in 0..2 {
+        let said = sandbox.run(&["dev", "inputs", "a", "--pipeline", "app/p.yaml"]);
+        assert_eq!(said.code, Some(0), "{}", said.stderr);
+        let expected = "# what the command used; copy it into the task `a`\n\
+                        inputs: []\n\
+                        outputs:\n\
+                        - made\n\
+                        tools:\n\
+                        - mkdir\n\
+                        - sdk\n\
+                        - sh\n\
+                        reports:\n\
+                        - junit/*.xml\n\
+                        # it read the repository: if its result depends on that, add `git: true`\n\
+                        # written above the folder of the pipeline, where no output can be: ../above\n\
+                        # read where a tool has it, so an input only for relative paths: ../sdk/**\n";
+        assert_eq!(said.stdout, expected, "{}", said.stderr);
+    }
 }
 
 #[test]

@@ -45,6 +45,7 @@ use kept::{After, Room};
 use mask::Mask;
 pub(crate) use materialise::{Placing, Wanted};
 pub(crate) use private::Private;
+pub(super) use reports::matcher;
 use stage::Layout;
 
 /// A command with all references resolved.

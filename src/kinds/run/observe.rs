@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::command::mask;
+use super::command::{mask, matcher};
 use super::programs::Programs;
 use super::{RUN_FORMAT, RunWork, services, task, written};
 use crate::action::Action;
@@ -33,10 +33,19 @@ const MAX_LISTED: usize = 8;
 pub struct Used {
     /// Patterns of what it read in the checkout and did not change.
     pub inputs: Vec<UsedName>,
-    /// What it made or changed there.
+    /// What it made or changed there, without reports of tests.
     pub outputs: Vec<UsedName>,
+    /// Declared patterns of reports that it made.
+    pub reports: Vec<String>,
+    /// What it made or changed above the folder of the pipeline, where outputs cannot be.
+    pub outside: Vec<String>,
     /// Programs from elsewhere.
     pub tools: Vec<UsedName>,
+    /// Patterns of what it read in the checkout where a declared tool has it, which needs
+    /// no input.
+    pub brought: Vec<String>,
+    /// Whether it read the repository of Git, and the task does not declare that.
+    pub repository: bool,
     /// Declared patterns of inputs that select nothing it used.
     pub unused: Vec<String>,
     /// The output of the command.
@@ -123,19 +132,28 @@ pub(crate) async fn observe(site: &Site, work: &RunWork) -> Result<Used, Failure
         .map_err(|error| Failure::caused_by(Class::Environment, &error))?;
     let after = state(site, &top);
     let folder = fs::canonicalize(&work.folder)?;
+    let declared = Programs::of(site, work)?;
     let checkout = Checkout {
         work,
         folder: &folder,
         top: &top,
         before: &before,
         after: &after,
+        declared: &declared,
+        is_report: &matcher(&work.reports),
     };
     let (inputs, unused) = checkout.inputs(site, &seen)?;
+    let (outside, outputs): (Vec<_>, Vec<_>) =
+        (checkout.outputs().into_iter()).partition(|output| output.name.starts_with("../"));
     Ok(Used {
         inputs,
         unused,
-        outputs: checkout.outputs(),
-        tools: checkout.tools(site, &seen)?,
+        outputs,
+        outside: outside.into_iter().map(|output| output.name).collect(),
+        reports: checkout.reports(),
+        brought: checkout.brought(site, &seen),
+        repository: !work.git && checkout.reads_repository(&seen),
+        tools: checkout.tools(&seen),
         log: log::text(&mask::pieces(&finished, &task.secrets, &prefixes)),
         failed,
     })
@@ -161,6 +179,9 @@ struct Checkout<'a> {
     top: &'a Path,
     before: &'a BTreeMap<PathBuf, Stat>,
     after: &'a BTreeMap<PathBuf, Stat>,
+    declared: &'a Programs,
+    /// Whether a path, as the pipeline has it, is that of a report of tests.
+    is_report: &'a dyn Fn(&str) -> bool,
 }
 
 impl Checkout<'_> {
@@ -185,13 +206,16 @@ impl Checkout<'_> {
         })
     }
 
+    /// The files of the checkout that it read and did not change.
+    fn read<'s>(&self, seen: &'s Seen) -> impl Iterator<Item = &'s Path> {
+        let own = seen.read.iter().filter(|path| path.starts_with(self.top));
+        own.map(PathBuf::as_path)
+            .filter(|path| self.before.contains_key(*path) && !self.changed(path))
+    }
+
     /// What it read, as patterns; and the declared patterns that select nothing of it.
     fn inputs(&self, site: &Site, seen: &Seen) -> Result<(Vec<UsedName>, Vec<String>), Failure> {
-        let own = seen.read.iter().filter(|path| path.starts_with(self.top));
-        let own: BTreeSet<&Path> = own
-            .map(PathBuf::as_path)
-            .filter(|path| self.before.contains_key(*path) && !self.changed(path))
-            .collect();
+        let own = self.read(seen).filter(|path| !self.declared.bring(path));
         let outputs: BTreeSet<String> = self.work.outputs.iter().map(|o| o.path.clone()).collect();
         let within = |shown: &str, output: &String| {
             let below = shown.strip_prefix(output.as_str());
@@ -201,7 +225,8 @@ impl Checkout<'_> {
         for path in own {
             let shown = self.shown(path);
             // What it made before is no source.
-            if outputs.iter().any(|output| within(&shown, output)) {
+            let is_output = outputs.iter().any(|output| within(&shown, output));
+            if is_output || (self.is_report)(&shown) {
                 continue;
             }
             let mut others = self.work.generated.paths.iter();
@@ -234,6 +259,40 @@ impl Checkout<'_> {
         let declared = |file: &str| self.declares(&globs, file);
         fold("", &files, &available, &declared, &mut found);
         Ok((found, unused))
+    }
+
+    /// What it read where a declared tool has it, as patterns.
+    fn brought(&self, site: &Site, seen: &Seen) -> Vec<String> {
+        let own = self.read(seen).filter(|path| self.declared.bring(path));
+        let files: BTreeSet<String> = own.map(|path| self.shown(path)).collect();
+        let mut found = Vec::new();
+        if !files.is_empty() {
+            let available = self.available(site, &files);
+            fold("", &files, &available, &|_| true, &mut found);
+        }
+        found.into_iter().map(|name| name.name).collect()
+    }
+
+    fn reads_repository(&self, seen: &Seen) -> bool {
+        let mut paths = seen.read.iter().map(PathBuf::as_path);
+        // A program that looks for a repository asks about the folder itself.
+        paths.any(|path| {
+            path.starts_with(self.top)
+                && path.file_name().is_some_and(|name| name == "HEAD")
+                && path.parent().is_some_and(|folder| folder.ends_with(".git"))
+        })
+    }
+
+    /// The declared patterns of reports that select something it made.
+    fn reports(&self) -> Vec<String> {
+        let made = self.after.keys().filter(|path| self.changed(path));
+        let made: Vec<String> = made.map(|path| self.shown(path)).collect();
+        let patterns = self.work.reports.iter();
+        let found = patterns.filter(|pattern| {
+            let is_it = matcher(std::slice::from_ref(*pattern));
+            pattern.starts_with('!') || made.iter().any(|path| is_it(path))
+        });
+        found.cloned().collect()
     }
 
     /// What patterns could select: files that Git does not ignore, and those in folders
@@ -276,6 +335,9 @@ impl Checkout<'_> {
                 folder.starts_with(self.top) && *folder != self.top && !folders.contains(folder)
             });
             let shown = self.shown(path);
+            if (self.is_report)(&shown) {
+                continue;
+            }
             let mut declared = self.work.outputs.iter();
             let declared = declared.find(|output| Path::new(&shown).starts_with(&output.path));
             found.insert(match (declared, own.last()) {
@@ -297,15 +359,17 @@ impl Checkout<'_> {
     }
 
     /// The programs that it started from outside of the checkout: by name, if they are on
-    /// PATH.
-    fn tools(&self, site: &Site, seen: &Seen) -> Result<Vec<UsedName>, Failure> {
-        let declared = Programs::of(site, self.work)?;
+    /// PATH; and declared ones inside of it.
+    fn tools(&self, seen: &Seen) -> Vec<UsedName> {
         let mut names = BTreeSet::new();
-        let outside = seen.started.iter();
-        for path in outside.filter(|path| !path.starts_with(self.top)) {
+        for path in &seen.started {
+            names.extend(self.declared.that_has(path).map(str::to_owned));
             let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
                 continue;
             };
+            if path.starts_with(self.top) {
+                continue;
+            }
             let mut folders = self.work.path.iter();
             if folders.any(|folder| folder.join(name) == *path) {
                 names.insert(name.to_owned());
@@ -314,11 +378,11 @@ impl Checkout<'_> {
             }
         }
         // What another program brings along needs no line.
-        names.retain(|name| declared.has(name) || !declared.bring(Path::new(name)));
+        names.retain(|name| self.declared.has(name) || !self.declared.bring(Path::new(name)));
         let names = names.into_iter();
-        Ok(names
-            .map(|name| UsedName::exact(name.clone(), declared.has(&name)))
-            .collect())
+        names
+            .map(|name| UsedName::exact(name.clone(), self.declared.has(&name)))
+            .collect()
     }
 }
 

@@ -161,6 +161,13 @@ impl Programs {
         self.readable.iter().any(|own| path.starts_with(own))
     }
 
+    /// The name of the program or toolchain that has the file at `path`.
+    pub(super) fn that_has(&self, path: &Path) -> Option<&str> {
+        let mut tools = self.tools.iter();
+        let found = tools.find(|(_, tool)| tool.readable.iter().any(|own| path.starts_with(own)));
+        found.map(|(name, _)| name.as_str())
+    }
+
     pub(super) fn of(site: &Site, work: &RunWork) -> Result<Self, Failure> {
         let folder = folder(work);
         let search = search(site, work, &folder);

@@ -76,7 +76,7 @@ fn missing(patterns: &[String], paths: &[String]) -> Vec<String> {
 }
 
 /// Whether a path, relative to the command's folder, is that of a report.
-pub(super) fn matcher(patterns: &[String]) -> impl Fn(&str) -> bool {
+pub(in crate::kinds::run) fn matcher(patterns: &[String]) -> impl Fn(&str) -> bool {
     let globs = Globs::new(patterns).ok();
     move |path| globs.as_ref().is_some_and(|globs| globs.matches(path))
 }
