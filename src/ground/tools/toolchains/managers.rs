@@ -1,12 +1,15 @@
 //! Managers of versions: programs on `PATH` that start the selected one, and folders with
 //! all that are installed. A new one is a row of [`TABLE`].
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::Query;
+use super::aliases::Aliases;
+use super::installed::{Installed, best, program_in};
 use super::layouts::names;
 use super::selectors::{self, Read, ReadFolders, above, text};
-use super::version::{components, is_met};
+use super::version::is_met;
 use crate::disk::look;
 use crate::ground::{Class, Failure};
 
@@ -29,12 +32,8 @@ struct Manager {
     defaults: &'static [(&'static str, Read)],
     /// A file below its own folder that selects versions for folders.
     overrides: Option<(&'static str, ReadFolders)>,
-    /// The folder of names for versions, below its own; empty: it has none.
-    aliases: &'static str,
+    aliases: Aliases,
 }
-
-/// Maximum number of names for names for a version.
-const MAX_ALIASES: usize = 10;
 
 /// What stands for all versions of a program.
 enum Shims {
@@ -74,7 +73,7 @@ const TABLE: &[Manager] = &[
         ],
         defaults: &[("settings.toml", selectors::rustup_settings)],
         overrides: Some(("settings.toml", selectors::rustup_overrides)),
-        aliases: "",
+        aliases: Aliases::No,
     },
     Manager {
         name: "pyenv",
@@ -85,7 +84,7 @@ const TABLE: &[Manager] = &[
         files: PYTHON,
         defaults: &[("version", selectors::plain)],
         overrides: None,
-        aliases: "",
+        aliases: Aliases::No,
     },
     Manager {
         name: "uv",
@@ -96,7 +95,7 @@ const TABLE: &[Manager] = &[
         files: PYTHON,
         defaults: &[],
         overrides: None,
-        aliases: "",
+        aliases: Aliases::No,
     },
     Manager {
         name: "nvm",
@@ -107,7 +106,7 @@ const TABLE: &[Manager] = &[
         files: NODE,
         defaults: &[],
         overrides: None,
-        aliases: "alias",
+        aliases: Aliases::Files("alias"),
     },
     Manager {
         name: "fnm",
@@ -118,7 +117,7 @@ const TABLE: &[Manager] = &[
         files: NODE,
         defaults: &[],
         overrides: None,
-        aliases: "",
+        aliases: Aliases::Links("aliases"),
     },
     Manager {
         name: "volta",
@@ -129,7 +128,7 @@ const TABLE: &[Manager] = &[
         files: &[("package.json", selectors::volta)],
         defaults: &[("tools/user/platform.json", selectors::volta_platform)],
         overrides: None,
-        aliases: "",
+        aliases: Aliases::No,
     },
     Manager {
         name: "asdf",
@@ -140,7 +139,7 @@ const TABLE: &[Manager] = &[
         files: &[(".tool-versions", selectors::tool_versions)],
         defaults: &[("../.tool-versions", selectors::tool_versions)],
         overrides: None,
-        aliases: "",
+        aliases: Aliases::No,
     },
     Manager {
         name: "mise",
@@ -156,7 +155,7 @@ const TABLE: &[Manager] = &[
         ],
         defaults: &[("../../../.config/mise/config.toml", selectors::mise)],
         overrides: None,
-        aliases: "",
+        aliases: Aliases::No,
     },
     Manager {
         name: "goenv",
@@ -167,7 +166,7 @@ const TABLE: &[Manager] = &[
         files: &[(".go-version", selectors::plain)],
         defaults: &[("version", selectors::plain)],
         overrides: None,
-        aliases: "",
+        aliases: Aliases::No,
     },
     Manager {
         name: "rbenv",
@@ -178,7 +177,7 @@ const TABLE: &[Manager] = &[
         files: &[(".ruby-version", selectors::plain)],
         defaults: &[("version", selectors::plain)],
         overrides: None,
-        aliases: "",
+        aliases: Aliases::No,
     },
     Manager {
         name: "SDKMAN",
@@ -189,7 +188,7 @@ const TABLE: &[Manager] = &[
         files: &[(".sdkmanrc", selectors::sdkmanrc)],
         defaults: &[],
         overrides: None,
-        aliases: "",
+        aliases: Aliases::No,
     },
 ];
 
@@ -209,14 +208,6 @@ pub(super) enum Selection {
     /// The selected version is what else is on `PATH`.
     Elsewhere,
     Found(Chosen),
-}
-
-/// An installed version of a tool.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Installed {
-    tool: String,
-    version: String,
-    root: PathBuf,
 }
 
 /// Why a version was selected.
@@ -270,7 +261,7 @@ impl Manager {
     }
 
     fn select(&self, home: &Path, query: &Query<'_>, is_shim: bool) -> Result<Selection, Failure> {
-        let installed = self.installed(home, query.name);
+        let mut installed = self.installed(home, query.name);
         if installed.is_empty() {
             // Something else in its folder, such as the manager itself.
             return match is_shim {
@@ -282,7 +273,7 @@ impl Manager {
         let is_exact = !is_shim && !matches!(self.shims, Shims::Path);
         let (wanted, mut reason) = match is_exact {
             true => (Vec::new(), Reason::default()),
-            false => self.wanted(home, query, &installed),
+            false => self.wanted_of(home, query, &mut installed),
         };
         let mut chosen = wanted.iter().find_map(|wanted| best(wanted, &installed));
         let direct = installed.iter().find(|one| {
@@ -335,6 +326,35 @@ impl Manager {
         }))
     }
 
+    /// The same as [`wanted`](Self::wanted). Of several tools that have the program, such as
+    /// npm and the node that brings one along, only the first with a version stays: one
+    /// that the workspace asks for counts before a default.
+    fn wanted_of(
+        &self,
+        home: &Path,
+        query: &Query<'_>,
+        installed: &mut Vec<Installed>,
+    ) -> (Vec<String>, Reason) {
+        let tools: BTreeSet<&str> = installed.iter().map(|one| one.tool.as_str()).collect();
+        let mut tools: Vec<String> = tools.into_iter().map(str::to_owned).collect();
+        tools.sort_by_key(|tool| (tool != query.name, tool.starts_with("node")));
+        if tools.len() > 1 {
+            let all = tools.iter().map(|tool| {
+                let own = installed.iter().filter(|one| one.tool == *tool);
+                let own: Vec<Installed> = own.cloned().collect();
+                (self.wanted(home, query, &own), own)
+            });
+            let all = all.filter(|((wanted, _), _)| !wanted.is_empty());
+            // The first of equal ones.
+            let first = all.min_by_key(|((_, reason), _)| reason.selected.is_none());
+            if let Some((found, own)) = first {
+                *installed = own;
+                return found;
+            }
+        }
+        self.wanted(home, query, installed)
+    }
+
     /// The versions that are asked for, and by what.
     fn wanted(
         &self,
@@ -356,7 +376,8 @@ impl Manager {
         // The nearest folder counts, whichever of the files it has.
         let near = self.files.iter().filter_map(|(name, read)| {
             let (file, text) = above(query.folder, name)?;
-            Some((file, read(&text, tool)))
+            let wanted = read(&text, tool, &file);
+            Some((file, wanted))
         });
         let near = near.filter(|(_, wanted)| !wanted.is_empty());
         let nearest = near.max_by_key(|(file, _)| file.components().count());
@@ -382,12 +403,12 @@ impl Manager {
                 selected: Some(wanted.join(" ")),
             };
             let wanted = wanted.into_iter();
-            let wanted = wanted.map(|wanted| self.unaliased(home, wanted, installed));
+            let wanted = wanted.map(|wanted| self.aliases.meant(home, wanted, installed));
             return (wanted.collect(), reason);
         }
         let defaults = self.defaults.iter().find_map(|(name, read)| {
             let file = home.join(name);
-            let wanted = read(&text(&file)?, tool);
+            let wanted = read(&text(&file)?, tool, &file);
             (!wanted.is_empty()).then_some((file, wanted))
         });
         match defaults {
@@ -414,32 +435,6 @@ impl Manager {
         let around = all.filter(|(path, _)| folder.starts_with(path));
         let (path, version) = around.max_by_key(|(path, _)| path.components().count())?;
         Some((file, path, version))
-    }
-
-    /// What a name of the manager stands for; anything else as it is.
-    fn unaliased(&self, home: &Path, wanted: String, installed: &[Installed]) -> String {
-        if self.aliases.is_empty() {
-            return wanted;
-        }
-        let mut name = wanted;
-        for _ in 0..MAX_ALIASES {
-            let mut parts = name.split('/');
-            if parts.any(|part| matches!(part, "" | "." | "..")) {
-                break;
-            }
-            let found = text(&home.join(self.aliases).join(&name));
-            let next = found.as_deref().and_then(|text| text.lines().next());
-            match next.map(str::trim).filter(|next| !next.is_empty()) {
-                Some(next) => name = next.to_owned(),
-                None => break,
-            }
-        }
-        // nvm knows these two without a file.
-        let newest = installed.iter().max_by_key(|one| components(&one.version));
-        match newest.filter(|_| matches!(name.as_str(), "node" | "stable")) {
-            Some(newest) => newest.version.clone(),
-            None => name,
-        }
     }
 
     /// The installed versions that have the program `name`.
@@ -490,17 +485,6 @@ impl Manager {
     }
 }
 
-/// Where a toolchain has the program `name`.
-fn program_in(root: &Path, name: &str) -> PathBuf {
-    let usual = root.join("bin").join(name);
-    // goenv and asdf put a folder between.
-    let other = root.join("go/bin").join(name);
-    match !look::exists(&usual) && look::exists(&other) {
-        true => other,
-        false => usual,
-    }
-}
-
 /// Whether both paths lead to one file.
 fn is_same(one: &Path, other: &Path) -> bool {
     use std::os::unix::fs::MetadataExt as _;
@@ -509,28 +493,6 @@ fn is_same(one: &Path, other: &Path) -> bool {
         (Some(one), Some(other)) => one.ino() == other.ino() && one.dev() == other.dev(),
         _ => false,
     }
-}
-
-/// The installed version that `wanted` stands for.
-fn best<'i>(wanted: &str, installed: &'i [Installed]) -> Option<&'i Installed> {
-    let wanted = wanted.trim_start_matches("python-");
-    let exact = |one: &&Installed| {
-        let version = one.version.as_str();
-        version == wanted || version.strip_prefix('v') == Some(wanted)
-    };
-    // `stable` stands for `stable-x86_64-unknown-linux-gnu`, and not for an older date.
-    let machine = format!("{wanted}-{}", std::env::consts::ARCH);
-    let here = |one: &&Installed| one.version.starts_with(&machine);
-    let mut all = installed.iter();
-    let found = all.clone().find(exact).or_else(|| all.find(here));
-    let starts_with_digit = wanted
-        .trim_start_matches('v')
-        .starts_with(|c: char| c.is_ascii_digit());
-    let matching = installed.iter().filter(|one| {
-        let number = one.version.trim_start_matches("cpython-");
-        starts_with_digit && is_met(wanted, number)
-    });
-    found.or_else(|| matching.max_by_key(|one| components(&one.version)))
 }
 
 #[cfg(test)]

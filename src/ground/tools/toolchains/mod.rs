@@ -1,6 +1,8 @@
 //! Toolchains: folders that belong together, such as a release of Go, and the managers of
 //! versions that select one of them.
 
+mod aliases;
+mod installed;
 mod layouts;
 mod managers;
 mod selectors;

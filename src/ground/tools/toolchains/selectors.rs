@@ -8,19 +8,23 @@ use toml::de::{DeTable, DeValue};
 use super::version::{components, is_met};
 use super::{Query, Toolchain};
 use crate::disk;
+use crate::ground::folders::lexical;
 use crate::ground::{Class, Failure};
 
 /// Maximum size of such a file, in bytes: 1 MiB; a `package.json` may be long.
 const MAX_BYTES: u64 = 1 << 20;
 
+/// Maximum number of files that extend each other.
+const MAX_EXTENDED: usize = 10;
+
 /// Reads which versions of a tool a file selects, the preferred one first.
-pub(super) type Read = fn(text: &str, tool: &str) -> Vec<String>;
+pub(super) type Read = fn(text: &str, tool: &str, file: &Path) -> Vec<String>;
 
 /// Reads which versions a file selects for folders.
 pub(super) type ReadFolders = fn(text: &str) -> Vec<(PathBuf, String)>;
 
 /// One version a line.
-pub(super) fn plain(text: &str, _: &str) -> Vec<String> {
+pub(super) fn plain(text: &str, _: &str, _: &Path) -> Vec<String> {
     let lines = text.lines().map(str::trim);
     let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
     lines.map(str::to_owned).collect()
@@ -59,9 +63,9 @@ fn texts(value: Option<&Value>) -> Vec<String> {
 }
 
 /// `rust-toolchain.toml`, or the older file with one line.
-pub(super) fn rust_toolchain(text: &str, tool: &str) -> Vec<String> {
+pub(super) fn rust_toolchain(text: &str, tool: &str, file: &Path) -> Vec<String> {
     match toml(text) {
-        Value::Null => plain(text, tool),
+        Value::Null => plain(text, tool, file),
         table => texts(
             table
                 .pointer("/toolchain/channel")
@@ -71,7 +75,7 @@ pub(super) fn rust_toolchain(text: &str, tool: &str) -> Vec<String> {
 }
 
 /// `settings.toml` of rustup.
-pub(super) fn rustup_settings(text: &str, _: &str) -> Vec<String> {
+pub(super) fn rustup_settings(text: &str, _: &str, _: &Path) -> Vec<String> {
     texts(toml(text).get("default_toolchain"))
 }
 
@@ -86,7 +90,7 @@ pub(super) fn rustup_overrides(text: &str) -> Vec<(PathBuf, String)> {
 }
 
 /// `.tool-versions`: a tool and its versions a line.
-pub(super) fn tool_versions(text: &str, tool: &str) -> Vec<String> {
+pub(super) fn tool_versions(text: &str, tool: &str, _: &Path) -> Vec<String> {
     let lines = text
         .lines()
         .map(|line| line.split('#').next().unwrap_or(line));
@@ -96,7 +100,7 @@ pub(super) fn tool_versions(text: &str, tool: &str) -> Vec<String> {
 }
 
 /// `mise.toml`.
-pub(super) fn mise(text: &str, tool: &str) -> Vec<String> {
+pub(super) fn mise(text: &str, tool: &str, _: &Path) -> Vec<String> {
     let table = toml(text);
     let mut names = names_of(tool).into_iter();
     let found = names.find_map(|name| table.get("tools")?.get(name));
@@ -118,21 +122,37 @@ fn names_of(tool: &str) -> Vec<&str> {
 }
 
 /// `.sdkmanrc`: `java=17.0.1-tem` a line.
-pub(super) fn sdkmanrc(text: &str, tool: &str) -> Vec<String> {
+pub(super) fn sdkmanrc(text: &str, tool: &str, _: &Path) -> Vec<String> {
     let lines = text.lines().filter_map(|line| line.split_once('='));
     let mut found = lines.filter(|(name, _)| name.trim() == tool);
     let version = found.next().map(|(_, version)| version.trim().to_owned());
     version.into_iter().collect()
 }
 
-/// The member `volta` of `package.json`.
-pub(super) fn volta(text: &str, tool: &str) -> Vec<String> {
-    let package: Value = serde_json::from_str(text).unwrap_or_default();
-    texts(package.get("volta").and_then(|volta| volta.get(tool)))
+/// The member `volta` of `package.json`, which may extend that of another file.
+pub(super) fn volta(text: &str, tool: &str, file: &Path) -> Vec<String> {
+    let mut package: Value = serde_json::from_str(text).unwrap_or_default();
+    let mut file = file.to_owned();
+    for _ in 0..MAX_EXTENDED {
+        let Some(volta) = package.get("volta") else {
+            break;
+        };
+        let found = texts(volta.get(tool));
+        let (true, Some(other)) = (found.is_empty(), volta.get("extends")) else {
+            return found;
+        };
+        let (Some(folder), Some(other)) = (file.parent(), other.as_str()) else {
+            break;
+        };
+        file = lexical(&folder.join(other));
+        let text = self::text(&file).unwrap_or_default();
+        package = serde_json::from_str(&text).unwrap_or_default();
+    }
+    Vec::new()
 }
 
 /// The versions that volta uses where no package selects one.
-pub(super) fn volta_platform(text: &str, tool: &str) -> Vec<String> {
+pub(super) fn volta_platform(text: &str, tool: &str, _: &Path) -> Vec<String> {
     let platform: Value = serde_json::from_str(text).unwrap_or_default();
     match tool {
         "node" => texts(platform.pointer("/node/runtime")),

@@ -172,12 +172,16 @@ fn names_of_nvm_stand_for_versions() {
         ("home/.nvm/alias/default", "lts/*\n"),
         ("home/.nvm/alias/lts/*", "lts/iron\n"),
         ("home/.nvm/alias/lts/iron", "v20.2.0\n"),
+        ("home/.nvm/alias/lts/hydrogen", "v18.1.0\n"),
+        ("home/.nvm/alias/team", "lts/-1\n"),
         ("home/.nvm/alias/round", "round\n"),
     ]);
     for (wanted, version) in [
         ("lts/*", "v20.2.0"),
         ("default", "v20.2.0"),
         ("lts/iron", "v20.2.0"),
+        ("lts/-1", "v18.1.0"),
+        ("team", "v18.1.0"),
         ("18", "v18.1.0"),
         ("node", "v21.0.0"),
     ] {
@@ -189,10 +193,99 @@ fn names_of_nvm_stand_for_versions() {
             "{wanted}"
         );
     }
-    for wanted in ["round", "../../secret", "lts/none"] {
+    for wanted in ["round", "../../secret", "lts/none", "lts/-2", "lts/-x"] {
         machine.put("work/.nvmrc", wanted);
         let found = machine.found("home/.nvm/versions/node/v18.1.0/bin/node", None);
         assert!(found.contains("nvm, which has no "), "{found}");
+    }
+}
+
+#[test]
+fn names_of_fnm_are_links_to_versions() {
+    let at = |version: &str| {
+        let path = "home/.local/share/fnm/node-versions";
+        format!("{path}/{version}/installation/bin/node")
+    };
+    let (old, new) = (at("v18.1.0"), at("v20.2.0"));
+    let machine = Machine::new(&[
+        (&old, ""),
+        (&new, ""),
+        (
+            "home/.local/share/fnm/aliases/default",
+            "-> ../node-versions/v20.2.0/installation",
+        ),
+        (
+            "home/.local/share/fnm/aliases/lts-latest",
+            "-> ../node-versions/v20.2.0/installation",
+        ),
+        (
+            "home/.local/share/fnm/aliases/lts-hydrogen",
+            "-> ../node-versions/v18.1.0",
+        ),
+        (
+            "home/.local/share/fnm/aliases/gone",
+            "-> ../node-versions/v16.1.0/installation",
+        ),
+        (
+            "run/fnm/1",
+            "-> ../../home/.local/share/fnm/node-versions/v18.1.0/installation",
+        ),
+    ]);
+    for (wanted, path) in [
+        ("default", &new),
+        ("lts/*", &new),
+        ("lts/Hydrogen", &old),
+        ("lts-hydrogen", &old),
+        ("20", &new),
+    ] {
+        machine.put("work/.node-version", wanted);
+        let found = machine.found("run/fnm/1/bin/node", None);
+        assert_eq!(Some(found.as_str()), path.strip_prefix("home/"), "{wanted}");
+    }
+    for wanted in ["gone", "lts/iron", "../aliases/default"] {
+        machine.put("work/.node-version", wanted);
+        let found = machine.found("run/fnm/1/bin/node", None);
+        assert!(found.contains("fnm, which has no "), "{found}");
+    }
+}
+
+#[test]
+fn volta_looks_into_files_that_a_package_extends_and_takes_the_npm_of_node() {
+    let machine = Machine::new(&[
+        ("home/.volta/bin/npm", ""),
+        ("home/.volta/bin/node", ""),
+        ("home/.volta/tools/image/node/18.1.0/bin/node", ""),
+        ("home/.volta/tools/image/node/18.1.0/bin/npm", ""),
+        ("home/.volta/tools/image/node/20.1.0/bin/node", ""),
+        ("home/.volta/tools/image/node/20.1.0/bin/npm", ""),
+        ("home/.volta/tools/image/npm/9.1.0/bin/npm", ""),
+        ("home/.volta/tools/image/npm/10.1.0/bin/npm", ""),
+        (
+            "home/.volta/tools/user/platform.json",
+            r#"{"node": {"runtime": "18.1.0", "npm": null}, "npm": "9.1.0"}"#,
+        ),
+        ("work/package.json", "{}"),
+    ]);
+    let found = || {
+        ["node", "npm"].map(|name| {
+            let found = machine.found(&format!("home/.volta/bin/{name}"), None);
+            found.trim_start_matches(".volta/tools/image/").to_owned()
+        })
+    };
+    assert_eq!(found(), ["node/18.1.0/bin/node", "npm/9.1.0/bin/npm"]);
+    machine.put("work/package.json", r#"{"volta": {"node": "20.1.0"}}"#);
+    assert_eq!(found(), ["node/20.1.0/bin/node", "node/20.1.0/bin/npm"]);
+    let package = |volta: &str| format!(r#"{{"volta": {volta}}}"#);
+    machine.put(
+        "work/sub/package.json",
+        &package(r#"{"npm": "10.1.0", "extends": "../package.json"}"#),
+    );
+    assert_eq!(found(), ["node/20.1.0/bin/node", "npm/10.1.0/bin/npm"]);
+    // Files that extend each other, and one that is not there, select nothing.
+    for other in ["package.json", "../none.json"] {
+        let text = package(&format!(r#"{{"extends": "{other}"}}"#));
+        machine.put("work/sub/package.json", &text);
+        assert_eq!(found(), ["node/18.1.0/bin/node", "npm/9.1.0/bin/npm"]);
     }
 }
 
