@@ -380,7 +380,7 @@ impl Prepared {
         notes: &mut Vec<String>,
     ) -> Result<Vec<PublishedResults>, BuildError> {
         let mut running = JoinSet::new();
-        for (at, wanted) in self.wanted(places)?.into_iter().enumerate() {
+        for (at, wanted) in self.wanted(places, notes)?.into_iter().enumerate() {
             let (site, architecture) = (Arc::clone(&self.site), self.architecture.clone());
             running.spawn(async move {
                 // The semaphore is never closed.
@@ -410,18 +410,34 @@ impl Prepared {
     }
 
     /// What may have been published, without duplicates.
-    fn wanted(&self, places: &[String]) -> Result<Vec<Wanted>, BuildError> {
+    fn wanted(
+        &self,
+        places: &[String],
+        notes: &mut Vec<String>,
+    ) -> Result<Vec<Wanted>, BuildError> {
         let mut all = BTreeSet::new();
         for place in places {
             if place == OWN_PLACES {
-                if self.plan.published_at.is_empty() {
-                    return Err(BuildError::NowhereToCompare);
-                }
+                let mut folders = BTreeSet::new();
+                let mut is_published = false;
                 for (step, places) in &self.plan.published_at {
                     for (to, tags) in places {
+                        match to {
+                            Destination::Registry(_) => is_published = true,
+                            Destination::Layout(folder) => drop(folders.insert(folder)),
+                        }
                         all.extend(self.package(step).and_then(|one| one.at(to, tags)));
                     }
                 }
+                if !is_published {
+                    return Err(BuildError::NowhereToCompare);
+                }
+                notes.extend(folders.into_iter().map(|folder| {
+                    format!(
+                        "the folder {} is left out: packages are compared with those in registries",
+                        folder.display()
+                    )
+                }));
                 continue;
             }
             let wrong = |why: Option<String>| BuildError::AgainstForm {
@@ -441,6 +457,9 @@ impl Prepared {
             }
             let to = Destination::parse(place, &self.workspace);
             let to = to.map_err(|error| wrong(Some(format!(": {}", with_causes(&error)))))?;
+            if matches!(to, Destination::Layout(_)) {
+                return Err(wrong(None));
+            }
             for id in self.plan.steps.keys() {
                 all.extend(self.package(id).and_then(|one| one.at(&to, &[])));
             }

@@ -73,7 +73,9 @@ pub enum BuildError {
         why: String,
     },
     /// `--against published`, and nothing is published.
-    #[error("--against published: no task of the pipelines publishes one of these packages")]
+    #[error(
+        "--against published: no task of the pipelines publishes one of these packages to a registry"
+    )]
     NowhereToCompare,
     /// What was published cannot be read.
     #[error("--against")]

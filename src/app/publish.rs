@@ -216,7 +216,7 @@ fn unchecked(source: &str, signature: &Signature) -> Option<String> {
         Signature::NotChecked => Some(format!(
             "{source}: the package is signed, but its signature was NOT verified"
         )),
-        Signature::Checked(_) | Signature::Absent => None,
+        Signature::Checked(_) | Signature::Absent | Signature::Unsearched => None,
     }
 }
 

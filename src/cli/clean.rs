@@ -62,10 +62,11 @@ pub(super) fn clean(args: CleanArgs) -> Result<(), CommandError> {
     };
     let lines = removed.iter().map(|path| format!("{}\n", shown(path)));
     print(&lines.collect::<String>())?;
-    for path in kept.iter().take(NAMED) {
+    for (path, stays) in kept.iter().take(NAMED) {
         note(&format!(
-            "note: left `{}`, which has changed since it was written or is tracked by Git",
-            shown(path)
+            "note: left `{}`, which {}",
+            shown(path),
+            stays.why()
         ));
     }
     if kept.len() > NAMED {

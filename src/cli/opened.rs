@@ -6,7 +6,7 @@ use super::command_error::CommandError;
 use super::output::note;
 use super::read::ReadArgs;
 use super::signal::asks_to_stop;
-use crate::app::{self, Check, Opened, ReadOptions, VerifiedPackage};
+use crate::app::{self, Check, Opened, ReadOptions, Signature, VerifiedPackage};
 
 /// A package and how to print what it holds.
 #[derive(Args)]
@@ -61,8 +61,14 @@ pub(super) fn note_partly(source: &str, verified: &str) {
 pub(super) fn documents(opened: &Opened) -> Result<VerifiedPackage, CommandError> {
     let package = app::package_documents(opened)?;
     note_warnings(&package);
+    let how = match package.signature() {
+        Signature::NotChecked | Signature::Unsearched => {
+            " (--key or --certificate-identity checks it)"
+        }
+        Signature::Absent | Signature::Checked(_) => "",
+    };
     let verified = format!(
-        "{}; only the definition was verified",
+        "{}{how}; only the definition was verified",
         package.signature().summary()
     );
     note_partly(&opened.name, &verified);

@@ -40,4 +40,4 @@ pub(crate) use failure::{
 };
 pub(crate) use readers::Readers;
 pub use stop::Stop;
-pub use withdrawal::Withdrawal;
+pub use withdrawal::{Stays, Withdrawal};

@@ -12,6 +12,28 @@ use std::rc::Rc;
 use crate::disk::{DiskError, at};
 use crate::workspace::{self, UnreadIndex};
 
+/// Why a file stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stays {
+    /// It is not what was written, or not known to be.
+    Changed,
+    Tracked,
+    /// It is in a repository inside of this one.
+    Nested,
+}
+
+impl Stays {
+    /// The same, after the name of the file.
+    #[must_use]
+    pub fn why(self) -> &'static str {
+        match self {
+            Self::Changed => "has changed since it was written",
+            Self::Tracked => "is tracked by Git",
+            Self::Nested => "is in another Git repository",
+        }
+    }
+}
+
 /// What is removed from folders of the user, and what is not.
 #[derive(Debug, Default)]
 pub struct Withdrawal {
@@ -20,8 +42,8 @@ pub struct Withdrawal {
     pub(crate) whole: bool,
     /// Files and links that results put there, and that were as then.
     pub removed: Vec<PathBuf>,
-    /// Those that have changed since, or that Git tracks.
-    pub kept: Vec<PathBuf>,
+    /// Those that stay.
+    pub kept: Vec<(PathBuf, Stays)>,
     /// Those that could not be removed.
     pub failed: Vec<DiskError>,
     /// What Git tracks in folders, read once.
@@ -69,8 +91,8 @@ impl Withdrawal {
     }
 
     /// Leaves a file, link or folder to the user.
-    pub(crate) fn leave(&mut self, path: &Path) {
-        self.kept.push(path.to_owned());
+    pub(crate) fn leave(&mut self, path: &Path, why: Stays) {
+        self.kept.push((path.to_owned(), why));
     }
 
     /// The number of files that stay.

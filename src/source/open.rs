@@ -275,6 +275,12 @@ impl Opened {
             let Attached { found, unread } = self.package.tagged()?;
             (evidence.tagged, evidence.unread) = (found, unread);
         }
+        let is_local = evidence.artifact.is_none();
+        if is_local && !self.wants_bundles() {
+            // To say that there are some; that they are damaged matters to a signer only.
+            evidence.unread += usize::from(self.bundles().is_err());
+        }
+        evidence.searched = self.beside.get().is_some();
         if let Some(beside) = self.beside.get() {
             let new = beside.found.iter();
             let new = new.filter(|bundle| !self.given.contains(bundle));

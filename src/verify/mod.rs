@@ -50,6 +50,8 @@ pub struct Evidence {
     /// The number of signatures and attestations beside the package that were not
     /// read, because there are too many or they are too large.
     pub unread: usize,
+    /// Whether all signatures beside the package were looked for.
+    pub searched: bool,
     /// Digest of the manifest, if the package is an artifact in a registry.
     pub artifact: Option<Digest>,
     /// Small documents of images, as far as they were kept while the files were
@@ -449,6 +451,23 @@ mod tests {
             verify(bare, Scope::Whole, &look()).unwrap_err(),
             [Refusal::NoChecksums]
         );
+    }
+
+    #[test]
+    fn a_package_is_called_unsigned_only_if_signatures_beside_it_were_looked_for() {
+        let found = |evidence: Evidence| {
+            let policy = Policy::without_signers(Check::Look);
+            let package = verify(evidence, Scope::Whole, &policy).unwrap();
+            package.signature().clone()
+        };
+        assert_eq!(found(evidence()), Signature::Absent);
+        let mut remote = evidence();
+        remote.artifact = Some(Digest::of(b""));
+        assert_eq!(found(remote.clone()), Signature::Unsearched);
+        remote.searched = true;
+        assert_eq!(found(remote.clone()), Signature::Absent);
+        remote.attached.push(b"{}".to_vec());
+        assert_eq!(found(remote), Signature::NotChecked);
     }
 
     #[test]

@@ -29,6 +29,9 @@ const SIGNED_TYPE: &str = "cosign container image signature";
 pub enum Signature {
     /// The package is not signed.
     Absent,
+    /// The package has no signature in it, and those beside it were not looked for: without
+    /// a signer they prove nothing.
+    Unsearched,
     /// The package is signed, but the signature was not checked.
     NotChecked,
     /// The signature was checked and is by a trusted signer.
@@ -41,6 +44,9 @@ impl Signature {
     pub fn summary(&self) -> String {
         match self {
             Self::Absent => "not signed".to_owned(),
+            Self::Unsearched => {
+                "no signature in the package, and those attached to it were NOT checked".to_owned()
+            }
             Self::NotChecked => "signature NOT checked".to_owned(),
             Self::Checked(signed) => format!("signed by {}", signed.by.summary()),
         }
@@ -136,17 +142,20 @@ pub(super) fn judge(
     policy: &Policy,
 ) -> Result<Signature, Refusal> {
     let in_package = evidence.signature.is_some() || evidence.bundle.is_some();
-    let beside = !evidence.attached.is_empty() || !evidence.tagged.is_empty();
+    let beside =
+        !evidence.attached.is_empty() || !evidence.tagged.is_empty() || evidence.unread > 0;
     let signed = in_package || beside;
     if policy.check == Check::Skip {
         return Ok(match signed || facts.says_signed {
             true => Signature::NotChecked,
-            false => Signature::Absent,
+            false => unsigned(evidence),
         });
     }
     if policy.rules.is_empty() {
         return match (in_package || facts.says_signed, policy.check) {
-            (false, _) => Ok(Signature::Absent),
+            // Anyone may have put it there, so it asks for nothing.
+            (false, _) if beside => Ok(Signature::NotChecked),
+            (false, _) => Ok(unsigned(evidence)),
             (true, Check::Look) => Ok(Signature::NotChecked),
             (true, _) if !in_package => Err(Refusal::SignatureLost),
             (true, _) => Err(Refusal::NoSigner),
@@ -155,7 +164,7 @@ pub(super) fn judge(
     let Some(rule) = policy.rule(&facts.name) else {
         return Err(Refusal::NoRule(shown(&facts.name)));
     };
-    if !signed && evidence.unread == 0 {
+    if !signed {
         return Err(Refusal::NotSigned);
     }
     let public;
@@ -200,6 +209,14 @@ pub(super) fn judge(
         }
     }
     Ok(Signature::Checked(Box::new(signed)))
+}
+
+/// What is known if no signature was found.
+fn unsigned(evidence: &Evidence) -> Signature {
+    match evidence.searched || evidence.artifact.is_none() {
+        true => Signature::Absent,
+        false => Signature::Unsearched,
+    }
 }
 
 /// The number of signatures beside the package that are examined.

@@ -256,6 +256,35 @@ fn repository() -> Sandbox {
 }
 
 #[test]
+fn folders_that_packages_are_published_to_are_not_compared_in_silence() {
+    let sandbox = repository();
+    for (place, code, why) in [
+        (
+            "published",
+            3,
+            "publishes one of these packages to a registry",
+        ),
+        ("oci-layout:out", 2, "expected oci://HOST/PATH"),
+    ] {
+        let told = elsewhere(&sandbox.src(), &["--affected", "--against", place]);
+        assert_eq!(told.code, Some(code), "{}", told.stderr);
+        assert!(told.stderr.contains(why), "{}", told.stderr);
+    }
+    let registry = Rehearsal::with_faults(&[]);
+    let path = sandbox.src().join("apps/web/jackal.pipeline.yaml");
+    let text = fs::read_to_string(&path).unwrap();
+    let more = format!(
+        "{text}  more: {{ publish: {{ packages: package, to: '{}' }} }}\n",
+        registry.at("team")
+    );
+    fs::write(&path, more).unwrap();
+    let told = elsewhere(&sandbox.src(), &["--affected", "--against", "published"]);
+    assert_eq!(told.code, Some(0), "{}", told.stderr);
+    let note = "out is left out: packages are compared with those in registries";
+    assert!(told.stderr.contains(note), "{}", told.stderr);
+}
+
+#[test]
 fn a_revision_counts_all_kinds_of_changes_through_declared_inputs() {
     let sandbox = repository();
     let src = sandbox.src();

@@ -128,7 +128,7 @@ fn what_the_user_changed_or_added_stays() {
     let cleaned = sandbox.run(&["clean"]);
     assert_eq!(cleaned.code, Some(0), "{}", cleaned.stderr);
     assert!(
-        cleaned.stderr.contains("left `out/a`"),
+        (cleaned.stderr).contains("left `out/a`, which has changed since it was written"),
         "{}",
         cleaned.stderr
     );

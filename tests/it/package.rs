@@ -39,6 +39,22 @@ fn a_package_made_by_zarf_0_84_verifies() {
 }
 
 #[test]
+fn inspect_says_that_a_bundle_beside_the_package_was_not_checked() {
+    let folder = tempfile::tempdir().unwrap();
+    let copy = folder.path().join("p.tar.zst");
+    std::fs::copy(ZARF, &copy).unwrap();
+    let inspect = || {
+        let output = jackal(&["package", "inspect", copy.to_str().unwrap()]);
+        String::from_utf8(output.stderr).unwrap()
+    };
+    assert!(inspect().contains("p.tar.zst: not signed; only"));
+    std::fs::write(folder.path().join("p.tar.zst.sigstore.jsonl"), "{}\n").unwrap();
+    let text = inspect();
+    let expected = "signature NOT checked (--key or --certificate-identity checks it); only";
+    assert!(text.contains(expected), "{text}");
+}
+
+#[test]
 fn the_same_package_as_a_folder_verifies_and_each_damage_is_named() {
     let folder = tempfile::tempdir().unwrap();
     unpack(folder.path());

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use crate::action::Output;
 use crate::cas::Cas;
 use crate::disk::{self, look};
-use crate::ground::Withdrawal;
+use crate::ground::{Stays, Withdrawal};
 use crate::workspace::{Stat, UnreadIndex};
 
 /// What an archive is besides its content.
@@ -96,10 +96,15 @@ impl<'c> Exports<'c> {
             let (Some(name), true) = (name, file.parent() == Some(folder)) else {
                 continue;
             };
-            match unchanged(line) {
-                Some(_) if !withdrawal.tracked(folder)?.contains(name) => withdrawal.file(file),
-                _ if look::symlink_metadata(file).is_ok() => withdrawal.leave(file),
-                _ => {}
+            let stays = match unchanged(line) {
+                Some(_) if !withdrawal.tracked(folder)?.contains(name) => None,
+                Some(_) => Some(Stays::Tracked),
+                None => Some(Stays::Changed),
+            };
+            match stays {
+                None => withdrawal.file(file),
+                Some(why) if look::symlink_metadata(file).is_ok() => withdrawal.leave(file, why),
+                Some(_) => {}
             }
         }
         if withdrawal.left() == left {

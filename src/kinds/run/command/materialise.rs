@@ -14,7 +14,7 @@ use rayon::prelude::*;
 use crate::cas::Cas;
 use crate::cas::tree::{self, Staging, Tree, TreeEntry, TreeKind, make_parents, place_entry};
 use crate::disk::{at, look};
-use crate::ground::Withdrawal;
+use crate::ground::{Stays, Withdrawal};
 use crate::kinds::run::command::{RunError, named};
 use crate::pipeline::is_of_git;
 
@@ -98,8 +98,16 @@ impl Placing<'_> {
             let full = self.root.join(&shown);
             let Some(there) = stat(&full)? else { continue };
             let unchanged = matches(&full, entry, &there, self.same);
-            if !unchanged || (self.tracked)(&shown) || self.is_nested(&shown, &mut repositories) {
-                withdrawal.leave(&full);
+            let stays = if !unchanged {
+                Some(Stays::Changed)
+            } else if (self.tracked)(&shown) {
+                Some(Stays::Tracked)
+            } else {
+                let is_nested = self.is_nested(&shown, &mut repositories);
+                is_nested.then_some(Stays::Nested)
+            };
+            if let Some(why) = stays {
+                withdrawal.leave(&full, why);
             } else if entry.kind == TreeKind::Directory {
                 folders.push(shown);
             } else {
