@@ -10,7 +10,7 @@ mod write;
 use std::collections::{HashMap, VecDeque};
 
 pub use place::place;
-pub use read::{Budget, MAX_FILE_BYTES, MAX_NAME, read};
+pub use read::{Budget, MAX_FILE_BYTES, MAX_NAME, ReadError, read};
 pub use write::write;
 
 /// Maximum number of failed cases of an attempt that later attempts keep.
@@ -18,6 +18,22 @@ const MAX_CARRIED: usize = 1000;
 
 /// Maximum length of the text of each of them, in bytes: 4 KiB.
 const MAX_CARRIED_TEXT: usize = 4 << 10;
+
+/// The report `bytes`, written twice and a third time: the same. What is read the first time
+/// may be longer than a text that is read, once it is written.
+///
+/// # Errors
+///
+/// [`ReadError`]: it is no report.
+#[doc(hidden)]
+pub fn rewritten(bytes: &[u8]) -> Result<[String; 2], ReadError> {
+    let written = |suites| write(&Report { suites });
+    let first = written(read(bytes, &mut Budget::default())?);
+    let again = |text: &str| Ok(written(read(text.as_bytes(), &mut Budget::of_own())?));
+    let second = again(&first)?;
+    let third = again(&second)?;
+    Ok([second, third])
+}
 
 /// The suites of one or more reports.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
