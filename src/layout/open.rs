@@ -1,16 +1,16 @@
 //! Opens a package of any form, lists its files and reads single ones.
 
+mod members;
 mod noted;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read, Seek as _, SeekFrom, Write};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use unicode_normalization::UnicodeNormalization as _;
-
+use self::members::Members;
 use self::noted::Noted;
 use super::LayoutError;
 use super::bytes::{Framed, Joined};
@@ -18,6 +18,8 @@ use super::parts::{self, Parts};
 use super::walk::{Walk, WalkError};
 use crate::archive::{Compression, Growth, SeekTable, SeekableReader, Skip, Stream, Unzstd};
 use crate::package::MAX_FILES;
+
+pub use self::members::Member;
 
 /// Maximum length of all paths, in bytes: 32 MiB.
 const MAX_PATH_BYTES: usize = 32 << 20;
@@ -31,15 +33,6 @@ const IN_MEMORY_BYTES: u64 = 1 << 20;
 /// Magic number of skippable Zstandard frames, without the four variable bits; a stream
 /// may begin with one.
 const SKIPPABLE_MAGIC: [u8; 3] = [0x2a, 0x4d, 0x18];
-
-/// One file of a package.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Member {
-    /// Length in bytes.
-    pub size: u64,
-    /// Offset of the content in the tar; 0 in a folder.
-    pub offset: u64,
-}
 
 /// A package of a known form, unverified.
 #[derive(Debug)]
@@ -73,30 +66,6 @@ pub(super) enum Packing {
     Zstd,
     /// Frames with a seek table.
     Seekable(SeekTable),
-}
-
-/// Files by name, without names that collide on some file systems.
-#[derive(Default)]
-struct Members {
-    by_name: BTreeMap<String, Member>,
-    /// Folded forms of names, where different from the name.
-    folded: BTreeSet<String>,
-    /// Length of all names in bytes.
-    bytes: usize,
-}
-
-impl Members {
-    /// Returns whether the name was free.
-    fn insert(&mut self, name: &str, member: Member) -> bool {
-        self.bytes += name.len();
-        // As on file systems that ignore case or normalise accents.
-        let folded: String = name.nfc().collect::<String>().to_lowercase();
-        let taken = match folded == name {
-            true => self.folded.contains(name),
-            false => self.by_name.contains_key(&folded) || !self.folded.insert(folded),
-        };
-        !taken && self.by_name.insert(name.to_owned(), member).is_none()
-    }
 }
 
 /// Opens the package at `path`: a folder, a tar, a Zstandard tar, or any part of a
