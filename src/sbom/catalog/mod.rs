@@ -8,6 +8,7 @@ mod actions;
 mod alpm;
 mod apk;
 mod apple;
+mod bitnami;
 mod cargo;
 mod cargolock;
 mod composer;
@@ -18,16 +19,19 @@ mod data;
 mod dotnet;
 mod dpkg;
 mod found;
+mod gguf;
 mod go;
 mod gomod;
 mod goversion;
 mod haskell;
 mod hex;
+mod homebrew;
 mod java;
 mod jslock;
 mod kernel;
 mod lock;
 mod lua;
+mod nix;
 mod note;
 mod npm;
 mod opam;
@@ -40,6 +44,7 @@ mod python;
 mod r;
 mod rpm;
 mod ruby;
+mod snap;
 mod sqlite;
 mod swipl;
 mod system;
@@ -74,6 +79,11 @@ const TABLE: &[Cataloguer] = &[
     rpm::FILES,
     alpm::CATALOGUER,
     portage::CATALOGUER,
+    nix::CATALOGUER,
+    snap::CATALOGUER,
+    bitnami::CATALOGUER,
+    homebrew::CATALOGUER,
+    gguf::CATALOGUER,
     python::CATALOGUER,
     npm::CATALOGUER,
     go::CATALOGUER,
@@ -375,4 +385,25 @@ fn findings(cataloguer: &Cataloguer, files: &[(&str, &[u8])]) -> super::document
     let mut all = Found::default();
     packages(&view, tree, &mut all).unwrap();
     all.finish().unwrap()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fuzzing_reaches_the_files_of_every_cataloguer() {
+        let target = include_str!("../../../fuzz/fuzz_targets/sbom.rs");
+        let places = target.split('"').skip(1).step_by(2);
+        let places: Vec<&str> = places.filter(|place| !place.contains(' ')).collect();
+        for row in TABLE {
+            let reads = matches!(row.finds, Finds::InFiles { .. } | Finds::InExtracts { .. });
+            let reached = places.iter().any(|place| row.lists(place));
+            assert!(
+                reached || !reads,
+                "PLACES lack a file of {}",
+                row.ecosystem.found_by
+            );
+        }
+    }
 }
