@@ -4,7 +4,7 @@
 #
 # Usage: tests/peer/self.sh JACKAL [release|quick]
 #
-# `quick` compiles with the profile of that name, in less than half of the time.
+# `quick` compiles with the profile of that name, in a quarter of the time.
 # It needs rustup with the target below, and musl-gcc (Debian: musl-tools).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
