@@ -213,6 +213,7 @@ impl<'r> Composer<'r> {
                 definition,
                 imported,
                 commands: composed.commands,
+                schemas: composed.schemas,
             },
             composed.templates,
         ))

@@ -17,9 +17,11 @@ use super::skeletons::Skeletons;
 use crate::cas::{Cas, CasError};
 use crate::ground::Failure;
 use crate::ground::folders::Folders;
+use crate::ground::inputs::Inputs;
 use crate::ground::site::Site;
 use crate::kinds::component::write::ComponentError;
 use crate::kinds::package::assemble::{PackageError, package};
+use crate::kinds::package::attached::Attached;
 use crate::kinds::package::skeleton::write_skeleton;
 use crate::package::manifest::{self, ArtifactError};
 use crate::package::{Dialect, SKELETON, Warning, unfilled};
@@ -126,6 +128,12 @@ pub fn skeleton(
         };
         parts.push(ingest.output(Dialect::component_tar(&component.name))?);
     }
+    let attached = Attached::of(&definition, Vec::new());
+    let mut inputs = Inputs::new(cas);
+    let documentation = attached
+        .add(&site, &folders, &mut inputs)
+        .and_then(|()| attached.make(cas, &inputs));
+    parts.extend(documentation.map_err(SkeletonMakeError::Part)?);
     let made = (env!("CARGO_PKG_VERSION"), SKELETON);
     let files = package(
         cas,

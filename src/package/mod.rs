@@ -19,6 +19,7 @@ mod parts;
 mod repo_url;
 mod shasum;
 pub mod time;
+mod values;
 
 /// Largest definition or pipeline file, in bytes: 16 MiB.
 pub const MAX_DEFINITION_BYTES: u64 = 16 << 20;
@@ -48,3 +49,4 @@ pub use names_in::NamesIn;
 pub use parts::{DeclaredPart, chart_file, declared_parts, kustomized, last_name, values_file};
 pub use repo_url::{RepoUrl, RepoUrlError, Wanted};
 pub use shasum::{address_and_sum, shasum};
+pub use values::{merged_schemas, merged_values};

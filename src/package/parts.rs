@@ -57,7 +57,7 @@ pub fn declared_parts(component: &Component) -> Vec<DeclaredPart> {
         let (name, version) = (&chart.name, &chart.version);
         let file = chart_file(name, version);
         add(format!("chart `{name}`"), format!("charts/{file}"));
-        for (index, source) in chart.values_files.iter().enumerate() {
+        for (index, source) in chart.all_values_files().enumerate() {
             let file = values_file(name, version, index);
             add(format!("values file `{source}`"), format!("values/{file}"));
         }

@@ -58,6 +58,16 @@ pub struct Composed {
     pub imported: BTreeMap<String, PathBuf>,
     /// Commands from skeletons, by component.
     pub commands: BTreeMap<String, ImportedCommands>,
+    /// The schemas of imported values; the nearest one first.
+    pub schemas: Vec<String>,
+}
+
+impl Composed {
+    /// The schemas of the package's values: its own, then those of imported definitions.
+    pub(crate) fn all_schemas(&self) -> Vec<String> {
+        let own = Some(&self.definition.values.schema).filter(|own| !own.is_empty());
+        own.into_iter().chain(&self.schemas).cloned().collect()
+    }
 }
 
 /// References with the steps that make or fetch each image, or file names with

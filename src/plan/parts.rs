@@ -56,7 +56,7 @@ pub(crate) fn local_paths(component: &Component) -> Vec<&str> {
     let manifests = manifests.flat_map(|one| one.files.iter().chain(&one.kustomizations));
     let charts = component.charts.iter();
     let charts =
-        charts.flat_map(|chart| std::iter::once(&chart.local_path).chain(&chart.values_files));
+        charts.flat_map(|chart| std::iter::once(&chart.local_path).chain(chart.all_values_files()));
     let all = files.chain(data).chain(manifests).chain(charts);
     let local = all.filter(|source| !source.is_empty() && !source.contains("://"));
     local.map(String::as_str).collect()

@@ -67,6 +67,7 @@ mod tls;
 mod trust;
 mod trust_traps;
 mod unpinned;
+mod values;
 mod watch;
 mod why;
 mod workspace;

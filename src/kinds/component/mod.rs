@@ -22,7 +22,7 @@ use crate::ground::threads::blocking;
 use crate::kinds::material::Material;
 use crate::kinds::pins::{Pin, answer};
 use crate::kinds::{Bench, Context, Kind, Prepared, Results, TREE, inputs_over, of};
-use crate::package::Component;
+use crate::package::{Chart, Component};
 use crate::workspace::Links;
 
 pub(crate) use settings::{ComponentSettings, ManifestSettings};
@@ -157,7 +157,7 @@ fn sources(component: &Component) -> impl Iterator<Item = &str> {
     let manifests = component.manifests.iter().flat_map(|m| &m.files);
     let packaged = component.charts.iter().map(|chart| &chart.local_path);
     let packaged = packaged.filter(|path| write::is_archive(path));
-    let values = component.charts.iter().flat_map(|c| &c.values_files);
+    let values = component.charts.iter().flat_map(Chart::all_values_files);
     let all = files.chain(data).chain(manifests);
     all.chain(packaged).chain(values).map(String::as_str)
 }

@@ -162,7 +162,7 @@ impl ChartSettings {
             name,
             version,
             local_path,
-            values_files,
+            values_files: _,
             url: _,
             repo_name: _,
             git_path: _,
@@ -180,7 +180,10 @@ impl ChartSettings {
             name: name.clone(),
             version: version.clone(),
             local_path: local_path.clone(),
-            values_files: values_files.iter().map(|source| public(source)).collect(),
+            values_files: chart
+                .all_values_files()
+                .map(|source| public(source))
+                .collect(),
         }
     }
 }

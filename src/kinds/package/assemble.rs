@@ -12,7 +12,9 @@ use crate::cas::{Cas, CasError};
 use crate::ground::{failures, of_cas, of_io};
 use crate::kinds::package::BuildFacts;
 use crate::kinds::package::frames::frames;
-use crate::package::{Build, Checksums, ChecksumsError, Definition, Dialect, MIGRATIONS, time};
+use crate::package::{
+    Build, Checksums, ChecksumsError, Definition, Dialect, MIGRATIONS, VersionRequirement, time,
+};
 
 /// Older programs compare their version with it; Zarf no longer writes it.
 ///
@@ -100,6 +102,7 @@ pub fn package(
         differential_package_checksum: std::mem::take(
             &mut definition.build.differential_package_checksum,
         ),
+        version_requirements: requirements(&definition),
         ..Build::default()
     };
     let mut members = vec![
@@ -109,6 +112,18 @@ pub fn package(
     parts.sort_by_key(|part| dialect.place_in_archive(&part.name));
     members.append(&mut parts);
     Ok(members)
+}
+
+/// What a program must be able to do to deploy the package.
+fn requirements(definition: &Definition) -> Vec<VersionRequirement> {
+    let mut charts = definition.components.iter().flat_map(|one| &one.charts);
+    let templated = charts.any(|chart| !chart.templated_values_files.is_empty());
+    let requirement = templated.then(|| VersionRequirement {
+        version: "v0.78.0".to_owned(),
+        reason: "templatedValuesFiles of charts".to_owned(),
+        ..VersionRequirement::default()
+    });
+    requirement.into_iter().collect()
 }
 
 /// Compresses a member's content and its tar padding into frames, and stores them as

@@ -1,6 +1,7 @@
 //! `package`: assembles a package and writes its archive.
 
 pub mod assemble;
+pub(crate) mod attached;
 pub(crate) mod export;
 pub(crate) mod exports;
 mod frames;
@@ -13,6 +14,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use assemble::compress_member;
+use attached::Attached;
 use export::{ArchiveFormat, Destination, Packing, export_archive};
 use exports::{Exports, Form};
 
@@ -20,6 +22,7 @@ use crate::action::{Action, Fields as _, Output, fields};
 use crate::cas::Cas;
 use crate::cas::tree::Tree;
 use crate::disk;
+use crate::ground::folders::Folders;
 use crate::ground::inputs::Inputs;
 use crate::ground::reads::CheckoutReads;
 use crate::ground::site::{Made, Site};
@@ -29,7 +32,7 @@ use crate::ground::{Class, Failure, Readers, Withdrawal};
 use crate::kinds::material::Material;
 use crate::kinds::pins::Pin;
 use crate::kinds::sbom::convert::{Whole, converted};
-use crate::kinds::{Bench, Context, Kind, Prepared, of};
+use crate::kinds::{Bench, Context, Kind, Prepared, inputs_over, of};
 use crate::layout::{self, LayoutError};
 use crate::package::{Definition, Dialect, Strictness};
 use crate::sbom::format::Format;
@@ -65,6 +68,7 @@ fields! {
         viewer: bool = "viewer",
         /// The formats in which it has them as well.
         formats: Vec<String> = "sbomFormats",
+        attached: Attached = "attached",
     }
 }
 
@@ -94,8 +98,10 @@ pub struct PackageWork {
     /// Whether an archive is written, by this step or by the one that signs the
     /// package.
     pub framed: bool,
-    /// The package's folder, for pins and messages.
-    pub folder: PathBuf,
+    /// The package's folder, for messages, and those of imported components.
+    pub folders: Folders,
+    /// The schemas of its values; the nearest one first.
+    pub schemas: Vec<String>,
     /// Largest size of one file of the archive, in bytes.
     pub split: Option<u64>,
 }
@@ -121,6 +127,10 @@ pub struct Archive {
 }
 
 impl PackageWork {
+    fn attached(&self) -> Attached {
+        Attached::of(&self.definition, self.schemas.clone())
+    }
+
     /// The archive that the step writes.
     pub(crate) fn to_write(&self) -> Option<Archive> {
         Some(Archive {
@@ -137,7 +147,7 @@ impl Kind for PackageWork {
     }
 
     fn reads(&self, _: &OwnFiles) -> CheckoutReads {
-        CheckoutReads::nothing()
+        self.attached().reads(&self.folders)
     }
 
     fn pins(&self) -> Result<Vec<Pin>, Failure> {
@@ -145,7 +155,16 @@ impl Kind for PackageWork {
     }
 
     async fn action(&self, cx: &Context<'_>) -> Result<Prepared, Failure> {
-        let mut inputs = Inputs::new(&cx.site.cas);
+        let (site, own) = (Arc::clone(cx.site), self.clone());
+        let mut inputs = inputs_over(cx, &self.folders.made)?;
+        let attached = self.attached();
+        if !attached.is_empty() {
+            inputs = blocking(move || {
+                own.attached().add(&site, &own.folders, &mut inputs)?;
+                Ok(inputs)
+            })
+            .await?;
+        }
         let mut settings = PackageSettings {
             jackal: env!("CARGO_PKG_VERSION").to_owned(),
             definition: self.definition.to_yaml(),
@@ -161,6 +180,7 @@ impl Kind for PackageWork {
                 .iter()
                 .map(|format| format.name().to_owned())
                 .collect(),
+            attached,
         };
         for (name, step) in &self.components {
             for output in &of(cx.results, step)?.outputs {
@@ -343,7 +363,9 @@ pub(crate) async fn make(action: &Action, inputs: &Inputs, bench: &Bench) -> Res
         }
         sboms.push((Dialect::SBOMS.to_owned(), documents));
     }
+    let inputs = inputs.clone();
     let members = blocking(move || {
+        parts.extend(settings.attached.make(&cas, &inputs)?);
         let viewer = settings.viewer.then_some(&definition.metadata);
         for (name, documents) in sboms {
             let viewer = viewer.filter(|_| name == Dialect::SBOMS);

@@ -143,7 +143,9 @@ fn moved(component: &mut Component) -> Result<Places, ComponentError> {
         }
         let folder = format!("{}-{index}", chart.name);
         place(&mut chart.local_path, &["charts", &folder]);
-        for (number, file) in chart.values_files.iter_mut().enumerate() {
+        let plain = chart.values_files.iter_mut();
+        let all = plain.chain(&mut chart.templated_values_files);
+        for (number, file) in all.enumerate() {
             let name = format!("{}-{}-{number}", chart.name, chart.version);
             place(file, &["values", &name]);
         }

@@ -9,6 +9,7 @@ use super::{Composer, Purpose, STAGES, Whole, merge, migrate, name_of, sources};
 use crate::codes::Code;
 use crate::oci::Reference;
 use crate::oci::place::layout_path;
+use crate::package::Values;
 use crate::text::{excerpt, with_causes};
 use crate::yaml::{Mistake, Node, SourceText, Span, Value};
 
@@ -35,6 +36,24 @@ pub(super) struct Link {
     path: String,
     /// The skeleton package that the definition is, if it is one.
     remote: Option<SkeletonUrl>,
+}
+
+impl Composer<'_> {
+    /// The `values` of the definition that an import leads to, with paths relative to the
+    /// package.
+    pub(super) fn values(&mut self, link: &Link) -> Option<Node> {
+        let mut values = link.root.get("values")?.clone();
+        if let Some(url) = &link.remote {
+            self.mistake(
+                link.component.span,
+                format!("`{url}` has `values`, which are not taken over from a published package"),
+                "Import the component from a folder, or ask its publisher to leave them out.",
+            );
+            return None;
+        }
+        merge::relocate_paths::<Values>(&mut values, &link.folder);
+        Some(values)
+    }
 }
 
 /// The target of an `import`.
@@ -209,27 +228,9 @@ impl Composer<'_> {
         let found = read(self);
         let source = self.usable(found, at);
         let node = source.and_then(|source| self.load(source, own));
-        if let Some(node) = &node {
-            self.whole_package_only(node);
-        }
         let node = node.map(Rc::new);
         self.files.insert(key.to_owned(), node.clone());
         node
-    }
-
-    /// Refuses keys of an imported definition that concern the whole package and
-    /// that its components would miss.
-    fn whole_package_only(&mut self, root: &Node) {
-        for key in ["values", "documentation"] {
-            let Some(node) = root.get(key) else { continue };
-            if matches!(&node.value, Value::Mapping(pairs) if !pairs.is_empty()) {
-                self.mistake(
-                    node.span,
-                    format!("`{key}` of an imported definition is not supported yet"),
-                    "Remove it, or import the component from a definition without it.",
-                );
-            }
-        }
     }
 
     fn usable<T>(&mut self, found: Result<T, ImportError>, at: Span) -> Option<T> {

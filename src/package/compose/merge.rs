@@ -5,7 +5,7 @@
 
 use super::paths::{is_url, join};
 use crate::package::definition::{
-    BigBang, Chart, Component, Manifest, Part as _, Row, Rule, Scripts, find,
+    BigBang, Chart, Component, Manifest, Part, Row, Rule, Scripts, find,
 };
 use crate::yaml::{Mistake, Node, Value};
 
@@ -221,13 +221,18 @@ fn append_lists(base: &mut Node, later: &mut Node, rows: &[Row]) {
     }
 }
 
-/// Makes the paths of a component in `folder` relative to the package.
-pub(super) fn relocate(component: &mut Node, folder: &str, exists: &mut dyn FnMut(&str) -> bool) {
-    Component::paths(component, &mut |_, path| {
+/// Makes the paths of a record in `folder` relative to the package.
+pub(super) fn relocate_paths<P: Part>(record: &mut Node, folder: &str) {
+    P::paths(record, &mut |_, path| {
         if let Some(text) = path.scalar().filter(|text| !text.is_empty()) {
             *path = Node::text(path.span, join(folder, text));
         }
     });
+}
+
+/// Makes the paths of a component in `folder` relative to the package.
+pub(super) fn relocate(component: &mut Node, folder: &str, exists: &mut dyn FnMut(&str) -> bool) {
+    relocate_paths::<Component>(component, folder);
     // kustomize has URL forms of its own, so only existing paths are relocated.
     for manifest in component
         .get_mut("manifests")

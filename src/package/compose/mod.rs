@@ -56,6 +56,8 @@ pub struct Composed {
     pub templates: BTreeSet<String>,
     /// Commands from skeletons, by component.
     pub commands: BTreeMap<String, ImportedCommands>,
+    /// The schemas of imported values, relative to the package; the nearest one first.
+    pub schemas: Vec<String>,
 }
 
 /// How many actions at the start of each stage of `onCreate` come from a skeleton:
@@ -140,6 +142,8 @@ pub(super) struct Whole {
     pub(super) templates: BTreeMap<String, Span>,
     /// Commands from skeletons, by component.
     pub(super) commands: BTreeMap<String, ImportedCommands>,
+    /// The schemas of imported values.
+    pub(super) schemas: Vec<String>,
 }
 
 impl Whole {
@@ -150,6 +154,7 @@ impl Whole {
             folders: self.folders,
             templates: self.templates.into_keys().collect(),
             commands: self.commands,
+            schemas: self.schemas,
         };
         Mistakes::none_of(composed, &self.sources, self.mistakes)
     }
@@ -263,6 +268,7 @@ impl Composer<'_> {
         let listed = head.get("components").map_or(&[][..], Node::items).to_vec();
         let mut variables = Merged::of(&head, "variables");
         let mut constants = Merged::of(&head, "constants");
+        let mut values = Vec::new();
         let mut components = Vec::new();
         let none_left = !listed.is_empty() && !listed.iter().any(|c| self.is_wanted(c));
         for component in listed.iter().cloned() {
@@ -272,12 +278,18 @@ impl Composer<'_> {
             let Some(chain) = self.follow(component, &root) else {
                 continue;
             };
+            // The end of the chain comes first: what is nearer to the package overrides it.
+            let before = values.len();
             for link in &chain {
                 if self.imported.insert(link.source.clone()) {
                     variables.add(&link.root);
                     constants.add(&link.root);
+                    if !link.source.is_empty() {
+                        values.extend(self.values(link));
+                    }
                 }
             }
+            values[before..].reverse();
             let component = self.merged(chain);
             self.nodes = self.nodes.saturating_add(component.count());
             self.bytes = self.bytes.saturating_add(component.text_bytes());
@@ -311,10 +323,20 @@ impl Composer<'_> {
                 head.set(key, Node::sequence(span, merged.items));
             }
         }
+        self.whole.schemas = imported_values(&mut head, values);
         self.whole.unfilled = Some(head.clone());
         match self.purpose {
             Purpose::Package => self.fill(&mut head, choice),
-            Purpose::Skeleton => fill_metadata(&mut head, choice.set),
+            Purpose::Skeleton => {
+                fill_metadata(&mut head, choice.set);
+                if let Some(values) = head.get("values") {
+                    self.mistake(
+                        values.span,
+                        "a skeleton cannot have `values`: who imports it would not get them",
+                        "Move them to the definitions that import its components.",
+                    );
+                }
+            }
         }
         self.sources(&mut head);
         let mut reading = Reading {
@@ -387,6 +409,11 @@ impl Composer<'_> {
     /// Checks the paths that components name: refuses those that they may not name, and
     /// reads the versions of charts.
     fn sources(&mut self, head: &mut Node) {
+        for (path, at) in attached(head) {
+            if let Look::Refused(message, help) = self.surroundings.look(&path) {
+                self.mistake(at, message, help);
+            }
+        }
         let components = head.get_mut("components");
         for component in components.map(Node::items_mut).into_iter().flatten() {
             for (_, path, at) in sources(component) {
@@ -481,6 +508,31 @@ impl Composer<'_> {
     }
 }
 
+/// Puts the files of imported `values` before those of the package; returns the schemas that
+/// are imported besides the one that `values` names.
+fn imported_values(head: &mut Node, imported: Vec<Node>) -> Vec<String> {
+    let Some(span) = imported.first().map(|values| values.span) else {
+        return Vec::new();
+    };
+    let items = |values: &Node| values.get("files").map_or(&[][..], Node::items).to_vec();
+    let mut files: Vec<Node> = imported.iter().flat_map(items).collect();
+    let schemas = imported
+        .iter()
+        .rev()
+        .filter_map(|values| values.get("schema"));
+    let mut schemas: Vec<Node> = schemas.cloned().collect();
+    let Some(own) = head.ensure("values", Node::mapping(span)) else {
+        return Vec::new();
+    };
+    files.extend(items(own));
+    own.set("files", Node::sequence(span, files));
+    if own.get("schema").is_none() && !schemas.is_empty() {
+        own.set("schema", schemas.remove(0));
+    }
+    let others = schemas.iter().filter_map(Node::scalar);
+    others.map(str::to_owned).collect()
+}
+
 /// Every path on the disk that a component names, with its key and place. Paths with
 /// templates, which have no value yet, are left out.
 pub(super) fn sources(component: &Node) -> Vec<(&'static str, String, Span)> {
@@ -502,6 +554,24 @@ pub(super) fn sources(component: &Node) -> Vec<(&'static str, String, Span)> {
         list.iter().for_each(|path| add("kustomizations", path));
     }
     found
+}
+
+/// The paths of values and documentation, with their places.
+fn attached(head: &Node) -> Vec<(String, Span)> {
+    let values = head.get("values");
+    let files = values.and_then(|values| values.get("files"));
+    let schema = values.and_then(|values| values.get("schema"));
+    let documentation = match head.get("documentation").map(|node| &node.value) {
+        Some(Value::Mapping(pairs)) => pairs.as_slice(),
+        _ => &[],
+    };
+    let files = files.map_or(&[][..], Node::items).iter();
+    let all = files
+        .chain(schema)
+        .chain(documentation.iter().map(|(_, path)| path));
+    all.filter_map(|path| Some((path.scalar()?.to_owned(), path.span)))
+        .filter(|(path, _)| !path.is_empty() && !paths::is_url(path))
+        .collect()
 }
 
 /// Fills the templates of `metadata` that have a value: a skeleton's tag is made of its

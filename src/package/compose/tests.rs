@@ -554,22 +554,49 @@ fn keys_of_newer_programs_are_composed_or_refused_by_name() {
     assert_eq!(variables, ["X", "Y"]);
     assert_eq!(chart.values[0].target_path, ".b");
     assert!(component.files[0].template);
-    let text = refused(&[(
-        "",
-        "values: {files: [v.yaml]}\ndocumentation: {a: b.md}\ncomponents:\n- name: a\n",
-    )]);
-    for key in ["values", "documentation"] {
-        assert!(
-            text.contains(&format!("`{key}` is not supported yet")),
-            "{text}"
-        );
+}
+
+#[test]
+fn values_that_are_left_out_are_below_those_that_are_copied() {
+    let chart = |source: &str, excluded: &str| {
+        format!(
+            "components:\n- name: a\n  charts:\n  - {{name: c, namespace: n, version: '1', localPath: p, \
+             values: [{{sourcePath: {source}, targetPath: .x, excludePaths: [{excluded}]}}]}}\n"
+        )
+    };
+    good(&[("", &chart(".a", ".a.b"))]);
+    good(&[("", &chart(".", ".b"))]);
+    for excluded in [".b", ".a", ".ab.c"] {
+        let text = refused(&[("", &chart(".a", excluded))]);
+        assert!(text.contains("is not below `.a`"), "{text}");
     }
-    let text = refused(&[
-        ("", "components:\n- name: a\n  import: {path: c}\n"),
-        ("c", "values: {files: [v.yaml]}\ncomponents:\n- name: a\n"),
+}
+
+#[test]
+fn values_of_imported_definitions_come_first() {
+    let composed = good(&[
+        (
+            "",
+            "values: {files: [v.yaml]}\ncomponents:\n- name: a\n  import: {path: c}\n- name: b\n  \
+             import: {path: c}\n",
+        ),
+        (
+            "c",
+            "values: {files: [v.yaml, /w.yaml], schema: s.json}\ndocumentation: {x: y}\ncomponents:\n- \
+             name: a\n  import: {path: d}\n- name: b\n",
+        ),
+        (
+            "c/d",
+            "values: {files: [x.yaml], schema: ../t.json}\ncomponents:\n- name: a\n",
+        ),
     ]);
-    assert!(
-        text.starts_with("c/jackal.yaml:3:9: `values` of an imported"),
-        "{text}"
+    let values = &composed.definition.values;
+    // Each definition counts once, and the end of a chain comes before its beginning.
+    assert_eq!(
+        values.files,
+        ["c/d/x.yaml", "c/v.yaml", "/w.yaml", "v.yaml"]
     );
+    assert_eq!(values.schema, "c/s.json");
+    assert_eq!(composed.schemas, ["c/t.json"]);
+    assert!(composed.definition.documentation.is_empty());
 }

@@ -310,6 +310,19 @@ impl Checks<'_> {
             },
             "Add `version`: the version of the chart.",
         );
+        let listed = at.get("values").map_or(&[][..], Node::items);
+        for (value, at) in chart.values.iter().zip(listed) {
+            let within = format!("{}.", value.source_path.trim_end_matches('.'));
+            for path in value
+                .exclude_paths
+                .iter()
+                .filter(|path| !path.starts_with(&within))
+            {
+                let at = at.get("excludePaths").unwrap_or(at);
+                let message = || format!("`{path}` is not below `{}`", value.source_path);
+                self.rule(false, at, message, "Use paths below `sourcePath`.");
+            }
+        }
     }
 
     fn manifest(&mut self, manifest: &Manifest, at: &Node) {

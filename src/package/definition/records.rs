@@ -43,14 +43,14 @@ records! {
             Required;
         constants: Vec<Constant> = "constants", "Values that are fixed when the package is built";
         variables: Vec<Variable> = "variables", "Values that are set when the package is deployed";
-        values: Values = "values", "Values of the whole package, for charts and templates", Unbuilt;
+        values: Values = "values", "Values of the whole package, for charts and templates";
         documentation: BTreeMap<String, String> = "documentation",
-            "Documentation files of the package, under keys of your choice", Unbuilt;
+            "Documentation files of the package, under keys of your choice";
     }
     /// Values of the whole package, for charts and templates.
     Values {
-        files: Vec<String> = "files", "YAML files of values; later files override earlier ones";
-        schema: String = "schema", "JSON Schema for the values";
+        files: Vec<String> = "files", "YAML files of values; later files override earlier ones", Path, Appends;
+        schema: String = "schema", "JSON Schema for the values", Path;
     }
     /// Name and description of a package.
     Metadata {
@@ -199,7 +199,7 @@ records! {
         values_files: Vec<String> = "valuesFiles",
             "Values files or URLs; later files override earlier ones", Path, Appends;
         templated_values_files: Vec<String> = "templatedValuesFiles",
-            "Values files with templates that are filled at deployment", Unbuilt, Path, Appends;
+            "Values files with templates that are filled at deployment", Path, Appends;
         variables: Vec<ChartVariable> = "variables", "Variables to set in the chart's values", Appends;
         values: Vec<ChartValue> = "values", "Package values to copy to the chart's values", Appends;
         schema_validation: Option<bool> = "schemaValidation",
@@ -370,7 +370,23 @@ impl Component {
     }
 }
 
+impl Chart {
+    /// Its values files in the order in which they are packed: plain ones, then those with
+    /// templates.
+    pub fn all_values_files(&self) -> impl Iterator<Item = &String> {
+        self.values_files.iter().chain(&self.templated_values_files)
+    }
+}
+
 impl Definition {
+    /// The files that the package holds beside its components, as the definition names them:
+    /// values, their schema, and documentation.
+    pub fn attached(&self) -> impl Iterator<Item = &String> {
+        let values = self.values.files.iter().chain([&self.values.schema]);
+        let all = values.chain(self.documentation.values());
+        all.filter(|source| !source.is_empty())
+    }
+
     /// The JSON Schema of a definition: the keys and types that are read, made
     /// from the same table as the reading of them.
     #[must_use]

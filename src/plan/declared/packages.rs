@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::images::{no_image, reference};
 use super::{Named, Planner};
+use crate::ground::folders::Folders;
 use crate::kinds::Work;
 use crate::kinds::images::ImagesWork;
 use crate::kinds::package::PackageWork;
@@ -61,7 +62,12 @@ impl Planner<'_> {
             sboms,
             sbom_viewer,
         } = verb;
-        let mut definition = self.composed(instance, path)?.definition.without_logins();
+        let composed = self.composed(instance, path)?;
+        let folders = Folders {
+            made: self.outputs.made_for(instance, self.unit),
+            ..self.folders(path, &composed)
+        };
+        let mut definition = composed.definition.without_logins();
         let overrides = &self.options.registry_overrides;
         definition.build.registry_overrides.clone_from(overrides);
         let mut parts: Named = Vec::new();
@@ -115,7 +121,8 @@ impl Planner<'_> {
             build: self.options.build.clone(),
             archive: archived.then_some(archive),
             framed: archived,
-            folder: self.beside(path),
+            folders,
+            schemas: composed.all_schemas(),
             split: self.options.split,
         });
         self.add(instance, &instance.id, after, work);

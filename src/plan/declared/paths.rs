@@ -204,6 +204,12 @@ impl Outputs {
                     component.map(local_paths).unwrap_or_default()
                 })
             }
+            Verb::Package(package) => {
+                self.of_components(instance, &package.definition, unit, |composed| {
+                    let sources = composed.definition.attached().chain(&composed.schemas);
+                    sources.map(String::as_str).collect()
+                })
+            }
             _ => Vec::new(),
         }
     }
