@@ -106,7 +106,7 @@ fn values_of_imports_come_first_and_schemas_are_one() {
     for name in ["values.yaml", "values.schema.json", "documentation.tar"] {
         assert!(sums.contains(&format!(" {name}\n")), "{sums}");
     }
-    let verified = sandbox.run(&["package", "verify", ARCHIVE, "--allow-unsigned"]);
+    let verified = sandbox.run(&["package", "verify", ARCHIVE]);
     assert_eq!(
         verified.code,
         Some(0),
