@@ -44,6 +44,7 @@ impl Dialect {
     pub fn format_of_sboms(path: &str) -> Option<&str> {
         path.strip_prefix("sboms.")?.strip_suffix(".tar")
     }
+
     /// File name of the merged values, and of their schema.
     pub const VALUES: &'static str = "values.yaml";
     pub const VALUES_SCHEMA: &'static str = "values.schema.json";
