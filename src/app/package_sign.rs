@@ -5,8 +5,6 @@ use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use serde_json::Value;
-
 use super::attest::{self, Attested};
 use super::package_read::package_definition;
 use super::read_error::PackageReadError;
@@ -18,7 +16,7 @@ use crate::kinds::package::export::{
 };
 use crate::layout::{self, Beside, LayoutError, PackageFile, Spliced};
 use crate::package::manifest::{self, ArtifactError};
-use crate::release::{Artifact, DocumentsError, signature_statement};
+use crate::release::{self, Artifact, DocumentsError, signature_statement};
 use crate::signers::{Seal, Signer, SignerError, seal};
 use crate::signing::{Claims, Subject};
 use crate::source::{OpenError, Opened, ReadOptions};
@@ -104,14 +102,18 @@ pub fn package_sign(
         dialect.definition_file(),
         &crate::oci::Digest::of(definition),
     );
-    let subjects = vec![subject];
-    let predicates = match &options.attest[..] {
-        [] => Vec::new(),
-        wanted => predicates(opened, &package, read, wanted)?,
+    let (subjects, predicates) = match &options.attest[..] {
+        [] => (vec![subject.clone()], Vec::new()),
+        wanted => {
+            let cas = cache(read)?;
+            let artifact = artifact(opened, &package, &cas, &files)?;
+            let subjects = release::subjects(&artifact, definition, dialect);
+            (subjects, attest::predicates(&cas, &artifact, wanted)?)
+        }
     };
     let bundle = options
         .signer
-        .statement(&signature_statement(subjects.clone()))?;
+        .statement(&signature_statement(vec![subject]))?;
     // Checked before anything is written: the bundles may be unreadable or too many.
     let mut bundles = match layout::bundles_beside(path) {
         beside if beside.is_file() => layout::read_bundles(&beside)?,
@@ -163,26 +165,33 @@ pub fn package_sign(
     })
 }
 
-/// The predicates about a package on this machine.
-fn predicates(
+fn cache(read: &ReadOptions) -> Result<Arc<Cas>, PackageSignError> {
+    let cache = read.cache.as_ref().ok_or(OpenError::NoCache);
+    let cache = cache.map_err(PackageReadError::from)?;
+    Ok(Arc::new(Cas::open(cache)?))
+}
+
+/// What a package on this machine will be in a registry, with `files` as its signature.
+fn artifact(
     opened: &Opened,
     package: &VerifiedPackage,
-    read: &ReadOptions,
-    wanted: &[Attested],
-) -> Result<Vec<(&'static str, Value)>, PackageSignError> {
-    let cache = read.cache.as_ref().ok_or(OpenError::NoCache);
-    let cas = Arc::new(Cas::open(cache.map_err(PackageReadError::from)?)?);
-    let copyable = opened
-        .package
-        .copyable(&cas)
-        .map_err(PackageReadError::from)?;
+    cas: &Arc<Cas>,
+    files: &[(String, Vec<u8>)],
+) -> Result<Artifact, PackageSignError> {
+    let copyable = opened.package.copyable(cas);
+    let (_, copyable) = copyable.map_err(PackageReadError::from)?;
     let definition = package_definition(package)?;
     let architecture = definition.build.architecture.as_deref().unwrap_or_default();
-    let files = package.files().iter();
-    let files = files.map(|(name, (digest, size))| (name.clone(), *digest, *size));
-    let made = manifest::artifact(package.dialect(), &definition, architecture, files)?;
-    let artifact = Artifact::made(made, copyable.1.content);
-    Ok(attest::predicates(&cas, &artifact, wanted)?)
+    let held = package.files().iter();
+    let held = held.map(|(name, (digest, size))| (name.clone(), *digest, *size));
+    let made = manifest::artifact(package.dialect(), &definition, architecture, held)?;
+    let artifact = Artifact::made(made, copyable.content);
+    match files {
+        [] => Ok(artifact),
+        files => artifact
+            .with_seal(package.dialect(), files.to_vec())
+            .map_err(|what| DocumentsError::Package(what).into()),
+    }
 }
 
 /// The file's name, without the number of a part.
@@ -252,8 +261,7 @@ fn repack(
     target: &Path,
     read: &ReadOptions,
 ) -> Result<(), PackageSignError> {
-    let cache = read.cache.as_ref().ok_or(OpenError::NoCache);
-    let cas = Cas::open(cache.map_err(PackageReadError::from)?)?;
+    let cas = cache(read)?;
     layout::read_into(file, &cas)?;
     let mut members: Vec<Output> = package
         .files()

@@ -453,6 +453,7 @@ impl Publication {
                 .iter()
                 .map(|format| format.name().to_owned())
                 .collect(),
+            attested: !options.attest.is_empty(),
             signer: options.signer.as_ref().map(|signer| signer.name()),
             signed: options.signer.as_ref().map(|_| match options.seal {
                 None => Signed::Beside,

@@ -69,6 +69,12 @@ fn resume(
     let state = state_folder(given, Some(&place.cache.path), Journals::Read)?;
     let found = unfinished(&state, id)?;
     let begun = found.begun;
+    if begun.attested {
+        let message = "the release attests SBOM documents, which are not kept for resuming";
+        return Err(CommandError::usage(message).hint(
+            "run `jackal package sign` with the same --attest again: it continues this release",
+        ));
+    }
     if let Some(signer) = begun.signer.as_ref().filter(|_| !signing.signs()) {
         return Err(
             CommandError::usage(format!("the release is signed by {signer}"))

@@ -3,6 +3,7 @@
 //!
 //! Source: OCI image-spec 1.1, image-layout.md. Existing content is kept.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Write as _};
 use std::path::{Path, PathBuf};
@@ -302,6 +303,16 @@ impl ImageLayout {
         // Without a tag: it is found by its subject.
         index.manifests.push(made);
         self.write_index(&index)
+    }
+
+    /// The digests of the manifests that `index.json` lists: readers find no others.
+    ///
+    /// # Errors
+    ///
+    /// [`LayoutError`]: `index.json` cannot be read.
+    pub fn listed(&self) -> Result<BTreeSet<Digest>, LayoutError> {
+        let listed = self.index()?.manifests.into_iter();
+        Ok(listed.map(|found| found.digest).collect())
     }
 
     /// Untrusted bundles about `subject`, the small ones first.

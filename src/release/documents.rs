@@ -17,7 +17,7 @@ use super::artifact::{Artifact, Place};
 use super::error::ReleaseError;
 use crate::archive::TarReader;
 use crate::cas::{Cas, CasError};
-use crate::content::{self, Push as _};
+use crate::content;
 use crate::layout::ImageLayout;
 use crate::oci::{Descriptor, Digest, Manifest, Reference, annotation, media_type};
 use crate::package::{Definition, Dialect, Strictness, manifest, time};
@@ -121,13 +121,9 @@ impl Documents {
             let missing = match place {
                 Place::Registry(tag) => missing(registry, tag, subject, manifests).await?,
                 Place::Layout { folder, .. } => {
-                    let layout = ImageLayout::open(folder)?;
-                    let mut left = manifests;
-                    left.retain(|bytes| {
-                        let made = Descriptor::of(media_type::MANIFEST, bytes);
-                        !layout.contains(&made).unwrap_or(false)
-                    });
-                    left
+                    // A manifest that is stored was perhaps never listed.
+                    let listed = ImageLayout::open(folder)?.listed()?;
+                    unlisted(&listed, manifests)
                 }
             };
             if !missing.is_empty() {
@@ -234,12 +230,16 @@ async fn missing(
     registry: &Registry,
     tag: &Reference,
     subject: Digest,
-    mut manifests: Vec<Bytes>,
+    manifests: Vec<Bytes>,
 ) -> Result<Vec<Bytes>, RegistryError> {
     let listed = registry.referrers(tag, subject).await?;
-    let listed: BTreeSet<Digest> = listed.iter().map(|found| found.digest).collect();
+    let listed = listed.iter().map(|found| found.digest).collect();
+    Ok(unlisted(&listed, manifests))
+}
+
+fn unlisted(listed: &BTreeSet<Digest>, mut manifests: Vec<Bytes>) -> Vec<Bytes> {
     manifests.retain(|bytes| !listed.contains(&Digest::of(bytes)));
-    Ok(manifests)
+    manifests
 }
 
 fn parts(manifest: &[u8]) -> io::Result<impl Iterator<Item = Descriptor>> {
@@ -516,4 +516,47 @@ fn image_of(source: &Source, files: &BTreeMap<String, Descriptor>) -> Option<Des
         media_type: kind.to_owned(),
         ..Descriptor::blob(digest, layer.size)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::content::Push as _;
+    use crate::registry::Options;
+
+    /// The documents of a package that has one, with its cache.
+    fn one_document() -> (tempfile::TempDir, Arc<Cas>, Documents) {
+        let dir = tempfile::tempdir().unwrap();
+        let cas = Arc::new(Cas::open(&dir.path().join("cache")).unwrap());
+        let stored = cas.store("a.spdx.json", b"{}").unwrap();
+        let documents = Documents {
+            listed: vec![Document {
+                format: Format::SpdxJson,
+                image: None,
+                name: stored.name,
+                blob: Descriptor::blob(stored.digest, stored.size),
+            }],
+            source: Arc::<Cas>::clone(&cas),
+        };
+        (dir, cas, documents)
+    }
+
+    #[tokio::test]
+    async fn a_document_that_was_stored_but_not_listed_is_attached_again() {
+        let (dir, _, documents) = one_document();
+        let folder = dir.path().join("layout");
+        let layout = ImageLayout::open(&folder).unwrap();
+        let subject = Descriptor::of(media_type::MANIFEST, b"{}");
+        let tag = "1".to_owned();
+        let place = Place::Layout { folder, tag };
+        let registry = Registry::new(Options::default());
+        let manifest = &documents.manifests(&subject).unwrap()[&subject.digest][0];
+        // As if it was interrupted before the index was written.
+        let stored = Descriptor::of(media_type::MANIFEST, manifest);
+        layout.push(&stored, &mut &manifest[..]).unwrap();
+        let attached = || documents.are_attached(&registry, &place, &subject);
+        assert!(!attached().await.unwrap());
+        documents.attach(&registry, &place, &subject).await.unwrap();
+        assert!(attached().await.unwrap());
+    }
 }

@@ -44,6 +44,10 @@ pub struct Begun {
     /// Formats of SBOMs to attach, by their names.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sbom_formats: Vec<String>,
+    /// Whether SBOM documents are attested. They are not stored here, and may be files of
+    /// the user, so that only the command itself can continue.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub attested: bool,
     /// The signer, if any; resuming needs the same one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signer: Option<String>,
@@ -90,7 +94,7 @@ pub struct Known {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Step {
-    /// The first line.
+    /// The first line; again when other options continue the release.
     Begun(Begun),
     /// The artifact was transferred completely and read back by its digest.
     Staged(Known),
@@ -155,20 +159,26 @@ impl Journal {
         disk::private_folder(folder)?;
         let mut file = disk::append(&path).map_err(disk::at(&path))?;
         let steps = locked(&path, &mut file)?;
-        if let Some(Step::Begun(found)) = steps.first() {
+        if let Some(found) = begun_of(&steps).cloned() {
             // The same artifacts and places: only the options may differ.
             let begun = Begun {
                 move_tag: begun.move_tag,
+                sbom_formats: begun.sbom_formats,
+                attested: begun.attested,
                 signer: begun.signer,
                 signed: begun.signed,
                 ..found.clone()
             };
-            return Ok(Self {
+            let mut journal = Self {
                 path,
                 file,
-                begun,
+                begun: begun.clone(),
                 steps,
-            });
+            };
+            if begun != found {
+                journal.note(Step::Begun(begun))?;
+            }
+            return Ok(journal);
         }
         let mut journal = Self {
             path: path.clone(),
@@ -199,8 +209,8 @@ impl Journal {
             _ => return Err(JournalError::Unknown(id.to_owned())),
         };
         let steps = locked(&path, &mut file)?;
-        match steps.first() {
-            Some(Step::Begun(begun)) => Ok(Self {
+        match begun_of(&steps) {
+            Some(begun) => Ok(Self {
                 begun: begun.clone(),
                 path,
                 file,
@@ -241,10 +251,7 @@ impl Journal {
             opened => opened.map_err(disk::at(&path))?,
         };
         let (steps, _) = steps(&path, &mut file)?;
-        Ok(match steps.first() {
-            Some(Step::Begun(begun)) => Some((begun.clone(), steps)),
-            _ => None,
-        })
+        Ok(begun_of(&steps).cloned().map(|begun| (begun, steps)))
     }
 
     /// The ids of the unfinished releases in `folder`, sorted.
@@ -358,6 +365,7 @@ impl Begun {
             move_tag: false,
             split_layers: false,
             sbom_formats: Vec::new(),
+            attested: false,
             signer: None,
             signed: None,
             items,
@@ -392,6 +400,14 @@ fn locked(path: &Path, file: &mut File) -> Result<Vec<Step>, JournalError> {
     // A crash cut the rest short. The lock excludes other writers.
     file.set_len(whole).map_err(disk::at(path))?;
     Ok(steps)
+}
+
+/// How the release was last begun.
+fn begun_of(steps: &[Step]) -> Option<&Begun> {
+    steps.iter().rev().find_map(|step| match step {
+        Step::Begun(begun) => Some(begun),
+        _ => None,
+    })
 }
 
 /// The complete steps, and the offset of their end.
@@ -482,6 +498,32 @@ mod tests {
         assert_eq!(Journal::peek(dir.path(), &id).unwrap(), None);
         drop(Journal::begin(dir.path(), begun).unwrap());
         assert!(Journal::peek(dir.path(), &id).unwrap().is_some());
+    }
+
+    #[test]
+    fn a_release_is_resumed_with_the_options_that_last_continued_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let begun = Begun::new(vec![item("a")]);
+        let mut journal = Journal::begin(dir.path(), begun.clone()).unwrap();
+        journal.note(Step::Staged(item("a"))).unwrap();
+        let id = journal.begun().id();
+        drop(journal);
+        let other = Begun {
+            attested: true,
+            sbom_formats: vec!["spdx-json".to_owned()],
+            ..begun
+        };
+        drop(Journal::begin(dir.path(), other.clone()).unwrap());
+        let (read, steps) = Journal::peek(dir.path(), &id).unwrap().unwrap();
+        assert_eq!((read, steps.len()), (other.clone(), 3));
+        let again = Journal::open(dir.path(), &id).unwrap();
+        assert_eq!(again.begun(), &other);
+        assert!(again.is_staged(&item("a")));
+        drop(again);
+        // Without a change, nothing is added.
+        drop(Journal::begin(dir.path(), other).unwrap());
+        let (_, steps) = Journal::peek(dir.path(), &id).unwrap().unwrap();
+        assert_eq!(steps.len(), 3);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use jackal::rehearsal::Options;
 use serde_json::{Value, json};
 
 use crate::publish::Rehearsal;
-use crate::sandbox::Sandbox;
+use crate::sandbox::{Sandbox, said};
 use crate::trust::key;
 
 /// Reads a schema of `tests/fixtures/sboms`.
@@ -461,6 +461,17 @@ fn documents_are_attested_about_existing_packages() {
     );
     assert_eq!(made[1]["predicate"]["name"], "given");
     fits("cyclonedx-json", &made[2]["predicate"]);
+    // They are about the package in a registry as well.
+    let again = registry.at("again");
+    let publish = ["package", "publish", "-k", "a/cosign.pub", archive, &again];
+    let said = sandbox.run(&publish);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    let manifest = registry.index("again/demo:1.0.0").unwrap().manifests[0].digest;
+    for one in &made[1..] {
+        let subjects = one["subject"].as_array().unwrap().iter();
+        let mut digests = subjects.map(|subject| subject["digest"]["sha256"].as_str().unwrap());
+        assert!(digests.any(|digest| digest == manifest.hex()), "{one}");
+    }
     for wrong in [
         "spdx-json=policy.yaml",
         "cyclonedx-json=given.json",
@@ -473,4 +484,33 @@ fn documents_are_attested_about_existing_packages() {
         .concat();
         assert_ne!(sandbox.run(&args).code, Some(0), "{wrong}");
     }
+}
+
+#[test]
+fn attesting_is_not_forgotten_when_a_release_is_resumed() {
+    let fault = "kinds=403,match=^PUT .*/manifests/1.0.0,after=1,count=1";
+    let registry = Rehearsal::with_faults(&[fault]);
+    let sandbox = package(&registry, "", "");
+    key(&sandbox, "a");
+    sandbox.build(&["--pipeline", "p.yaml"]);
+    let state = sandbox.src().join("../state");
+    let (place, key) = (registry.at("team/demo:1.0.0"), "a/cosign.key");
+    let run = |args: &[&str]| {
+        let signer = ["--signing-key", key, "--signing-key-pass", "pw"];
+        let mut command = sandbox.command(&[args, &signer].concat());
+        said(command.env("JACKAL_STATE_DIR", &state))
+    };
+    let sign = || {
+        let args = ["package", "sign", &place, "-a", "amd64", "--confirm"];
+        run(&[&args[..], &["--attest", "spdx-json"]].concat())
+    };
+    let interrupted = sign();
+    assert_eq!(interrupted.code, Some(4), "{}", interrupted.stderr);
+    let refused = run(&["release", "resume"]);
+    assert_eq!(refused.code, Some(2), "{}", refused.stderr);
+    assert!(refused.stderr.contains("--attest"), "{}", refused.stderr);
+    let again = sign();
+    assert_eq!(again.code, Some(0), "{}", again.stderr);
+    let status = sandbox.run(&["release", "status", "--state-dir", state.to_str().unwrap()]);
+    assert_eq!(status.stdout, "");
 }
