@@ -148,10 +148,11 @@ const IGNORED: &[&str] = &[
 ];
 
 /// A flag on the command line, and the setting that it overrides.
-const EXCLUDED: [(&str, &str); 3] = [
+const EXCLUDED: [(&str, &str); 4] = [
     ("skip_sbom", "package.create.sbom_output"),
     ("sbom_out", "package.create.skip_sbom"),
     ("sbom_viewer", "package.create.skip_sbom"),
+    ("sbom_formats", "package.create.skip_sbom"),
 ];
 
 /// A file with every key commented out, for files with this extension. `None`:

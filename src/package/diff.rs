@@ -276,7 +276,6 @@ fn components(side: &Side) -> Digests {
 fn others(checksums: &Checksums) -> Digests {
     let elsewhere = |path: &str| {
         path == Dialect::SBOMS
-            || Dialect::format_of_sboms(path).is_some()
             || path.starts_with("components/")
             || path.starts_with(Dialect::IMAGES)
     };
@@ -409,5 +408,19 @@ mod tests {
         assert_eq!(difference.packages, None);
         assert!(!difference.is_empty());
         assert!(Difference::between(&second, &second).is_empty());
+    }
+
+    #[test]
+    fn documents_in_other_formats_are_files_like_others() {
+        let with = |content: &[u8]| {
+            let mut side = Side::default();
+            let digest = crate::oci::Digest::of(content);
+            side.checksums
+                .insert("sboms.spdx-json.tar", digest)
+                .unwrap();
+            side
+        };
+        assert!(Difference::between(&with(b"1"), &with(b"1")).is_empty());
+        assert!(!Difference::between(&with(b"1"), &with(b"2")).is_empty());
     }
 }

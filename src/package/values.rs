@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde_json::Value as Json;
 
 use super::definition::{Tree, emit};
-use crate::yaml::{Mistake, Mistakes, Node, SourceText, Value, parse_only};
+use crate::yaml::{Mistake, Mistakes, Node, SourceText, Style, Value, parse_only};
 
 /// The text of `files` as one document with sorted keys. Mappings are merged, key by key;
 /// of anything else, the value of the later file counts.
@@ -59,10 +59,11 @@ impl Values {
 fn read(node: &Node, mistakes: &mut Vec<Mistake>) -> Values {
     match &node.value {
         _ if node.is_null() => Values::Leaf(Tree::Literal("null".to_owned())),
-        Value::Scalar(text, _) => Values::Leaf(match node.plain_type() {
-            Some(_) => Tree::Literal(text.clone()),
-            None => Tree::Text(text.clone()),
-        }),
+        // Readers differ on what a plain word is, such as `1_000` or `yes`: it stays one.
+        Value::Scalar(text, Style::Plain) if !text.contains('\n') => {
+            Values::Leaf(Tree::Literal(text.clone()))
+        }
+        Value::Scalar(text, _) => Values::Leaf(Tree::Text(text.clone())),
         Value::Sequence(items) => {
             Values::List(items.iter().map(|item| read(item, mistakes)).collect())
         }
@@ -160,12 +161,12 @@ mod tests {
 
     #[test]
     fn mappings_are_merged_and_all_else_is_replaced() {
-        let first = "b: 1\na: {y: [1, 2], x: 1, z: ~}\nc: {d: 1}\nt: 2020-01-01\n";
+        let first = "b: 1\na: {y: [1, 2], x: 1, z: ~}\nc: {d: 1}\nt: 2020-01-01\nu: [1_000, yes, 'yes', 0x10, .inf]\n";
         let second = "a: {y: [3], x: ~, n: 2}\nb: {e: 1}\nc: 5\n";
         // As Zarf 0.84 writes it.
-        let expected = "a:\n  \"n\": 2\n  x: null\n  \"y\":\n  - 3\n  z: null\nb:\n  e: 1\nc: 5\n";
-        let all = merged(&[first, "", second]);
-        assert!(all.starts_with(expected), "{all}");
+        let expected = "a:\n  \"n\": 2\n  x: null\n  \"y\":\n  - 3\n  z: null\nb:\n  e: 1\nc: 5\n\
+                        t: 2020-01-01\nu:\n- 1_000\n- yes\n- \"yes\"\n- 0x10\n- .inf\n";
+        assert_eq!(merged(&[first, "", second]), expected);
         assert_eq!(merged(&[]), "{}\n");
         assert_eq!(merged(&["# nothing\n"]), "{}\n");
         assert_eq!(merged(&["1: a\ntrue: b\n"]), "\"1\": a\n\"true\": b\n");

@@ -32,7 +32,7 @@ build() {
 (cd "$work" && COSIGN_PASSWORD= "$jackal" tools gen-key -o keys >/dev/null)
 export COSIGN_PASSWORD=
 build "$jackal" two
-program=$work/two/pipelines/target/$target/$profile/jackal
+program=$work/two/pipelines/made/jackal
 case $(file -L "$program") in *"dynamically linked"*) fail "the program is not static" ;; esac
 "$program" version >/dev/null || fail "the program does not start"
 build "$program" deeper/and/deeper/three

@@ -98,7 +98,12 @@ impl Attached {
         let merged = match self.schemas.as_slice() {
             [] => None,
             // As it is, with its comments and its order.
-            [one] => Some(text(inputs, one)?),
+            [one] => {
+                let texts = texts(inputs, std::slice::from_ref(one))?;
+                let checked = merged_schemas(&texts);
+                checked.map_err(|message| Failure::new(Class::Configuration, message))?;
+                texts.into_iter().next().map(|one| one.text.to_string())
+            }
             several => {
                 let merged = merged_schemas(&texts(inputs, several)?);
                 Some(merged.map_err(|message| Failure::new(Class::Configuration, message))?)
@@ -116,7 +121,7 @@ impl Attached {
     fn documentation(&self, cas: &Cas, inputs: &Inputs) -> Result<Output, ComponentError> {
         let mut entries = Entries::new(cas.ingest()?);
         entries.tar.directory(".", FOLDER)?;
-        for (name, source) in documentation_files(&self.documentation) {
+        for (name, source) in documentation_files(&self.documentation)? {
             entries.source(inputs, source, &name, MODES, |_| Ok(()))?;
         }
         Ok(entries.finish()?.output(Dialect::DOCUMENTATION)?)
@@ -125,22 +130,28 @@ impl Attached {
 
 /// The names of documentation files in their tar: their own, and where two are the same, with
 /// the keys before them.
-fn documentation_files(files: &BTreeMap<String, String>) -> BTreeMap<String, &String> {
+fn documentation_files(
+    files: &BTreeMap<String, String>,
+) -> Result<BTreeMap<String, &String>, ComponentError> {
     let mut count: BTreeMap<&str, usize> = BTreeMap::new();
     for source in files.values() {
         *count
             .entry(last_name(source).unwrap_or(source))
             .or_default() += 1;
     }
-    let named = files.iter().map(|(key, source)| {
+    let mut named = BTreeMap::new();
+    for (key, source) in files {
         let own = last_name(source).unwrap_or(source);
         let name = match count.get(own) {
             Some(1) => own.to_owned(),
             _ => format!("{key}-{own}"),
         };
-        (name, source)
-    });
-    named.collect()
+        if named.contains_key(&name) || name.contains('/') {
+            return Err(ComponentError::Place(name));
+        }
+        named.insert(name, source);
+    }
+    Ok(named)
 }
 
 fn texts(inputs: &Inputs, sources: &[String]) -> Result<Vec<SourceText>, Failure> {
@@ -171,4 +182,29 @@ fn text(inputs: &Inputs, source: &str) -> Result<String, Failure> {
         let message = format!("`{source}` is not UTF-8: save it as UTF-8");
         Failure::new(Class::Configuration, message)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn documentation_files_have_names_of_their_own() {
+        let files = |files: &[(&str, &str)]| {
+            let files = files.iter();
+            files
+                .map(|(key, path)| ((*key).to_owned(), (*path).to_owned()))
+                .collect()
+        };
+        let all = files(&[("a", "x/README.md"), ("b", "y/README.md"), ("c", "LICENSE")]);
+        let named = documentation_files(&all).unwrap();
+        let names: Vec<&String> = named.keys().collect();
+        assert_eq!(names, ["LICENSE", "a-README.md", "b-README.md"]);
+        for taken in [
+            files(&[("a", "x/R"), ("b", "y/R"), ("c", "z/a-R")]),
+            files(&[("../a", "x/R"), ("b", "y/R")]),
+        ] {
+            assert!(documentation_files(&taken).is_err());
+        }
+    }
 }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use super::paths::{clean, join};
 use super::surroundings::{ImportError, Look, SkeletonUrl};
-use super::{Composer, Purpose, STAGES, Whole, merge, migrate, name_of, sources};
+use super::{Composer, Purpose, STAGES, Whole, is_empty, merge, migrate, name_of, sources};
 use crate::codes::Code;
 use crate::oci::Reference;
 use crate::oci::place::layout_path;
@@ -42,7 +42,8 @@ impl Composer<'_> {
     /// The `values` of the definition that an import leads to, with paths relative to the
     /// package.
     pub(super) fn values(&mut self, link: &Link) -> Option<Node> {
-        let mut values = link.root.get("values")?.clone();
+        let values = link.root.get("values").filter(|values| !is_empty(values));
+        let mut values = values?.clone();
         if let Some(url) = &link.remote {
             self.mistake(
                 link.component.span,

@@ -329,7 +329,7 @@ impl Composer<'_> {
             Purpose::Package => self.fill(&mut head, choice),
             Purpose::Skeleton => {
                 fill_metadata(&mut head, choice.set);
-                if let Some(values) = head.get("values") {
+                if let Some(values) = head.get("values").filter(|values| !is_empty(values)) {
                     self.mistake(
                         values.span,
                         "a skeleton cannot have `values`: who imports it would not get them",
@@ -506,6 +506,11 @@ impl Composer<'_> {
     fn mistake(&mut self, at: Span, message: impl Into<String>, help: impl Into<String>) {
         self.whole.mistakes.push(Mistake::new(at, message, help));
     }
+}
+
+/// Whether a mapping has nothing.
+fn is_empty(node: &Node) -> bool {
+    node.is_null() || matches!(&node.value, Value::Mapping(pairs) if pairs.is_empty())
 }
 
 /// Puts the files of imported `values` before those of the package; returns the schemas that

@@ -599,4 +599,10 @@ fn values_of_imported_definitions_come_first() {
     assert_eq!(values.schema, "c/s.json");
     assert_eq!(composed.schemas, ["c/t.json"]);
     assert!(composed.definition.documentation.is_empty());
+    // What is empty changes nothing.
+    let composed = good(&[
+        ("", "components:\n- name: a\n  import: {path: c}\n"),
+        ("c", "values: {}\ncomponents:\n- name: a\n"),
+    ]);
+    assert!(composed.definition.values.files.is_empty());
 }

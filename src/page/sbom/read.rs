@@ -65,6 +65,7 @@ impl<'r, W: Write> Reading<'r, W> {
         Ok(match read {
             Ok(()) if !self.listed => Some("it has no list of packages".to_owned()),
             Ok(()) => None,
+            Err(error) if error.is_io() => return Err(error.into()),
             Err(error) => Some(clipped(&error.to_string()).to_owned()),
         })
     }

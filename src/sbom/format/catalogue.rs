@@ -237,6 +237,11 @@ impl Artifact {
         let first = first.as_str().or(first["name"].as_str());
         let name = person.into_iter().find(|name| !name.is_empty()).or(first)?;
         let name = name.lines().next().unwrap_or_default().trim();
+        // Authors of npm, contributors and maintainers are one text.
+        let name = match self.kind.as_str() {
+            "npm" => name.split(", ").next().unwrap_or_default(),
+            _ => name,
+        };
         let (name, mail) = match name.split_once('<') {
             Some((name, mail)) => (name.trim(), mail.split('>').next().unwrap_or_default()),
             None => (name, ""),
@@ -369,6 +374,21 @@ mod tests {
         ] {
             assert_eq!(is_link(text), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn the_supplier_is_one_person() {
+        let of = |kind: &str, author: &str| {
+            let artifact = json!({"id": "1", "type": kind, "metadata": {"author": author}});
+            let catalogue = json!({"artifacts": [artifact]}).to_string();
+            let catalogue = Catalogue::read(catalogue.as_bytes()).unwrap();
+            let supplier = catalogue.artifacts[0].supplier().unwrap();
+            (supplier.name, supplier.mail)
+        };
+        let pair = |name: &str, mail: &str| (name.to_owned(), mail.to_owned());
+        assert_eq!(of("npm", "A, B <b@c>"), pair("A", ""));
+        assert_eq!(of("npm", "A <a@b> (u), B <b@c>"), pair("A", "a@b"));
+        assert_eq!(of("gem", "NARUSE, Yui <n@y>"), pair("NARUSE, Yui", "n@y"));
     }
 
     #[test]

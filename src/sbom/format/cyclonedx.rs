@@ -66,7 +66,7 @@ pub fn write(
         "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
         "bomFormat": "CycloneDX",
         "specVersion": "1.6",
-        "serialNumber": format!("urn:uuid:{}", uuid(catalogue)),
+        "serialNumber": format!("urn:uuid:{}", uuid(catalogue, production, "CycloneDX")),
         "version": 1,
         "metadata": {
             "timestamp": production.created,

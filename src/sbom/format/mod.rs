@@ -132,12 +132,33 @@ impl Format {
     }
 }
 
-/// A name of the document in the form of a UUID of version 8: equal for equal content.
-fn uuid(catalogue: &Catalogue) -> String {
+/// A name of the document of a `format`, in the form of a UUID of version 8: equal for equal
+/// content.
+fn uuid(catalogue: &Catalogue, production: &Production<'_>, format: &str) -> String {
     let source = &catalogue.source;
-    let mut text = [&*source.id, &source.name, &source.version].join("\0");
+    let Production {
+        tool,
+        version,
+        created,
+    } = production;
+    let mut text = [
+        format,
+        &source.id,
+        &source.name,
+        &source.version,
+        tool,
+        version,
+        created,
+    ]
+    .join("\0");
+    for digest in ["manifestDigest", "imageID"].map(|key| &source.metadata[key]) {
+        text.push('\0');
+        text.push_str(digest.as_str().unwrap_or_default());
+    }
     for artifact in &catalogue.artifacts {
-        for part in [&artifact.id, &artifact.name, &artifact.version] {
+        let digest = artifact.metadata["manifestDigest"].as_str();
+        let digest = digest.unwrap_or_default().to_owned();
+        for part in [&artifact.id, &artifact.name, &artifact.version, &digest] {
             text.push('\0');
             text.push_str(part);
         }

@@ -37,7 +37,7 @@ pub fn write(
         "dataLicense": "CC0-1.0",
         "SPDXID": "SPDXRef-DOCUMENT",
         "name": catalogue.source.title(),
-        "documentNamespace": format!("urn:uuid:{}", uuid(catalogue)),
+        "documentNamespace": format!("urn:uuid:{}", uuid(catalogue, production, "SPDX-2.3")),
         "creationInfo": {
             "created": production.created,
             "creators": [
@@ -204,19 +204,19 @@ fn licenses(
     concluded: bool,
     others: &mut BTreeMap<String, String>,
 ) -> Option<String> {
-    let mut all: Vec<String> = Vec::new();
+    let (mut all, mut known) = (Vec::new(), HashSet::new());
     let found = artifact.licenses.iter();
     for license in found.filter(|license| license.concluded == concluded) {
         let word = match (license.spdx.as_str(), license.value.as_str()) {
             ("", "") => continue,
             ("", value) => {
-                let short = value.len() <= 60 && !value.contains('\n');
-                let id = match short {
-                    true => format!("LicenseRef-{}", plain(value)),
-                    false => {
-                        let digest = Digest::of(value.as_bytes()).hex();
-                        format!("LicenseRef-{}", &digest[..16])
-                    }
+                let own = plain(value);
+                let digest = Digest::of(value.as_bytes()).hex();
+                let id = match value.len() <= 60 {
+                    true if own == value => format!("LicenseRef-{own}"),
+                    // Two texts may differ only in characters that an id cannot have.
+                    true => format!("LicenseRef-{own}-{}", &digest[..8]),
+                    false => format!("LicenseRef-{}", &digest[..16]),
                 };
                 others.insert(id.clone(), value.to_owned());
                 id
@@ -224,7 +224,7 @@ fn licenses(
             (known, _) if known.contains(' ') => format!("({known})"),
             (known, _) => known.to_owned(),
         };
-        if !all.contains(&word) {
+        if known.insert(word.clone()) {
             all.push(word);
         }
     }
@@ -435,7 +435,7 @@ mod tests {
         let inner = &made["packages"][1];
         assert_eq!(
             inner["licenseDeclared"],
-            "Zlib AND (MIT OR ISC) AND LicenseRef-own-words"
+            "Zlib AND (MIT OR ISC) AND LicenseRef-own-words-74ae5e24"
         );
         assert_eq!(inner["licenseConcluded"], "BSD-3-Clause");
         assert_eq!(inner["supplier"], "Person: A B (a@b.c)");
@@ -451,6 +451,19 @@ mod tests {
         assert_eq!(module["checksumValue"], "0".repeat(64));
         // DESCRIBES, two packages, the dependency, and a file.
         assert_eq!(made["relationships"].as_array().unwrap().len(), 5);
+    }
+
+    #[test]
+    fn texts_that_no_list_has_are_told_apart() {
+        let catalogue = json!({"artifacts": [{"id": "1", "name": "a", "licenses": [
+            {"value": "BSD like"}, {"value": "BSD-like"}, {"value": "\u{5546}"}, {"value": "\u{514d}"},
+        ]}]});
+        let catalogue = Catalogue::read(catalogue.to_string().as_bytes()).unwrap();
+        let mut others = BTreeMap::new();
+        licenses(&catalogue.artifacts[0], false, &mut others).unwrap();
+        let texts: HashSet<&str> = others.values().map(String::as_str).collect();
+        assert_eq!(texts.len(), 4, "{others:?}");
+        assert_eq!(others["LicenseRef-BSD-like"], "BSD-like");
     }
 
     #[test]

@@ -70,7 +70,7 @@ pub fn write(
     write!(out, "{{\"@context\":{},\"@graph\":[", json!(CONTEXT))?;
     let mut graph = Graph {
         out,
-        base: format!("urn:uuid:{}", uuid(catalogue)),
+        base: format!("urn:uuid:{}", uuid(catalogue, production, "SPDX-3.0")),
         edges: 0,
         first: true,
     };
