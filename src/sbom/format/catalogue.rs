@@ -379,8 +379,9 @@ mod tests {
     #[test]
     fn the_supplier_is_one_person() {
         let of = |kind: &str, author: &str| {
-            let artifact = json!({"id": "1", "type": kind, "metadata": {"author": author}});
-            let catalogue = json!({"artifacts": [artifact]}).to_string();
+            let artifact =
+                serde_json::json!({"id": "1", "type": kind, "metadata": {"author": author}});
+            let catalogue = serde_json::json!({"artifacts": [artifact]}).to_string();
             let catalogue = Catalogue::read(catalogue.as_bytes()).unwrap();
             let supplier = catalogue.artifacts[0].supplier().unwrap();
             (supplier.name, supplier.mail)

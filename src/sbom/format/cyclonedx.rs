@@ -3,7 +3,7 @@
 //! Source: CycloneDX 1.6, "bom-1.6.schema.json". Properties have the names that grype and
 //! other readers of syft's documents look for. Output depends on the input only.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io::{self, Write};
 
 use serde_json::{Map, Value, json};
@@ -434,6 +434,22 @@ fn dependencies(catalogue: &Catalogue, references: &[String], system: Option<&st
             holder.unwrap_or(&mut on_subject).insert(reference);
         }
     }
+    // Components that only need each other are not below anything yet.
+    let mut reached: HashSet<&str> = HashSet::new();
+    let mut open: Vec<&str> = on_subject.iter().copied().collect();
+    let mut rest = references.iter().map(String::as_str);
+    loop {
+        while let Some(reference) = open.pop() {
+            if reached.insert(reference) {
+                open.extend(all.get(reference).into_iter().flatten());
+            }
+        }
+        let Some(next) = rest.find(|reference| !reached.contains(reference)) else {
+            break;
+        };
+        on_subject.insert(next);
+        open.push(next);
+    }
     let on_subject = json!({"ref": subject, "dependsOn": on_subject});
     let rest = all.into_iter();
     let rest = rest.map(|(reference, on)| json!({"ref": reference, "dependsOn": on}));
@@ -453,6 +469,19 @@ mod tests {
         let mut out = Vec::new();
         write(catalogue, &production, &mut out).unwrap();
         serde_json::from_slice(&out).unwrap()
+    }
+
+    #[test]
+    fn packages_that_only_need_each_other_hang_on_the_subject() {
+        let edge = |parent: &str, child: &str| json!({"parent": parent, "child": child, "type": "dependency-of"});
+        let catalogue = json!({
+            "artifacts": [{"id": "1", "name": "a"}, {"id": "2", "name": "b"}, {"id": "3", "name": "c"}],
+            "artifactRelationships": [edge("1", "2"), edge("2", "1"), edge("3", "1")],
+            "source": {"id": "s", "name": "files", "type": "directory"},
+        });
+        let made = made(&Catalogue::read(catalogue.to_string().as_bytes()).unwrap());
+        let on_subject = made["dependencies"][0]["dependsOn"].as_array().unwrap();
+        assert_eq!(on_subject.len(), 1, "{on_subject:?}");
     }
 
     #[test]
