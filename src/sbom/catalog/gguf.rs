@@ -1,6 +1,6 @@
 //! Models in the format GGUF: what the header says about one.
 //!
-//! Source: github.com/ggml-org/ggml, docs/gguf.md.
+//! Source: "GGUF", in the documentation of github.com/ggml-org/ggml.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
