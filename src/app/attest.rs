@@ -6,10 +6,19 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::cas::Cas;
-use crate::release::{self, Artifact, DocumentsError, predicate_type};
+use crate::release::{self, Artifact, BundlesTooLarge, DocumentsError, predicate_type};
 use crate::sbom::format::Format;
 use crate::signers::{Signer, SignerError};
 use crate::signing::{Bundle, Statement, Subject};
+
+/// Why documents cannot be attested.
+#[derive(Debug, thiserror::Error)]
+pub enum AttestError {
+    #[error(transparent)]
+    Sign(#[from] SignerError),
+    #[error(transparent)]
+    TooLarge(#[from] BundlesTooLarge),
+}
 
 /// A document to attest.
 #[derive(Clone, Debug, PartialEq)]
@@ -68,19 +77,25 @@ pub(super) fn signed(
     subjects: &[Subject],
     predicates: Vec<(&'static str, Value)>,
     bundles: &[Vec<u8>],
-) -> Result<Vec<Vec<u8>>, SignerError> {
+) -> Result<Vec<Vec<u8>>, AttestError> {
     let known = |bundle: &Vec<u8>| match signer {
         Signer::Key(key) => Bundle::parse(bundle)
             .ok()
             .and_then(|bundle| bundle.verify_statement(key.public()).ok()),
         Signer::Keyless(_) => None,
     };
+    let predicates = predicates.into_iter();
+    let mut statements: Vec<Statement> = predicates
+        .map(|(kind, predicate)| Statement::new(subjects.to_vec(), kind, predicate))
+        .collect();
+    statements.retain(|wanted| !bundles.iter().filter_map(known).any(|one| one == *wanted));
+    let before = bundles.iter().map(|bundle| bundle.len() as u64).sum();
+    if !statements.is_empty() {
+        release::check_statements(&statements, before)?;
+    }
     let mut made = Vec::new();
-    for (kind, predicate) in predicates {
-        let statement = Statement::new(subjects.to_vec(), kind, predicate);
-        if !bundles.iter().filter_map(known).any(|one| one == statement) {
-            made.push(signer.statement(&statement)?.into_bytes());
-        }
+    for statement in statements {
+        made.push(signer.statement(&statement)?.into_bytes());
     }
     Ok(made)
 }

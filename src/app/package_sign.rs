@@ -5,7 +5,7 @@ use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::attest::{self, Attested};
+use super::attest::{self, AttestError, Attested};
 use super::package_read::package_definition;
 use super::read_error::PackageReadError;
 use crate::action::Output;
@@ -59,6 +59,8 @@ pub enum PackageSignError {
     /// Its SBOMs cannot be attested.
     #[error(transparent)]
     Documents(#[from] DocumentsError),
+    #[error(transparent)]
+    Attest(#[from] AttestError),
     #[error(transparent)]
     Artifact(#[from] ArtifactError),
 }

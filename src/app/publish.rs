@@ -405,6 +405,7 @@ impl Publication {
                         how,
                     };
                     let path = sealing.kept(&ready);
+                    let before = ready.artifact.manifest.digest;
                     let sealed = sealing.sealed(ready).await;
                     let (ready, dropped) = sealed.map_err(|what| PublishError::Sign {
                         path: source.clone(),
@@ -414,6 +415,11 @@ impl Publication {
                         self.notes.push(format!(
                             "{source}: dropped {dropped} bundles: signing changed the definition that they cover; attest the package again, or use --signature detached"
                         ));
+                    }
+                    // What is on this machine had nothing attached.
+                    if !source::is_path(source) {
+                        let left = sealing.left(source, before, &ready).await?;
+                        self.notes.extend(left);
                     }
                     kept.extend(path.map(|path| (path, items.len())));
                     ready
@@ -440,27 +446,7 @@ impl Publication {
                 });
             }
         }
-        let begun = Begun {
-            sources: options.sources.clone(),
-            destinations: options.destinations.clone(),
-            here: options.place.here.to_string_lossy().into_owned(),
-            architecture: options.architecture.clone(),
-            tag: options.tag.clone(),
-            move_tag: options.move_tag,
-            split_layers: options.split_layers,
-            sbom_formats: options
-                .sbom_formats
-                .iter()
-                .map(|format| format.name().to_owned())
-                .collect(),
-            attested: !options.attest.is_empty(),
-            signer: options.signer.as_ref().map(|signer| signer.name()),
-            signed: options.signer.as_ref().map(|_| match options.seal {
-                None => Signed::Beside,
-                Some(seal) => Signed::Within(seal),
-            }),
-            ..Begun::new(items.iter().map(Item::known).collect())
-        };
+        let begun = begun(options, &items);
         if let Some(id) = resumed.filter(|id| begun.id() != *id) {
             return Err(PublishError::Changed(id.to_owned()));
         }
@@ -490,6 +476,30 @@ impl Publication {
             items,
             notes: self.notes,
         })
+    }
+}
+
+fn begun(options: &PublishOptions, items: &[Item]) -> Begun {
+    Begun {
+        sources: options.sources.clone(),
+        destinations: options.destinations.clone(),
+        here: options.place.here.to_string_lossy().into_owned(),
+        architecture: options.architecture.clone(),
+        tag: options.tag.clone(),
+        move_tag: options.move_tag,
+        split_layers: options.split_layers,
+        sbom_formats: options
+            .sbom_formats
+            .iter()
+            .map(|format| format.name().to_owned())
+            .collect(),
+        attested: !options.attest.is_empty(),
+        signer: options.signer.as_ref().map(|signer| signer.name()),
+        signed: options.signer.as_ref().map(|_| match options.seal {
+            None => Signed::Beside,
+            Some(seal) => Signed::Within(seal),
+        }),
+        ..Begun::new(items.iter().map(Item::known).collect())
     }
 }
 

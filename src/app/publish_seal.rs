@@ -14,7 +14,7 @@ use crate::layout::{self, ImageLayout};
 use crate::oci::{Digest, MAX_MANIFEST_BYTES, Manifest, Reference};
 use crate::package::{Dialect, manifest};
 use crate::registry::Registry;
-use crate::release::{Artifact, Destination, Place, Vouching};
+use crate::release::{self, Artifact, Destination, Place, ReleaseError, Vouching};
 use crate::signers::{Seal, Signer, is_seal, seal};
 use crate::signing::Claims;
 use crate::source::RemotePackage;
@@ -60,6 +60,35 @@ impl Sealing<'_> {
             ..ready
         };
         Ok((ready, dropped.len()))
+    }
+
+    /// A note about SBOM documents that stay at the manifest `before` of a package that is
+    /// signed in its place: nothing in the package makes them follow.
+    pub(super) async fn left(
+        &self,
+        source: &str,
+        before: Digest,
+        ready: &Ready,
+    ) -> Result<Option<String>, ReleaseError> {
+        if ready.artifact.manifest.digest == before {
+            return Ok(None);
+        }
+        let mut follow = release::carried(&ready.artifact);
+        follow.extend(&self.options.sbom_formats);
+        let mut count = 0;
+        for destination in &self.options.destinations {
+            // Publishing will report whatever is wrong.
+            let to = Destination::parse(destination, &self.options.place.here);
+            let Ok(place) = to.and_then(|to| to.place(&ready.name, &ready.tag)) else {
+                continue;
+            };
+            count += release::documents_about(self.registry, &place, before, &follow).await?;
+        }
+        Ok((count > 0).then(|| {
+            format!(
+                "{source}: {count} SBOM documents stay attached to the unsigned package {before}: attach them to the signed one with `jackal package publish --sbom-format`"
+            )
+        }))
     }
 
     async fn newly(

@@ -305,7 +305,7 @@ pub(super) struct SbomArgs {
 #[derive(Args)]
 #[command(next_help_heading = "Package options")]
 pub(super) struct SbomFormatArgs {
-    /// Formats of SBOMs to add, separated by commas
+    /// Formats of SBOMs to add to packages, separated by commas
     ///
     /// Packages always have their SBOMs in syft-json. Published packages and images get
     /// these documents attached.

@@ -25,11 +25,9 @@ pub(super) struct PackageSignArgs {
     /// Do not ask for confirmation
     #[arg(long)]
     confirm: bool,
-    /// Also sign the package's SBOM in FORMAT, or the one in FILE (repeatable)
-    ///
-    /// FORMAT is spdx-json, spdx3-json or cyclonedx-json. Without FILE: the document that the
-    /// package has in this format, or the one that is made of its SBOMs.
     #[arg(
+        help = "Also sign the package's SBOM in FORMAT, or the one in FILE (repeatable)",
+        long_help = attest_help(),
         long,
         value_name = "FORMAT[=FILE]",
         value_parser = attested,
@@ -52,6 +50,27 @@ fn source_help() -> String {
     )
 }
 
+/// The formats that can be attested, in words.
+fn possible() -> String {
+    let all = SbomFormat::DOCUMENTS.into_iter();
+    let all = all.filter(|format| Attested::is_possible(*format));
+    let names: Vec<&str> = all.map(SbomFormat::name).collect();
+    match names.split_last() {
+        Some((last, [])) => (*last).to_owned(),
+        Some((last, rest)) => format!("{} or {last}", rest.join(", ")),
+        None => String::new(),
+    }
+}
+
+fn attest_help() -> String {
+    format!(
+        "Also sign the package's SBOM in FORMAT, or the one in FILE (repeatable)\n\n\
+         FORMAT is {}. Without FILE: the document that the package has in this format, or the \
+         one that is made of its SBOMs.",
+        possible()
+    )
+}
+
 /// A format, and perhaps a file.
 fn attested(text: &str) -> Result<(SbomFormat, Option<PathBuf>), String> {
     let (name, file) = match text.split_once('=') {
@@ -60,7 +79,7 @@ fn attested(text: &str) -> Result<(SbomFormat, Option<PathBuf>), String> {
     };
     match SbomFormat::named(name).filter(|format| Attested::is_possible(*format)) {
         Some(format) => Ok((format, file)),
-        None => Err("expected spdx-json, spdx3-json or cyclonedx-json".to_owned()),
+        None => Err(format!("expected {}", possible())),
     }
 }
 

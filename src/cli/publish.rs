@@ -12,12 +12,12 @@ use super::environment::{
     Journals, current_folder, program, runtime, state_folder, variable, variables,
 };
 use super::exit::Exit;
-use super::options::{SbomFormatArgs, UploadPlaceArgs, VariantArgs, skeletons};
+use super::options::{UploadPlaceArgs, VariantArgs, skeletons};
 use super::output::{note, print};
 use super::signal::Signals;
 use super::signing::SignArgs;
 use super::trust::TrustArgs;
-use super::values::{tag, transfers};
+use super::values::{SbomFormatArg, tag, transfers};
 use crate::app::{
     self, Attested, Check, Place, Policy, PublishOptions, Published, ReadOptions, Released, Seal,
     Signer, SkeletonOptions, Variant, host_architecture,
@@ -61,8 +61,18 @@ pub(super) struct PublishArgs {
     signing: SignArgs,
     #[command(flatten)]
     transfer: TransferArgs,
-    #[command(flatten)]
-    sboms: SbomFormatArgs,
+    /// Formats of SBOMs to attach, separated by commas
+    ///
+    /// The packages are not changed. The documents are attached to them and to their images,
+    /// besides those in the formats that the packages have.
+    #[arg(
+        long = "sbom-format",
+        value_name = "FORMAT",
+        value_enum,
+        value_delimiter = ',',
+        help_heading = "Package options"
+    )]
+    sbom_formats: Vec<SbomFormatArg>,
 }
 
 fn names_help() -> String {
@@ -132,7 +142,7 @@ pub(super) fn run(mut args: PublishArgs) -> Result<(), CommandError> {
         tag: args.tag,
         move_tag: args.move_tag,
         split_layers: args.split_layers,
-        sbom_formats: args.sboms.formats(),
+        sbom_formats: args.sbom_formats.iter().map(|format| format.0).collect(),
         concurrency: transfer.oci_concurrency,
         architecture: architecture.unwrap_or_else(|| host_architecture().to_owned()),
         seal: args.signing.seal(true),

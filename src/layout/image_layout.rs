@@ -315,6 +315,29 @@ impl ImageLayout {
         Ok(listed.map(|found| found.digest).collect())
     }
 
+    /// The types of the artifacts about `subject`.
+    ///
+    /// # Errors
+    ///
+    /// [`LayoutError`]: `index.json` or a manifest cannot be read.
+    pub fn kinds_about(&self, subject: Digest) -> Result<Vec<Option<String>>, LayoutError> {
+        let about = |manifest: &Manifest| {
+            let found = manifest.subject.as_ref();
+            found.is_some_and(|found| found.digest == subject)
+        };
+        let referring = self.manifests()?.into_iter();
+        let referring = referring.filter(about);
+        Ok(referring.map(|manifest| manifest.artifact_type).collect())
+    }
+
+    /// The manifests that `index.json` lists and that are stored.
+    fn manifests(&self) -> Result<Vec<Manifest>, LayoutError> {
+        let listed = self.index()?.manifests.into_iter();
+        let stored = listed
+            .filter(|found| found.media_type == media_type::MANIFEST && self.path(found).exists());
+        stored.map(|found| parsed(&self.path(&found))).collect()
+    }
+
     /// Untrusted bundles about `subject`, the small ones first.
     ///
     /// # Errors
@@ -322,12 +345,7 @@ impl ImageLayout {
     /// [`LayoutError`]: `index.json` or a manifest cannot be read.
     pub fn bundles_about(&self, subject: &Descriptor) -> Result<Attached<Vec<u8>>, LayoutError> {
         let mut paths = Vec::new();
-        for found in self.index()?.manifests {
-            // Entries whose content is missing are skipped.
-            if found.media_type != media_type::MANIFEST || !self.path(&found).exists() {
-                continue;
-            }
-            let manifest: Manifest = parsed(&self.path(&found))?;
+        for manifest in self.manifests()? {
             let about = manifest.subject.as_ref().map(|about| about.digest);
             if let ([layer], true) = (&manifest.layers[..], about == Some(subject.digest))
                 && layer.media_type == BUNDLE

@@ -15,6 +15,7 @@ use bytes::Bytes;
 
 use super::artifact::{Artifact, Place};
 use super::error::ReleaseError;
+use super::limits::{TogetherTooLarge, check_together};
 use crate::archive::TarReader;
 use crate::cas::{Cas, CasError};
 use crate::content;
@@ -50,6 +51,8 @@ pub enum DocumentsError {
     },
     #[error("its manifest or definition cannot be read: {0}")]
     Package(String),
+    #[error(transparent)]
+    TooLarge(#[from] TogetherTooLarge),
 }
 
 /// The documents to attach.
@@ -375,7 +378,11 @@ impl Maker<'_> {
         let created = time::parse_rfc1123z(created).and_then(time::rfc3339);
         let created = created.or_else(|| time::rfc3339(0)).unwrap_or_default();
         let mut parts = Vec::new();
-        for (name, json) in self.entries(sboms)? {
+        let documents = self.entries(sboms)?;
+        if !made.is_empty() {
+            check_together(documents.iter().map(|(_, json)| json))?;
+        }
+        for (name, json) in documents {
             let malformed = |source| DocumentsError::Malformed {
                 name: name.clone(),
                 source,

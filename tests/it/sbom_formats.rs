@@ -426,6 +426,9 @@ fn documents_are_attested_about_existing_packages() {
             .concat();
             let said = sandbox.run(&args);
             assert_eq!(said.code, Some(0), "{source}: {}", said.stderr);
+            // What the package carries is attached to its signed form as well.
+            let left = said.stderr.contains("stay attached");
+            assert!(!left, "{}", said.stderr);
             said.stdout
         };
         sign();
@@ -513,4 +516,64 @@ fn attesting_is_not_forgotten_when_a_release_is_resumed() {
     assert_eq!(again.code, Some(0), "{}", again.stderr);
     let status = sandbox.run(&["release", "status", "--state-dir", state.to_str().unwrap()]);
     assert_eq!(status.stdout, "");
+}
+
+#[test]
+fn documents_that_signing_leaves_behind_are_reported() {
+    let registry = Rehearsal::new(Options::default());
+    let sandbox = package(&registry, "", "");
+    key(&sandbox, "a");
+    let said = sandbox.run(&["build", "--pipeline", "p.yaml", "--task", "package"]);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    let archive = sandbox.archive();
+    for (to, place) in [
+        (registry.at("team"), registry.at("team/demo:1.0.0")),
+        ("oci-layout:lay".to_owned(), "oci:lay:1.0.0".to_owned()),
+    ] {
+        let archive = archive.to_str().unwrap();
+        let formats = ["--sbom-format", "spdx-json,cyclonedx-json"];
+        let said = sandbox.run(&[&["package", "publish", archive, &to], &formats[..]].concat());
+        assert_eq!(said.code, Some(0), "{}", said.stderr);
+        let sign = || {
+            let args = ["package", "sign", &place, "-a", "amd64", "--confirm"];
+            let signer = ["--signing-key", "a/cosign.key", "--signing-key-pass", "pw"];
+            let said = sandbox.run(&[&args[..], &signer].concat());
+            assert_eq!(said.code, Some(0), "{place}: {}", said.stderr);
+            said.stderr
+        };
+        let told = sign();
+        assert!(told.contains("2 SBOM documents stay attached"), "{told}");
+        let again = sign();
+        assert!(!again.contains("stay attached"), "{again}");
+    }
+}
+
+#[test]
+fn packages_without_sboms_are_published_beside_others() {
+    let registry = Rehearsal::new(Options::default());
+    let sandbox = package(&registry, "", ", sbomFormats: [spdx-json]");
+    sandbox.write(
+        "docs/jackal.yaml",
+        "kind: JackalPackageConfig\nmetadata: {name: docs, version: 1.0.0, architecture: amd64}\n\
+         components:\n- name: d\n  files: [{source: x, target: /srv/x}]\n",
+    );
+    sandbox.write("docs/x", "x");
+    let pipeline = fs::read_to_string(sandbox.src().join("p.yaml")).unwrap();
+    let more = "  d: { component: { definition: docs/jackal.yaml, name: d } }\n  \
+                docs: { package: { definition: docs/jackal.yaml, components: d } }\n";
+    let pipeline = pipeline.replace("packages: package,", "packages: [package, docs],");
+    sandbox.write("p.yaml", format!("{pipeline}{more}"));
+    let said = sandbox.run(&["build", "--pipeline", "p.yaml"]);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    let told = format!("{}{}", said.stdout, said.stderr);
+    assert!(told.contains("`docs` has no SBOMs"), "{told}");
+    assert!(!told.contains("`package` has no SBOMs"), "{told}");
+    assert!(registry.index("team/docs:1.0.0").is_some());
+    let [about_package, _] = subjects(&registry);
+    assert_eq!(attached(&registry, about_package).len(), 1);
+    let other = Rehearsal::new(Options::default());
+    let sandbox = package(&other, "", ", sbomFormats: [spdx-json]");
+    let said = sandbox.run(&["build", "--pipeline", "p.yaml", "--skip-sbom"]);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    assert!(other.index("team/demo:1.0.0").is_some());
 }

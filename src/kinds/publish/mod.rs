@@ -1,6 +1,6 @@
 //! `publish`: publishes packages from the cache as one release.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read as _};
 use std::sync::Arc;
 
@@ -59,10 +59,10 @@ struct Signed {
 }
 
 impl PublishWork {
-    /// Every package at every place and tag.
-    async fn items(&self, cx: &Context<'_>) -> Result<Vec<Item>, Failure> {
+    /// Every package at every place and tag, and what the user should know.
+    async fn items(&self, cx: &Context<'_>) -> Result<(Vec<Item>, Vec<String>), Failure> {
         let site = cx.site;
-        let mut items = Vec::new();
+        let (mut items, mut notes) = (Vec::new(), Vec::new());
         // Assembling a package is fast, and its frames would duplicate its content.
         let others = cx.results.iter();
         let others = others.filter(|(step, _)| !self.verb.packages.contains(step));
@@ -115,7 +115,8 @@ impl PublishWork {
                 tags => tags.iter().cloned().map(Ok).collect(),
             };
             let artifact = Arc::new(with_borrowed(site, artifact));
-            let documents = self.documents(site, step, &artifact).await?;
+            let (documents, note) = self.documents(site, step, &artifact).await?;
+            notes.extend(note);
             let tags = tags.into_iter().collect::<Result<Vec<String>, _>>();
             let tags = tags.map_err(configuration)?;
             for to in &self.to {
@@ -141,28 +142,37 @@ impl PublishWork {
                 }
             }
         }
-        Ok(items)
+        Ok((items, notes))
     }
 
-    /// The SBOM documents to attach to the package that `step` makes.
+    /// The SBOM documents to attach to the package that `step` makes. One without SBOMs,
+    /// which may be next to others that have some, gets a note.
     async fn documents(
         &self,
         site: &Site,
         step: &str,
         artifact: &Arc<Artifact>,
-    ) -> Result<Option<Arc<Documents>>, Failure> {
+    ) -> Result<(Option<Arc<Documents>>, Option<String>), Failure> {
         let formats = formats_of(&self.verb.sbom_formats);
         let (cas, artifact) = (Arc::clone(&site.cas), Arc::clone(artifact));
         let step = step.to_owned();
         blocking(move || {
-            let found = Documents::of(&cas, &artifact, &formats);
-            found.map(|found| found.map(Arc::new)).map_err(|error| {
-                let class = match &error {
-                    DocumentsError::None => Class::Configuration,
-                    _ => Class::Verification,
-                };
-                Failure::new(class, format!("`{step}`: {}", with_causes(&error)))
-            })
+            let (mut found, mut note) = (Documents::of(&cas, &artifact, &formats), None);
+            if matches!(found, Err(DocumentsError::None)) {
+                found = Documents::of(&cas, &artifact, &BTreeSet::new());
+                note = Some(format!(
+                    "`{step}` has no SBOMs: none are attached in the formats of `sbomFormats`"
+                ));
+            }
+            found
+                .map(|found| (found.map(Arc::new), note))
+                .map_err(|error| {
+                    let class = match &error {
+                        DocumentsError::None | DocumentsError::TooLarge(_) => Class::Configuration,
+                        _ => Class::Verification,
+                    };
+                    Failure::new(class, format!("`{step}`: {}", with_causes(&error)))
+                })
         })
         .await
     }
@@ -258,7 +268,7 @@ impl Kind for PublishWork {
 
     async fn make(&self, cx: &Context<'_>, _: &Prepared) -> Result<Made, Failure> {
         let site = cx.site;
-        let items = self.items(cx).await?;
+        let (items, mut notes) = self.items(cx).await?;
         let begun = Begun {
             sources: self.verb.packages.clone(),
             move_tag: self.verb.move_tags,
@@ -278,8 +288,8 @@ impl Kind for PublishWork {
         let released = release::run(&site.registry, &items, rules, journal).await;
         let released = released.map_err(failure)?;
         Journal::forget(&folder, &id).map_err(|error| failure(error.into()))?;
-        let notes = released.iter().filter_map(|made| made.note.as_ref());
-        let text = notes.map(|note| format!("{note}\n")).collect();
+        notes.extend(released.iter().filter_map(|made| made.note.clone()));
+        let text = notes.iter().map(|note| format!("{note}\n")).collect();
         let receipt: Vec<serde_json::Value> = released
             .iter()
             .map(|made| {

@@ -14,6 +14,7 @@ use crate::kinds::sbom::scan::put;
 use crate::kinds::{Bench, Prepared};
 use crate::oci::Descriptor;
 use crate::package::time;
+use crate::release;
 use crate::sbom::format::{Catalogue, Format, Production, Source};
 
 /// The action.
@@ -136,6 +137,8 @@ fn written(
     documents: &[Descriptor],
     whole: Option<Source>,
 ) -> Result<Output, Failure> {
+    release::check_together(documents)
+        .map_err(|error| Failure::caused_by(Class::Configuration, &error))?;
     let mut parts = Vec::with_capacity(documents.len());
     for document in documents {
         let json = cas.document(&document.digest, document.size)?;

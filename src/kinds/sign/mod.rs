@@ -332,6 +332,10 @@ fn signed(
         subject.annotations.clone_from(&work.annotations);
     }
     statements.insert(0, release::signature_statement(subjects));
+    release::check_statements(&statements, 0).map_err(|error| {
+        let class = Class::Configuration;
+        Failure::new(class, format!("`{}`: `{step}`: {error}", work.task))
+    })?;
     let mut bundles = Vec::new();
     for statement in &statements {
         let bundle = signer
