@@ -534,7 +534,7 @@ mod tests {
     /// The documents of a package that has one, with its cache.
     fn one_document() -> (tempfile::TempDir, Arc<Cas>, Documents) {
         let dir = tempfile::tempdir().unwrap();
-        let cas = Arc::new(Cas::open(&dir.path().join("cache")).unwrap());
+        let cas = Arc::new(Cas::open(dir.path().join("cache")).unwrap());
         let stored = cas.store("a.spdx.json", b"{}").unwrap();
         let documents = Documents {
             listed: vec![Document {

@@ -125,7 +125,7 @@ pub(crate) async fn convert(
     // Documents are held in memory: as many at a time as there are jobs.
     let _permit = bench.turn().await;
     let cas = Arc::clone(&bench.cas);
-    let output = computing(move || Ok(written(&cas, format, &created, &documents, whole)?)).await?;
+    let output = computing(move || written(&cas, format, &created, &documents, whole)).await?;
     Ok(vec![output].into())
 }
 
