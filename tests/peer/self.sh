@@ -2,14 +2,12 @@
 # jackal builds itself: twice, by the program given and by the one that it makes, in
 # folders of different depth and with caches of their own. Both packages must be equal.
 #
-# Usage: tests/peer/self.sh JACKAL [release|quick]
-#
-# `quick` compiles with the profile of that name, in a quarter of the time.
+# Usage: tests/peer/self.sh JACKAL
 # It needs rustup with the target below, and musl-gcc (Debian: musl-tools).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 repository=$PWD
-jackal=$(realpath "$1") profile=${2:-release}
+jackal=$(realpath "$1")
 target=x86_64-unknown-linux-musl
 
 fail() { echo "FAIL: $*" >&2; exit 1; }
@@ -25,14 +23,14 @@ build() {
   mkdir -p "$(dirname "$folder")"
   git clone -q "$repository" "$folder"
   cp -r "$work/keys" "$folder/pipelines/self/"
-  (cd "$folder" && "$1" build --pipeline pipelines/self.yaml --param "profile=$profile" --cache-dir "$folder.cache" -o "$folder.out") \
+  (cd "$folder" && "$1" build --pipeline pipelines/self.yaml --cache-dir "$folder.cache" -o "$folder.out") \
     > "$folder.log" 2>&1 || { tail -40 "$folder.log" >&2; fail "the build in $2"; }
 }
 
 (cd "$work" && COSIGN_PASSWORD= "$jackal" tools gen-key -o keys >/dev/null)
 export COSIGN_PASSWORD=
 build "$jackal" two
-program=$work/two/pipelines/made/jackal
+program=$work/two/pipelines/target/$target/release/jackal
 case $(file -L "$program") in *"dynamically linked"*) fail "the program is not static" ;; esac
 "$program" version >/dev/null || fail "the program does not start"
 build "$program" deeper/and/deeper/three
