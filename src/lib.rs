@@ -57,6 +57,7 @@ pub mod testing {
     pub use crate::disk::Enclosure;
     pub use crate::ground::launch::best;
     pub use crate::ground::sandbox::Level;
+    pub use crate::ground::site::{Site, SiteOptions};
     pub use crate::junit::rewritten as rewritten_report;
     pub use crate::kinds::image::import::import_path;
     pub use crate::kinds::member::extract::extract_member;

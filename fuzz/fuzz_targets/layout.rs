@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use jackal::cas::Cas;
-use jackal::testing::import_path;
+use jackal::registry::{Options, Registry};
+use jackal::testing::{Site, SiteOptions, import_path};
 use jackal::layout::ImageLayout;
 use jackal::oci::{Descriptor, Digest};
 use libfuzzer_sys::fuzz_target;
@@ -36,8 +37,10 @@ fuzz_target!(|input: (&[u8], &[u8], &[u8])| {
         let _ = read.bundles_about(&Descriptor::of("x", b"subject"));
     }
     let cas = Arc::new(Cas::open(&folder.path().join("cache")).unwrap());
+    let registry = Registry::new(Options::default());
+    let site = Site::new(cas, registry, folder.path(), SiteOptions::default());
     let platform = "linux/amd64".parse().unwrap();
     for wanted in [None, Some("1")] {
-        let _ = import_path(&cas, &layout, wanted, &platform);
+        let _ = import_path(&site, &layout, wanted, &platform);
     }
 });
