@@ -21,7 +21,7 @@ use crate::ground::inputs::Inputs;
 use crate::ground::site::Site;
 use crate::kinds::component::write::ComponentError;
 use crate::kinds::package::assemble::{PackageError, package};
-use crate::kinds::package::attached::Attached;
+use crate::kinds::package::attached::{self, Attached};
 use crate::kinds::package::skeleton::write_skeleton;
 use crate::package::manifest::{self, ArtifactError};
 use crate::package::{Dialect, SKELETON, Warning, unfilled};
@@ -128,11 +128,9 @@ pub fn skeleton(
         };
         parts.push(ingest.output(Dialect::component_tar(&component.name))?);
     }
-    let attached = Attached::of(&definition, Vec::new());
     let mut inputs = Inputs::new(cas);
-    let documentation = attached
-        .add(&site, &folders, &mut inputs)
-        .and_then(|()| attached.make(cas, &inputs));
+    let documentation = attached::add((&definition, &[]), &site, &folders, &mut inputs)
+        .and_then(|()| Attached::of(&definition, Vec::new()).make(cas, &inputs));
     parts.extend(documentation.map_err(SkeletonMakeError::Part)?);
     let made = (env!("CARGO_PKG_VERSION"), SKELETON);
     let files = package(

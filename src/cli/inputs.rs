@@ -75,7 +75,7 @@ fn lines(task: &str, used: &Used) -> String {
     for pattern in &used.brought {
         let _ = writeln!(
             text,
-            "# read where a tool has it, so an input only for relative paths: {pattern}"
+            "# it belongs to a tool, and is an input only if the command names it by a relative path: {pattern}"
         );
     }
     for pattern in &used.unused {

@@ -71,15 +71,14 @@ impl Published {
         }
     }
 
-    /// The outputs of an action, with the package that has them.
-    pub(crate) fn outputs(&self, key: &ActionKey) -> Option<(&Reference, &[Output])> {
-        let mut packages = self.packages.iter();
-        packages.find_map(|package| Some((&package.reference, package.get(key)?)))
-    }
-
     /// The repository of blobs that were left there.
     pub(crate) fn repository(&self) -> Option<&Reference> {
         self.packages.first().map(|package| &package.reference)
+    }
+
+    /// The outputs of an action that are in that repository.
+    pub(crate) fn outputs(&self, key: &ActionKey) -> Option<&[Output]> {
+        self.packages.first()?.get(key)
     }
 
     /// Whether a blob was left in its registry.

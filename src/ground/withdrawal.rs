@@ -42,7 +42,6 @@ pub struct Withdrawal {
     pub(crate) whole: bool,
     /// Files and links that results put there, and that were as then.
     pub removed: Vec<PathBuf>,
-    /// Those that stay.
     pub kept: Vec<(PathBuf, Stays)>,
     /// Those that could not be removed.
     pub failed: Vec<DiskError>,

@@ -67,7 +67,6 @@ struct Document {
     format: Format,
     /// The image that it is about; `None`: the package.
     image: Option<Descriptor>,
-    /// Its file name.
     name: String,
     blob: Descriptor,
 }
@@ -290,7 +289,6 @@ impl Document {
 enum About {
     /// The package and its images.
     All,
-    /// The package alone.
     Package,
 }
 
@@ -459,11 +457,7 @@ impl Maker<'_> {
         catalogue: &Catalogue,
         created: &str,
     ) -> Result<Descriptor, DocumentsError> {
-        let production = Production {
-            tool: "jackal",
-            version: env!("CARGO_PKG_VERSION"),
-            created,
-        };
+        let production = Production::ours(created);
         let mut out = io::BufWriter::with_capacity(256 << 10, self.package.cas.ingest()?);
         format.write_catalogue(catalogue, &production, &mut out)?;
         let ingest = out.into_inner().map_err(io::IntoInnerError::into_error)?;

@@ -300,7 +300,7 @@ fn inputs_knows_reports_repositories_toolchains_and_folders_above() {
                         - junit/*.xml\n\
                         # it read the repository: if its result depends on that, add `git: true`\n\
                         # written above the folder of the pipeline, where no output can be: ../above\n\
-                        # read where a tool has it, so an input only for relative paths: ../sdk/**\n";
+                        # it belongs to a tool, and is an input only if the command names it by a relative path: ../sdk/**\n";
         assert_eq!(said.stdout, expected, "{}", said.stderr);
     }
 }

@@ -1139,8 +1139,14 @@ fn a_layer_that_was_scanned_elsewhere_is_not_scanned_again() {
     let second = published_scans(&registry, "x/demo:1.0.0");
     assert_eq!(second.len(), 2);
     assert!(second.contains(fetched[0]));
-    // Nothing differs: no scan is needed, and they are published all the same.
+    // Nothing differs: no scan is needed or fetched.
+    registry.requests();
     machine("2.0.0").build(&flags);
+    let requests = registry.requests();
+    assert!(!second.iter().any(|scan| {
+        let mut requests = requests.iter();
+        requests.any(|request| request.method == "GET" && request.path.contains(scan.as_str()))
+    }));
     assert_eq!(published_scans(&registry, "x/demo:1.0.0"), second);
 }
 

@@ -258,11 +258,7 @@ pub fn unread_warning(unread: &[String]) -> Option<String> {
 ///
 /// It is not syft-JSON.
 pub fn sbom_as(document: &SbomDocument, format: Format, created: &str) -> io::Result<Vec<u8>> {
-    let production = Production {
-        tool: "jackal",
-        version: env!("CARGO_PKG_VERSION"),
-        created,
-    };
+    let production = Production::ours(created);
     let mut out = Vec::new();
     format.write(&document.json, &production, &mut out)?;
     if format == Format::Table {

@@ -286,16 +286,16 @@ impl<'r> Recorded<'r> {
     }
 }
 
-/// Begins what stands for an action that has a file; [`Action::explain`] begins in another
-/// way.
+/// The first bytes of a record whose action is in a file. [`Action::explain`] never begins
+/// like this.
 const ELSEWHERE: &[u8] = b"blake3:";
 
-/// What stands for the action `explained`, which has a file.
+/// What a record has in place of an action that is in a file: its digest.
 fn action_elsewhere(explained: &[u8]) -> Vec<u8> {
     [ELSEWHERE, blake3::hash(explained).to_hex().as_bytes()].concat()
 }
 
-/// The digest of an action that has a file, as hex.
+/// The digest in such a record, in hex.
 fn digest_in(action: &[u8]) -> Option<&[u8]> {
     action.strip_prefix(ELSEWHERE)
 }

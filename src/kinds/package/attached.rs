@@ -51,42 +51,6 @@ impl Attached {
         }
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.sources().is_empty()
-    }
-
-    fn sources(&self) -> BTreeSet<&String> {
-        let values = self.values.iter().chain(&self.schemas);
-        values.chain(self.documentation.values()).collect()
-    }
-
-    pub(super) fn reads(&self, folders: &Folders) -> CheckoutReads {
-        let mut reads = CheckoutReads::nothing();
-        for source in self.sources() {
-            reads.add_source(folders, source);
-        }
-        reads
-    }
-
-    /// Adds the sources to the inputs of the package.
-    pub(crate) fn add(
-        &self,
-        site: &Site,
-        folders: &Folders,
-        inputs: &mut Inputs,
-    ) -> Result<(), Failure> {
-        for source in self.sources() {
-            if source.contains("://") {
-                let message = format!(
-                    "`{source}` is not downloaded: copy it into the package folder and refer to it there"
-                );
-                return Err(Failure::new(Class::Configuration, message));
-            }
-            inputs.source(site, folders, source, Links::Packed)?;
-        }
-        Ok(())
-    }
-
     /// The files of the package that are made of the sources.
     pub(crate) fn make(&self, cas: &Cas, inputs: &Inputs) -> Result<Vec<Output>, Failure> {
         let mut made = Vec::new();
@@ -126,6 +90,42 @@ impl Attached {
         }
         Ok(entries.finish()?.output(Dialect::DOCUMENTATION)?)
     }
+}
+
+/// The sources, each once.
+fn sources<'d>(definition: &'d Definition, schemas: &'d [String]) -> BTreeSet<&'d String> {
+    definition.attached().chain(schemas).collect()
+}
+
+pub(super) fn reads(
+    definition: &Definition,
+    schemas: &[String],
+    folders: &Folders,
+) -> CheckoutReads {
+    let mut reads = CheckoutReads::nothing();
+    for source in sources(definition, schemas) {
+        reads.add_source(folders, source);
+    }
+    reads
+}
+
+/// Adds the sources to the inputs of the package.
+pub(crate) fn add(
+    (definition, schemas): (&Definition, &[String]),
+    site: &Site,
+    folders: &Folders,
+    inputs: &mut Inputs,
+) -> Result<(), Failure> {
+    for source in sources(definition, schemas) {
+        if source.contains("://") {
+            let message = format!(
+                "`{source}` is not downloaded: copy it into the package folder and refer to it there"
+            );
+            return Err(Failure::new(Class::Configuration, message));
+        }
+        inputs.source(site, folders, source, Links::Packed)?;
+    }
+    Ok(())
 }
 
 /// The names of documentation files in their tar: their own, and where two are the same, with

@@ -127,10 +127,6 @@ pub struct Archive {
 }
 
 impl PackageWork {
-    fn attached(&self) -> Attached {
-        Attached::of(&self.definition, self.schemas.clone())
-    }
-
     /// The archive that the step writes.
     pub(crate) fn to_write(&self) -> Option<Archive> {
         Some(Archive {
@@ -147,7 +143,7 @@ impl Kind for PackageWork {
     }
 
     fn reads(&self, _: &OwnFiles) -> CheckoutReads {
-        self.attached().reads(&self.folders)
+        attached::reads(&self.definition, &self.schemas, &self.folders)
     }
 
     fn pins(&self) -> Result<Vec<Pin>, Failure> {
@@ -157,10 +153,10 @@ impl Kind for PackageWork {
     async fn action(&self, cx: &Context<'_>) -> Result<Prepared, Failure> {
         let (site, own) = (Arc::clone(cx.site), self.clone());
         let mut inputs = inputs_over(cx, &self.folders.made)?;
-        let attached = self.attached();
-        if !attached.is_empty() {
+        if self.definition.attached().next().is_some() {
             inputs = blocking(move || {
-                own.attached().add(&site, &own.folders, &mut inputs)?;
+                let declared = (&own.definition, own.schemas.as_slice());
+                attached::add(declared, &site, &own.folders, &mut inputs)?;
                 Ok(inputs)
             })
             .await?;
@@ -180,7 +176,7 @@ impl Kind for PackageWork {
                 .iter()
                 .map(|format| format.name().to_owned())
                 .collect(),
-            attached,
+            attached: Attached::of(&self.definition, self.schemas.clone()),
         };
         for (name, step) in &self.components {
             for output in &of(cx.results, step)?.outputs {

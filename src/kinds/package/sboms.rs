@@ -11,8 +11,8 @@ use crate::kinds::package::assemble::PackageError;
 use crate::package::Metadata;
 use crate::page::sbom::{Viewer, file_name, title};
 
-/// Packs SBOM documents as the member `member`, sorted by name; the first entry is `.`. With `viewer`, facts
-/// about their package, a page that shows them is among them.
+/// Packs SBOM documents as the file `member` of a package, sorted by name; the first entry
+/// is `.`. With `viewer`, which describes the package, a page that shows them is added.
 ///
 /// # Errors
 ///

@@ -69,16 +69,14 @@ impl PublishWork {
         let mut outputs: BTreeMap<ActionKey, Vec<Output>> = others
             .filter_map(|(_, done)| Some((done.key?, done.outputs.clone())))
             .collect();
-        for done in cx.results.values().filter(|done| done.key.is_some()) {
-            for key in done
-                .action
-                .iter()
-                .flat_map(|action| sbom::scans_of(&site.cas, action))
-            {
-                let found = scanned(site, &key).await?;
-                outputs.extend(found.map(|scan| (key, scan)));
-            }
-        }
+        let made = cx.results.values().filter(|done| done.key.is_some());
+        let made = made.filter_map(|done| done.action.as_ref());
+        let actions: Vec<Action> = made
+            .filter(|action| action.kind == sbom::IMAGE)
+            .cloned()
+            .collect();
+        let to = Arc::clone(site);
+        outputs.extend(blocking(move || scans(&to, &actions)).await?);
         let results = Arc::new(Results {
             outputs,
             actions: cx
@@ -86,7 +84,7 @@ impl PublishWork {
                 .values()
                 .filter_map(|done| made_by(done))
                 .collect(),
-            source: Arc::<Cas>::clone(&site.cas),
+            source: borrowing(site, Arc::<Cas>::clone(&site.cas)),
         });
         for step in &self.verb.packages {
             let Signed {
@@ -330,21 +328,19 @@ impl Kind for PublishWork {
     }
 }
 
-/// The scan of a layer, which other machines may use for other images. It is not here if
-/// the whole document was published: then it is fetched. `None`: it is nowhere.
-async fn scanned(site: &Arc<Site>, key: &ActionKey) -> Result<Option<Vec<Output>>, Failure> {
-    let (to, of) = (Arc::clone(site), *key);
-    let form = OutputForm::Documents;
-    let stored = blocking(move || to.stored_outputs(&of, form)).await?;
-    if stored.is_some() {
-        return Ok(stored);
+/// The scans of layers that documents were made of: other machines may use them for other
+/// images. Where the whole document was published, they may be known only there.
+fn scans(site: &Site, actions: &[Action]) -> Result<BTreeMap<ActionKey, Vec<Output>>, Failure> {
+    let mut found = BTreeMap::new();
+    for key in actions
+        .iter()
+        .flat_map(|action| sbom::scans_of(&site.cas, action))
+    {
+        let stored = site.stored_outputs(&key, OutputForm::Documents)?;
+        let published = || Some(site.published.get()?.outputs(&key)?.to_vec());
+        found.extend(stored.or_else(published).map(|scan| (key, scan)));
     }
-    let published = site.published.get();
-    let Some((from, outputs)) = published.and_then(|published| published.outputs(key)) else {
-        return Ok(None);
-    };
-    let here = site.fetch_outputs(from, outputs).await;
-    Ok(here.then(|| outputs.to_vec()))
+    Ok(found)
 }
 
 /// The action of a step, with what it made if later keys contain that: the list of the
@@ -364,18 +360,25 @@ fn with_borrowed(site: &Arc<Site>, artifact: Artifact) -> Artifact {
     let Some(published) = site.published.get().and_then(Published::repository) else {
         return artifact;
     };
-    let there = Repository {
-        registry: Arc::clone(&site.registry),
-        reference: published.clone(),
-        runtime: tokio::runtime::Handle::current(),
-    };
     Artifact {
-        source: Arc::new(Borrowed {
-            here: Arc::clone(&artifact.source),
-            there,
-        }),
+        source: borrowing(site, Arc::clone(&artifact.source)),
         origin: Some(published.clone()),
         ..artifact
+    }
+}
+
+/// What is `here`, or else in the repository of published results.
+fn borrowing(site: &Arc<Site>, here: BlobSource) -> BlobSource {
+    match site.published.get().and_then(Published::repository) {
+        None => here,
+        Some(published) => Arc::new(Borrowed {
+            here,
+            there: Repository {
+                registry: Arc::clone(&site.registry),
+                reference: published.clone(),
+                runtime: tokio::runtime::Handle::current(),
+            },
+        }),
     }
 }
 

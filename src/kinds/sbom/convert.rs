@@ -17,7 +17,6 @@ use crate::package::time;
 use crate::release;
 use crate::sbom::format::{Catalogue, Format, Production, Source};
 
-/// The action.
 pub(crate) const CONVERT: &str = "sbom-format";
 
 /// Incremented when documents change.
@@ -158,17 +157,13 @@ fn written(
 }
 
 /// Stores `catalogue` in a format that is not syft-JSON.
-pub(crate) fn stored(
+fn stored(
     cas: &Cas,
     format: Format,
     created: &str,
     catalogue: &Catalogue,
 ) -> Result<Output, super::scan::SbomError> {
-    let production = Production {
-        tool: "jackal",
-        version: env!("CARGO_PKG_VERSION"),
-        created,
-    };
+    let production = Production::ours(created);
     put(cas, "sbom", |out| {
         format.write_catalogue(catalogue, &production, out)
     })

@@ -5,7 +5,8 @@ use std::rc::Rc;
 
 use super::paths::{clean, join};
 use super::surroundings::{ImportError, Look, SkeletonUrl};
-use super::{Composer, Purpose, STAGES, Whole, is_empty, merge, migrate, name_of, sources};
+use super::values::is_empty;
+use super::{Composer, Purpose, STAGES, Whole, merge, migrate, name_of, sources};
 use crate::codes::Code;
 use crate::oci::Reference;
 use crate::oci::place::layout_path;

@@ -13,6 +13,7 @@ mod migrate;
 mod paths;
 mod surroundings;
 mod template;
+mod values;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -23,6 +24,7 @@ pub(crate) use template::{Template, templates};
 pub use template::{is_name, template_names, unfilled};
 
 use self::template::Filling;
+use self::values::{attached, imported_values, is_empty};
 use super::definition::{
     Component, Part, Reading, Rule, check, check_values, documents, empty, without_components,
 };
@@ -409,7 +411,10 @@ impl Composer<'_> {
     /// Checks the paths that components name: refuses those that they may not name, and
     /// reads the versions of charts.
     fn sources(&mut self, head: &mut Node) {
-        for (path, at) in attached(head) {
+        let imported = head.get("values").map_or(head.span, |values| values.span);
+        let schemas = self.whole.schemas.clone().into_iter();
+        let schemas = schemas.map(|path| (path, imported));
+        for (path, at) in attached(head).into_iter().chain(schemas) {
             if let Look::Refused(message, help) = self.surroundings.look(&path) {
                 self.mistake(at, message, help);
             }
@@ -508,36 +513,6 @@ impl Composer<'_> {
     }
 }
 
-/// Whether a mapping has nothing.
-fn is_empty(node: &Node) -> bool {
-    node.is_null() || matches!(&node.value, Value::Mapping(pairs) if pairs.is_empty())
-}
-
-/// Puts the files of imported `values` before those of the package; returns the schemas that
-/// are imported besides the one that `values` names.
-fn imported_values(head: &mut Node, imported: Vec<Node>) -> Vec<String> {
-    let Some(span) = imported.first().map(|values| values.span) else {
-        return Vec::new();
-    };
-    let items = |values: &Node| values.get("files").map_or(&[][..], Node::items).to_vec();
-    let mut files: Vec<Node> = imported.iter().flat_map(items).collect();
-    let schemas = imported
-        .iter()
-        .rev()
-        .filter_map(|values| values.get("schema"));
-    let mut schemas: Vec<Node> = schemas.cloned().collect();
-    let Some(own) = head.ensure("values", Node::mapping(span)) else {
-        return Vec::new();
-    };
-    files.extend(items(own));
-    own.set("files", Node::sequence(span, files));
-    if own.get("schema").is_none() && !schemas.is_empty() {
-        own.set("schema", schemas.remove(0));
-    }
-    let others = schemas.iter().filter_map(Node::scalar);
-    others.map(str::to_owned).collect()
-}
-
 /// Every path on the disk that a component names, with its key and place. Paths with
 /// templates, which have no value yet, are left out.
 pub(super) fn sources(component: &Node) -> Vec<(&'static str, String, Span)> {
@@ -559,24 +534,6 @@ pub(super) fn sources(component: &Node) -> Vec<(&'static str, String, Span)> {
         list.iter().for_each(|path| add("kustomizations", path));
     }
     found
-}
-
-/// The paths of values and documentation, with their places.
-fn attached(head: &Node) -> Vec<(String, Span)> {
-    let values = head.get("values");
-    let files = values.and_then(|values| values.get("files"));
-    let schema = values.and_then(|values| values.get("schema"));
-    let documentation = match head.get("documentation").map(|node| &node.value) {
-        Some(Value::Mapping(pairs)) => pairs.as_slice(),
-        _ => &[],
-    };
-    let files = files.map_or(&[][..], Node::items).iter();
-    let all = files
-        .chain(schema)
-        .chain(documentation.iter().map(|(_, path)| path));
-    all.filter_map(|path| Some((path.scalar()?.to_owned(), path.span)))
-        .filter(|(path, _)| !path.is_empty() && !paths::is_url(path))
-        .collect()
 }
 
 /// Fills the templates of `metadata` that have a value: a skeleton's tag is made of its

@@ -127,7 +127,6 @@ impl<'r, W: Write> Reading<'r, W> {
     }
 }
 
-/// The whole document.
 struct Whole<'w, 'r, W>(&'w mut Reading<'r, W>);
 
 impl<'de, W: Write> DeserializeSeed<'de> for Whole<'_, '_, W> {

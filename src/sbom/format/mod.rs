@@ -29,6 +29,18 @@ pub struct Production<'p> {
     pub created: &'p str,
 }
 
+impl<'p> Production<'p> {
+    /// By this version of jackal.
+    #[must_use]
+    pub fn ours(created: &'p str) -> Self {
+        Self {
+            tool: "jackal",
+            version: env!("CARGO_PKG_VERSION"),
+            created,
+        }
+    }
+}
+
 /// A format in which a document can be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Format {

@@ -281,7 +281,7 @@ fn volta_looks_into_files_that_a_package_extends_and_takes_the_npm_of_node() {
         &package(r#"{"npm": "10.1.0", "extends": "../package.json"}"#),
     );
     assert_eq!(found(), ["node/20.1.0/bin/node", "npm/10.1.0/bin/npm"]);
-    // Files that extend each other, and one that is not there, select nothing.
+    // A circle of `extends`, or a file that does not exist, selects nothing.
     for other in ["package.json", "../none.json"] {
         let text = package(&format!(r#"{{"extends": "{other}"}}"#));
         machine.put("work/sub/package.json", &text);
