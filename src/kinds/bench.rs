@@ -8,9 +8,10 @@ use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{Prepared, make_pure};
-use crate::action::Output;
+use crate::action::{ActionKey, Output};
 use crate::cas::Cas;
 use crate::ground::Failure;
+use crate::ground::form::OutputForm;
 use crate::ground::site::Site;
 
 /// The store and the run behind pure work.
@@ -69,6 +70,26 @@ impl Bench {
             outputs.extend(made?);
         }
         Ok(outputs)
+    }
+
+    /// What is known under `key` that can spare work, and never changes what it makes: here,
+    /// or else with a published package. Nothing for work that is forced.
+    pub(crate) async fn hints(&self, key: &ActionKey) -> Result<Vec<Output>, Failure> {
+        let Some(site) = self.site.as_ref().filter(|site| !site.options.force) else {
+            return Ok(Vec::new());
+        };
+        if let Some(stored) = site.stored_outputs(key, OutputForm::Blobs)? {
+            return Ok(stored);
+        }
+        let published = site.published.get();
+        let outputs = published.and_then(|published| published.outputs(key));
+        let from = published.and_then(|published| published.repository());
+        match from.zip(outputs) {
+            Some((from, outputs)) if site.fetch_outputs(from, outputs).await => {
+                Ok(outputs.to_vec())
+            }
+            _ => Ok(Vec::new()),
+        }
     }
 
     /// A permit for work that needs a processor and a lot of memory.

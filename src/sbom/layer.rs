@@ -184,6 +184,25 @@ impl<R: Read> Read for Whole<R> {
     }
 }
 
+/// A file that is read front to back.
+pub(super) trait Source: Read {
+    /// The digest of what was read so far.
+    fn digest(&self) -> Digest;
+}
+
+impl<R: Read> Source for Whole<R> {
+    fn digest(&self) -> Digest {
+        self.hasher.clone().finish()
+    }
+}
+
+#[cfg(test)]
+impl Source for &[u8] {
+    fn digest(&self) -> Digest {
+        Digest::of(b"")
+    }
+}
+
 /// What is kept of the file at a path; `None`: what executables carry, if it is one.
 pub(super) type Wanted = fn(&str) -> Option<Keep>;
 
@@ -253,7 +272,7 @@ fn scan_within(
 /// every entry. The scan that is returned has none.
 fn walk(
     input: impl Read,
-    keep: impl FnMut(&str, u64, &mut dyn Read) -> Result<Option<Content>, LayerError>,
+    keep: impl FnMut(&str, u64, &mut dyn Source) -> Result<Option<Content>, LayerError>,
     take: impl FnMut(Entry) -> Result<(), LayerError>,
 ) -> Result<LayerScan, LayerError> {
     walk_hashed(input, Some(Hasher::default()), keep, take)
@@ -262,7 +281,7 @@ fn walk(
 /// Calls `take` with every entry of a tar that is no layer, with what `keep` returned.
 pub(super) fn entries(
     input: impl Read,
-    keep: impl FnMut(&str, u64, &mut dyn Read) -> Result<Option<Content>, LayerError>,
+    keep: impl FnMut(&str, u64, &mut dyn Source) -> Result<Option<Content>, LayerError>,
     take: impl FnMut(Entry) -> Result<(), LayerError>,
 ) -> Result<(), LayerError> {
     walk_hashed(input, None, keep, take).map(drop)
@@ -271,7 +290,7 @@ pub(super) fn entries(
 fn walk_hashed(
     input: impl Read,
     hasher: Option<Hasher>,
-    mut keep: impl FnMut(&str, u64, &mut dyn Read) -> Result<Option<Content>, LayerError>,
+    mut keep: impl FnMut(&str, u64, &mut dyn Source) -> Result<Option<Content>, LayerError>,
     mut take: impl FnMut(Entry) -> Result<(), LayerError>,
 ) -> Result<LayerScan, LayerError> {
     let mut tar = TarReader::new(Hashing {
@@ -376,6 +395,22 @@ impl<'a> Keeper<'a> {
             wanted,
             aside,
             scratch: Vec::new(),
+        }
+    }
+
+    /// Whether to learn what to keep of a file that begins with `head` takes more than to
+    /// read it.
+    pub(super) fn is_costly(&self, path: &str, size: u64, head: &[u8]) -> bool {
+        match (self.wanted)(path) {
+            Some(Keep::Whole(_)) => false,
+            Some(Keep::Extract {
+                most: Most::Refuse(longest) | Most::Skip(longest),
+                ..
+            }) => size <= longest,
+            None => {
+                let name = path.rsplit('/').next().unwrap_or(path);
+                size >= 64 && binary::is_executable(head) || !programs::named(name).is_empty()
+            }
         }
     }
 

@@ -10,6 +10,7 @@ mod catalog;
 mod cpe;
 mod distro;
 pub mod document;
+pub mod findings;
 pub mod format;
 mod inner;
 pub mod layer;

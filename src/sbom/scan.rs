@@ -11,6 +11,7 @@ use super::body::PutAside;
 use super::budget::HELD_BYTES;
 use super::catalog::{self, Found, Tree};
 use super::document::{Document, ScanTarget};
+use super::findings::Findings;
 use super::inner::Opener;
 use super::layer::{self, Keeper, LayerError, LayerScan, NodeKind};
 use super::squash::{StackError, View};
@@ -77,7 +78,23 @@ impl Image {
 /// archives inside are listed in the document.
 pub fn component(name: &str, tar: impl Read, aside: PutAside<'_>) -> Result<Document, LayerError> {
     // Its tar has all in a folder called like the component.
-    let (document, _) = files(name, &format!("{name}/"), tar, aside)?;
+    let (document, _) = files(name, &format!("{name}/"), tar, aside, None)?;
+    Ok(document)
+}
+
+/// As [`component`]; a file that `findings` know is not scanned again. The document is the
+/// same.
+///
+/// # Errors
+///
+/// As [`component`], and findings that another version wrote.
+pub fn component_with(
+    name: &str,
+    tar: impl Read,
+    aside: PutAside<'_>,
+    findings: &mut dyn Findings,
+) -> Result<Document, LayerError> {
+    let (document, _) = files(name, &format!("{name}/"), tar, aside, Some(findings))?;
     Ok(document)
 }
 
@@ -88,7 +105,7 @@ pub fn component(name: &str, tar: impl Read, aside: PutAside<'_>) -> Result<Docu
 ///
 /// As [`component`].
 pub fn tree(name: &str, tar: impl Read, aside: PutAside<'_>) -> Result<Document, LayerError> {
-    let (mut document, distro) = files(name, "", tar, aside)?;
+    let (mut document, distro) = files(name, "", tar, aside, None)?;
     document.distro = distro;
     Ok(document)
 }
@@ -100,8 +117,9 @@ fn files(
     folder: &str,
     tar: impl Read,
     aside: PutAside<'_>,
+    findings: Option<&mut dyn Findings>,
 ) -> Result<(Document, Value), LayerError> {
-    let mut opener = Opener::new(aside);
+    let mut opener = Opener::new(aside, findings);
     let start = opener.found.mark();
     let mut keeper = Keeper::new(catalog::wanted_of_components, aside);
     let (mut view, mut entries) = (View::new(false, HELD_BYTES), 0_u64);

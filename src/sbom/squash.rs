@@ -84,7 +84,7 @@ pub enum StackError {
 
 /// The folder of the last entry: entries are usually grouped by folder.
 #[derive(Default)]
-struct LastFolder(Option<(String, usize)>);
+pub(super) struct LastFolder(Option<(String, usize)>);
 
 impl View {
     /// An empty tree that takes at most `bytes` of memory. `layered`: locations name
@@ -133,9 +133,14 @@ impl View {
 
     /// Puts the entries of one tar into the tree, without layers below.
     pub(super) fn filling(&mut self) -> impl FnMut(Entry) -> Result<(), LayerError> + '_ {
-        self.layers.push(Digest::of(b""));
-        let mut last = LastFolder::default();
+        let mut last = self.fill();
         move |entry| self.add(entry, &mut last)
+    }
+
+    /// As [`filling`](Self::filling), for those who call [`add`](Self::add) themselves.
+    pub(super) fn fill(&mut self) -> LastFolder {
+        self.layers.push(Digest::of(b""));
+        LastFolder::default()
     }
 
     /// Begins a layer, with what it deletes.
@@ -157,7 +162,7 @@ impl View {
         }
     }
 
-    fn add(&mut self, entry: Entry, last: &mut LastFolder) -> Result<(), LayerError> {
+    pub(super) fn add(&mut self, entry: Entry, last: &mut LastFolder) -> Result<(), LayerError> {
         self.steps.add_entry();
         self.contents = OnceCell::new();
         let (folder, name) = entry.path.rsplit_once('/').unwrap_or(("", &entry.path));

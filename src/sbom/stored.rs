@@ -103,7 +103,7 @@ impl LayerScan {
     }
 }
 
-fn write_entry(out: &mut Writer, entry: &Entry) {
+pub(super) fn write_entry(out: &mut Writer, entry: &Entry) {
     out.text(&entry.path);
     out.u64(entry.size);
     for number in [entry.mode, entry.owner.0, entry.owner.1] {
@@ -127,7 +127,11 @@ fn write_entry(out: &mut Writer, entry: &Entry) {
         }
         NodeKind::Other => out.byte(4),
     }
-    match entry.content.as_deref() {
+    write_content(out, entry.content.as_deref());
+}
+
+pub(super) fn write_content(out: &mut Writer, content: Option<&Content>) {
+    match content {
         None => out.byte(0),
         Some(Content::Text(text)) => {
             out.byte(1);
@@ -180,7 +184,7 @@ fn write_facts(out: &mut Writer, facts: &Facts) {
     }
 }
 
-fn read_entry<R: Read>(reader: &mut Reader<R>) -> Result<Entry, CodecError> {
+pub(super) fn read_entry<R: Read>(reader: &mut Reader<R>) -> Result<Entry, CodecError> {
     let path = reader.text(MAX_PATH, "a path")?;
     let size = reader.u64("a size")?;
     let mode = number(reader, "a mode")?;
@@ -196,17 +200,7 @@ fn read_entry<R: Read>(reader: &mut Reader<R>) -> Result<Entry, CodecError> {
         4 => NodeKind::Other,
         _ => return Err(CodecError::malformed(at, "a kind from 0 to 4")),
     };
-    let at = reader.at();
-    let content = match reader.byte("the kind of a content")? {
-        0 => None,
-        1 => Some(Content::Text(Text::new(
-            reader.bytes(MAX_PIECE, "a content")?,
-        ))),
-        2 => Some(Content::Executable(read_facts(reader)?)),
-        3 => Some(Content::Extract(reader.bytes(MAX_PIECE, "an extract")?)),
-        4 => Some(Content::Unreadable(reader.text(MAX_PATH, "a reason")?)),
-        _ => return Err(CodecError::malformed(at, "a kind from 0 to 4")),
-    };
+    let content = read_content(reader)?;
     Ok(Entry {
         path,
         size,
@@ -216,6 +210,20 @@ fn read_entry<R: Read>(reader: &mut Reader<R>) -> Result<Entry, CodecError> {
         digest,
         kind,
         content: content.map(Arc::new),
+    })
+}
+
+pub(super) fn read_content<R: Read>(reader: &mut Reader<R>) -> Result<Option<Content>, CodecError> {
+    let at = reader.at();
+    Ok(match reader.byte("the kind of a content")? {
+        0 => None,
+        1 => Some(Content::Text(Text::new(
+            reader.bytes(MAX_PIECE, "a content")?,
+        ))),
+        2 => Some(Content::Executable(read_facts(reader)?)),
+        3 => Some(Content::Extract(reader.bytes(MAX_PIECE, "an extract")?)),
+        4 => Some(Content::Unreadable(reader.text(MAX_PATH, "a reason")?)),
+        _ => return Err(CodecError::malformed(at, "a kind from 0 to 4")),
     })
 }
 

@@ -328,17 +328,18 @@ impl Kind for PublishWork {
     }
 }
 
-/// The scans of layers that documents were made of: other machines may use them for other
-/// images. Where the whole document was published, they may be known only there.
+/// The scans of layers, and findings about files, that documents were made of: other
+/// machines may use them for other images and components. Where the whole document was
+/// published, they may be known only there.
 fn scans(site: &Site, actions: &[Action]) -> Result<BTreeMap<ActionKey, Vec<Output>>, Failure> {
     let mut found = BTreeMap::new();
-    for key in actions
+    for places in actions
         .iter()
         .flat_map(|action| sbom::scans_of(&site.cas, action))
     {
-        let stored = site.stored_outputs(&key, OutputForm::Documents)?;
-        let published = || Some(site.published.get()?.outputs(&key)?.to_vec());
-        found.extend(stored.or_else(published).map(|scan| (key, scan)));
+        let stored = site.stored_outputs(&places.own, OutputForm::Documents)?;
+        let published = || Some(site.published.get()?.outputs(&places.shared)?.to_vec());
+        found.extend(stored.or_else(published).map(|scan| (places.shared, scan)));
     }
     Ok(found)
 }

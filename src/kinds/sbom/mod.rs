@@ -2,12 +2,13 @@
 //! document is made from the scans.
 
 pub(crate) mod convert;
+mod findings;
 pub(crate) mod scan;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::action::{Action, ActionKey, Fields, Output, fields};
+use crate::action::{Action, Fields, Output, fields};
 use crate::cas::Cas;
 use crate::ground::form::OutputForm;
 use crate::ground::inputs::Inputs;
@@ -18,11 +19,13 @@ use crate::ground::threads::{blocking, computing};
 use crate::ground::{Class, Failure};
 use crate::kinds::pins::Pin;
 use crate::kinds::{Bench, Context, Kind, Prepared, image_of, make_pure, of};
-use crate::oci::{Descriptor, MAX_MANIFEST_BYTES, Manifest, media_type};
+use crate::oci::{Descriptor, Digest, MAX_MANIFEST_BYTES, Manifest, media_type};
 use crate::pipeline::verb::SbomFormat;
 use crate::sbom::CATALOGUE_VERSION;
 use crate::sbom::format::Format;
 use crate::text::with_causes;
+
+use self::findings::Places;
 
 /// The actions: of an image, of a component, of one layer.
 pub(crate) const IMAGE: &str = "sbom";
@@ -184,8 +187,13 @@ pub(crate) async fn of_component(
     };
     let cas = Arc::clone(&bench.cas);
     let subject = component.clone();
-    let written =
-        computing(move || Ok(scan::component_sbom(&cas, &component, &tar.digest)?)).await?;
+    let places = Places::of(&cas, &component, &tar)?;
+    let earlier = bench.hints(&places.shared).await?;
+    let written = computing(move || {
+        let hints = (&places, earlier.as_slice());
+        Ok(scan::component_sbom(&cas, &component, &tar.digest, hints)?)
+    })
+    .await?;
     Ok(made(&subject, written))
 }
 
@@ -256,20 +264,41 @@ fn scan_of(cas: &Arc<Cas>, layer: &Descriptor) -> Result<Prepared, Failure> {
     })
 }
 
-/// The keys of the scans that an image's document was made of, if `action` made one.
-pub(crate) fn scans_of(cas: &Arc<Cas>, action: &Action) -> Vec<ActionKey> {
-    let manifest = match action.kind.as_str() {
-        IMAGE => action.inputs.blob(MANIFEST),
-        _ => None,
-    };
-    let read = |digest| cas.document(digest, MAX_MANIFEST_BYTES).ok();
-    let bytes = manifest.and_then(|manifest| read(&manifest.digest));
+/// What the document that `action` made was made of, if it made one: of an image, the scans
+/// of its layers; of a component, the findings about its files.
+pub(crate) fn scans_of(cas: &Arc<Cas>, action: &Action) -> Vec<Places> {
+    match action.kind.as_str() {
+        IMAGE => {
+            let manifest = action.inputs.blob(MANIFEST);
+            let scans = manifest.map(|manifest| layer_scans(cas, &manifest.digest));
+            scans.unwrap_or_default()
+        }
+        COMPONENT => {
+            let settings = ComponentSettings::read("", &action.settings).ok();
+            let tar = action.inputs.blob(TAR);
+            let places = settings.zip(tar).map(|(settings, tar)| {
+                let places = Places::of(cas, &settings.component, tar);
+                places.ok()
+            });
+            places.flatten().into_iter().collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn layer_scans(cas: &Arc<Cas>, manifest: &Digest) -> Vec<Places> {
+    let bytes = cas.document(manifest, MAX_MANIFEST_BYTES).ok();
     let parsed = bytes.and_then(|bytes| serde_json::from_slice::<Manifest>(&bytes).ok());
     let layers = parsed.map(|manifest| manifest.layers).unwrap_or_default();
     let layers = layers.iter();
     let layers = layers.filter(|layer| media_type::is_container_layer(&layer.media_type));
     let scans = layers.filter_map(|layer| scan_of(cas, layer).ok());
-    scans.map(|scan| scan.action.key()).collect()
+    let keys = scans.map(|scan| scan.action.key());
+    keys.map(|key| Places {
+        own: key,
+        shared: key,
+    })
+    .collect()
 }
 
 /// Scans one layer using only the inputs.
@@ -349,5 +378,56 @@ mod tests {
             .map(|package| package["name"].as_str().unwrap())
             .collect();
         assert_eq!(names, ["base", "other"]);
+    }
+
+    #[tokio::test]
+    async fn of_a_component_only_files_that_changed_are_scanned() {
+        let folder = tempfile::tempdir().unwrap();
+        let cas = Arc::new(Cas::open(folder.path().join("cache")).unwrap());
+        let registry = Registry::new(Options::default());
+        let options = SiteOptions::default();
+        let site = Site::new(Arc::clone(&cas), registry, folder.path(), options);
+        let bench = Bench::of(&site);
+        // Files with the name of a program, so that their findings are kept.
+        let tar = |second: &str| {
+            let mut tar = crate::archive::TarWriter::new(Vec::new());
+            for (path, version) in [("base/1/busybox", "1.1.1"), ("base/2/busybox", second)] {
+                let text = format!("\0BusyBox v{version} (2024-01-01)\0");
+                let size = text.len() as u64;
+                tar.file(path, 0o755, size, &mut text.as_bytes()).unwrap();
+            }
+            cas.store("tar", &tar.finish().unwrap()).unwrap()
+        };
+        let document = async |tar: &Output| {
+            let mut inputs = Inputs::new(&cas);
+            inputs.blob(TAR, tar.digest, tar.size).unwrap();
+            let settings = ComponentSettings {
+                jackal: "1".to_owned(),
+                component: "base".to_owned(),
+            };
+            let prepared = super::document(COMPONENT, &settings, inputs);
+            let made = of_component(&prepared.action, &prepared.inputs, &bench);
+            let text = cas.document(&made.await.unwrap().outputs[0].digest, 1 << 20);
+            let packs = scans_of(&cas, &prepared.action).remove(0);
+            let own = site.stored_outputs(&packs.own, OutputForm::Blobs);
+            (
+                String::from_utf8(text.unwrap()).unwrap(),
+                own.unwrap().unwrap().remove(0),
+                site.stored_outputs(&packs.shared, OutputForm::Blobs)
+                    .unwrap()
+                    .unwrap(),
+            )
+        };
+        let (first, one, shared) = document(&tar("1.2.1")).await;
+        assert!(first.contains("1.2.1"));
+        assert_eq!(shared, [one.clone()]);
+        // A finding that is altered shows where it is used.
+        let (second, two, shared) = document(&tar("1.3.1")).await;
+        assert!(second.contains("1.1.1") && second.contains("1.3.1") && !second.contains("1.2.1"));
+        assert!(one != two && shared.contains(&two));
+        // Without it, the document is the same.
+        fs::remove_file(cas.path_of(&two.digest)).unwrap();
+        let (again, three, _) = document(&tar("1.3.1")).await;
+        assert_eq!((again, three), (second, two));
     }
 }

@@ -9,6 +9,7 @@ use std::io::{self, BufReader, Read};
 use base64::Engine as _;
 use serde_json::json;
 
+use super::findings::{Kept, Places};
 use crate::action::Output;
 use crate::archive::Bounded;
 use crate::cas::{Cas, CasError, Ingest};
@@ -229,19 +230,27 @@ fn names(reference: &str, manifest: &Descriptor) -> (String, String) {
     }
 }
 
-/// Makes the document of a component from its tar.
+/// Makes the document of a component from its tar. Files that `earlier` packs know are not
+/// scanned again.
 ///
 /// # Errors
 ///
 /// [`SbomError`]
-pub fn component_sbom(cas: &Cas, name: &str, tar: &Digest) -> Result<Written, SbomError> {
+pub(super) fn component_sbom(
+    cas: &Cas,
+    name: &str,
+    tar: &Digest,
+    (places, earlier): (&Places, &[Output]),
+) -> Result<Written, SbomError> {
+    let mut kept = Kept::open(cas, earlier)?;
     let blob = BufReader::with_capacity(256 << 10, cas.open_blob(tar)?);
-    let found = scan::component(name, blob, &|input| aside(cas, input)).map_err(|source| {
-        SbomError::Layer {
-            what: name.to_owned(),
-            source,
-        }
+    let aside = |input: &mut dyn Read| aside(cas, input);
+    let found = scan::component_with(name, blob, &aside, kept.findings());
+    let found = found.map_err(|source| SbomError::Layer {
+        what: name.to_owned(),
+        source,
     })?;
+    kept.finish(cas, places)?;
     write(cas, found)
 }
 

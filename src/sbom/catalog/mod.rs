@@ -67,7 +67,7 @@ pub(super) use found::Mark;
 pub(super) use java::GROUP_KEYS;
 
 /// Version of what cataloguers find; raised whenever an SBOM could differ.
-pub const CATALOGUE_VERSION: u32 = 5;
+pub const CATALOGUE_VERSION: u32 = 6;
 
 /// Every cataloguer, in the order in which their packages are collected.
 const TABLE: &[Cataloguer] = &[
@@ -308,6 +308,13 @@ pub(super) fn wanted_of_components(path: &str) -> Option<Keep> {
 /// which others mean something.
 pub(super) fn takes_apart(path: &str) -> bool {
     java::is_archive(split(path).1)
+}
+
+/// Which cataloguer wants the file at `path` of a component, as a place in the table; it
+/// depends on folders as well as on names.
+pub(super) fn row_of(path: &str) -> usize {
+    let wants = |row: &Cataloguer| row.wants(path).is_some();
+    TABLE.iter().position(wants).unwrap_or(TABLE.len())
 }
 
 fn wanted(path: &str, tree: Tree) -> Option<Keep> {

@@ -5,21 +5,25 @@
 //! belong to their cataloguer, which knows what a nested one means.
 
 mod cpio;
+mod record;
 mod wrapped;
 mod zip;
 
 pub(super) use wrapped::member;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io::{self, Read, Seek as _};
+use std::rc::Rc;
 
 use serde_json::Value;
 
+use self::record::{Event, Recorder, Replay};
 use super::body::{Body, PutAside};
 use super::budget::{INNER_BYTES, INNER_SPARE};
 use super::catalog::{self, Found, Mark, Tree};
 use super::document::{Annotations, Evidence, Location};
-use super::layer::{self, Content, Entry, Keeper, LayerError};
+use super::findings::Findings;
+use super::layer::{self, Content, Entry, Keeper, LayerError, Source};
 use super::squash::View;
 use super::unpack::{TAR_HEAD, plain};
 use crate::archive::{Compression, Growth, Window, is_tar};
@@ -27,6 +31,14 @@ use crate::oci::Digest;
 
 /// How deep archives are opened: one in the component, one in that, and one in that.
 const DEPTH: usize = 3;
+
+/// Why an archive at that depth is not opened.
+const TOO_DEEP: &str = "it is inside three other archives";
+
+/// Memory for an archive in so many others, in bytes.
+fn memory_of(depth: usize) -> usize {
+    INNER_BYTES >> depth.min(1)
+}
 
 /// Keeps what is wanted of a file.
 type Keep<'k> = &'k mut dyn FnMut(&str, u64, &mut dyn Read) -> Result<Option<Content>, LayerError>;
@@ -72,8 +84,12 @@ struct File<'f> {
 }
 
 /// Opens the archives of one component.
-pub(super) struct Opener<'a> {
+pub(super) struct Opener<'a, 'f> {
     aside: PutAside<'a>,
+    /// What is known of its files from earlier scans; `None`: nothing, and it stays so.
+    findings: Option<&'f mut dyn Findings>,
+    /// Records the file that is being scanned, if the findings are to have it.
+    recorder: Option<Rc<RefCell<Recorder>>>,
     /// Bytes that all archives together may unpack to, beyond a multiple of their sizes.
     spare: u64,
     pub(super) found: Found,
@@ -81,10 +97,12 @@ pub(super) struct Opener<'a> {
     pub(super) distro: Option<Value>,
 }
 
-impl<'a> Opener<'a> {
-    pub(super) fn new(aside: PutAside<'a>) -> Self {
+impl<'a, 'f> Opener<'a, 'f> {
+    pub(super) fn new(aside: PutAside<'a>, findings: Option<&'f mut dyn Findings>) -> Self {
         Self {
             aside,
+            findings,
+            recorder: None,
             spare: INNER_SPARE,
             found: Found::default(),
             distro: None,
@@ -102,7 +120,7 @@ impl<'a> Opener<'a> {
         keeper: &mut Keeper<'_>,
         path: &str,
         size: u64,
-        input: &mut dyn Read,
+        input: &mut dyn Source,
     ) -> Result<Option<Content>, LayerError> {
         let (depth, left) = (0, None);
         let file = File {
@@ -111,7 +129,104 @@ impl<'a> Opener<'a> {
             depth,
             left,
         };
-        self.keep(keeper, &file, input)
+        if self.findings.is_none() {
+            return self.keep(keeper, &file, input);
+        }
+        let mut head = Vec::with_capacity(TAR_HEAD);
+        input.take(TAR_HEAD as u64).read_to_end(&mut head)?;
+        let own = || keeper.is_costly(path, size, &head);
+        if !record::is_costly(Form::of(&head), size, own) {
+            return self.keep(keeper, &file, &mut (&head[..]).chain(input));
+        }
+        // Its digest is known once it was read.
+        let mut body = Body::read(&mut (&head[..]).chain(&mut *input), size, self.aside)?;
+        let key = record::key(&input.digest(), path);
+        let findings = self.findings.as_deref_mut();
+        if let Some(known) = findings.and_then(|findings| findings.find(&key))
+            && let Some(content) = self.replay(&file, &known)?
+        {
+            self.remember(&key, &known);
+            return Ok(content);
+        }
+        let recorder = Rc::new(RefCell::new(Recorder::new()?));
+        self.recorder = Some(Rc::clone(&recorder));
+        let kept = self.keep(keeper, &file, &mut body);
+        self.recorder = None;
+        let content = kept?;
+        let recorder = Rc::into_inner(recorder).map(RefCell::into_inner);
+        if let Some(record) = recorder.and_then(|recorder| recorder.finish(content.as_ref())) {
+            self.remember(&key, &record);
+        }
+        Ok(content)
+    }
+
+    fn remember(&mut self, key: &Digest, record: &[u8]) {
+        if let Some(findings) = self.findings.as_deref_mut() {
+            findings.keep(key, record);
+        }
+    }
+
+    fn record(&self, event: impl FnOnce(&mut Recorder)) {
+        if let Some(recorder) = &self.recorder {
+            event(&mut recorder.borrow_mut());
+        }
+    }
+
+    /// Does again what a scan of `file` did. `None`: it would now find something else,
+    /// because archives before it have left fewer bytes to unpack.
+    fn replay(
+        &mut self,
+        file: &File<'_>,
+        record: &[u8],
+    ) -> Result<Option<Option<Content>>, LayerError> {
+        let damaged = |error| io::Error::new(io::ErrorKind::InvalidData, error);
+        let mut replay = Replay::new(record).map_err(damaged)?;
+        let unpacked = replay.unpacked;
+        let (multiple, most) = self.limits(file.size);
+        if unpacked != record::Unpacked::NOTHING && !unpacked.holds_for(most) {
+            return Ok(None);
+        }
+        self.spend(unpacked.bytes, multiple);
+        let mut open = Vec::new();
+        loop {
+            match replay.next().map_err(damaged)? {
+                Event::Open(path) => {
+                    let mut view = View::new(false, memory_of(open.len()));
+                    let last = view.fill();
+                    open.push((path, self.found.mark(), view, last));
+                }
+                Event::Entry(entry) => {
+                    if let Some((_, _, view, last)) = open.last_mut() {
+                        // What does not fit ended the scan as well, and is its fault.
+                        let _ = view.add(*entry, last);
+                    }
+                }
+                Event::Close(fault) => {
+                    let Some((path, before, view, _)) = open.pop() else {
+                        continue;
+                    };
+                    let path = if open.is_empty() { file.path } else { &path };
+                    self.catalogue((path, open.len()), view, before, fault)?;
+                }
+                Event::Other => drop(open.pop()),
+                Event::Deep(path) => self.unreadable(&path, TOO_DEEP),
+                Event::End(content) => return Ok(Some(content)),
+            }
+        }
+    }
+
+    /// A multiple of the size of an archive in the component, and what it may unpack to, in
+    /// bytes.
+    fn limits(&self, size: u64) -> (u64, u64) {
+        let growth = Growth::INNER;
+        let multiple = growth.multiple(size);
+        let most = multiple.saturating_add(self.spare).min(growth.of(size));
+        (multiple, most)
+    }
+
+    /// Takes what an archive used beyond the `multiple` of its size.
+    fn spend(&mut self, used: u64, multiple: u64) {
+        self.spare = self.spare.saturating_sub(used.saturating_sub(multiple));
     }
 
     fn keep(
@@ -178,11 +293,7 @@ impl<'a> Opener<'a> {
         walk: impl FnOnce(&Cell<u64>, Keep<'_>, Take<'_>) -> Result<bool, LayerError>,
     ) -> Result<(), LayerError> {
         let before = self.found.mark();
-        let growth = Growth::INNER;
-        let multiple = growth.multiple(file.size);
-        let most = growth
-            .of(file.size)
-            .min(multiple.saturating_add(self.spare));
+        let (multiple, most) = self.limits(file.size);
         let own = Cell::new(most);
         let left = file.left.unwrap_or(&own);
         if file.depth == DEPTH {
@@ -190,12 +301,17 @@ impl<'a> Opener<'a> {
             let stop = || LayerError::from(io::Error::from(io::ErrorKind::Interrupted));
             let walked = walk(left, &mut |_, _, _| Err(stop()), &mut |_| Err(stop()));
             if !matches!(walked, Ok(false)) {
-                self.unreadable(file.path, "it is inside three other archives");
+                self.record(|recorder| recorder.deep(file.path));
+                self.unreadable(file.path, TOO_DEEP);
             }
             return Ok(());
         }
-        let mut view = View::new(false, INNER_BYTES >> file.depth.min(1));
+        // A record holds at any path of the component.
+        let recorded = if file.depth == 0 { "" } else { file.path };
+        self.record(|recorder| recorder.open(recorded));
+        let mut view = View::new(false, memory_of(file.depth));
         let walked = {
+            let recorder = self.recorder.clone();
             let mut keeper = Keeper::new(catalog::wanted_of_components, self.aside);
             let keep: Keep<'_> = &mut |path, size, input| {
                 let inner = File {
@@ -206,12 +322,25 @@ impl<'a> Opener<'a> {
                 };
                 self.keep(&mut keeper, &inner, input)
             };
-            walk(left, keep, &mut view.filling())
+            let mut fill = view.filling();
+            walk(left, keep, &mut |entry| {
+                if let Some(recorder) = &recorder {
+                    recorder.borrow_mut().entry(&entry);
+                }
+                fill(entry)
+            })
         };
         let used = most.saturating_sub(own.get());
-        self.spare = self.spare.saturating_sub(used.saturating_sub(multiple));
+        self.spend(used, multiple);
+        if file.depth == 0 {
+            let bytes = used;
+            self.record(|recorder| recorder.unpacked = record::Unpacked { bytes, most });
+        }
         let fault = match walked {
-            Ok(false) => return Ok(()),
+            Ok(false) => {
+                self.record(Recorder::other);
+                return Ok(());
+            }
             Ok(true) => None,
             Err(LayerError::Read(error)) if is_damage(&error) => Some(match left.get() {
                 0 => "it unpacks to too many bytes".to_owned(),
@@ -220,6 +349,19 @@ impl<'a> Opener<'a> {
             Err(LayerError::TooLarge(reason)) => Some(reason.to_owned()),
             Err(error) => return Err(error),
         };
+        self.record(|recorder| recorder.close(fault.as_deref()));
+        self.catalogue((file.path, file.depth), view, before, fault)
+    }
+
+    /// Catalogues the archive at a path that is in so many others; `view` has what was
+    /// read of it, and `before` is from when it was opened.
+    fn catalogue(
+        &mut self,
+        (path, depth): (&str, usize),
+        view: View,
+        before: Mark,
+        fault: Option<String>,
+    ) -> Result<(), LayerError> {
         // An archive that is too large is not read completely; the rest of its component is.
         let catalogued = catalog::packages(&view, Tree::Component, &mut self.found);
         self.found.gather(&view, before);
@@ -228,12 +370,12 @@ impl<'a> Opener<'a> {
             Err(LayerError::TooLarge(reason)) => fault.or_else(|| Some(reason.to_owned())),
             Err(error) => return Err(error),
         };
-        if file.depth == 0 && view.distro().get("id").is_some() {
+        if depth == 0 && view.distro().get("id").is_some() {
             self.distro = Some(view.distro().clone());
         }
-        relocate(&mut self.found, before, file.path);
+        relocate(&mut self.found, before, path);
         if let Some(fault) = fault {
-            self.unreadable(file.path, &fault);
+            self.unreadable(path, &fault);
         }
         Ok(())
     }
@@ -255,6 +397,7 @@ fn tar(mut input: impl Read, keep: Keep<'_>, take: Take<'_>) -> Result<bool, Lay
     if !is_tar(&head) {
         return Ok(false);
     }
+    let keep = |path: &str, size, input: &mut dyn Source| keep(path, size, input);
     layer::entries(head.chain(input), keep, take).map(|()| true)
 }
 

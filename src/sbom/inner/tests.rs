@@ -1,3 +1,5 @@
+mod again;
+
 use std::io::{Cursor, Write as _};
 
 use super::super::body::{in_memory, tests::on_disk};
@@ -347,7 +349,7 @@ fn bombs_share_a_budget() {
     let bomb = tar_of(&[("zeros", &zeros), ("package.json", PACKAGE)]);
     let bomb = zstd::encode_all(&bomb[..], 1).unwrap();
     let nested = zip(&[("b.tar.zst", &bomb), ("package.json", PACKAGE)]);
-    let mut opener = Opener::new(&in_memory);
+    let mut opener = Opener::new(&in_memory, None);
     // The first one fits into it, and the others into nothing.
     opener.spare = 800 << 10;
     let mut keeper = Keeper::new(catalog::wanted_of_components, &in_memory);

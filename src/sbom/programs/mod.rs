@@ -155,6 +155,9 @@ impl<'n> Search<'n> {
         let (mut found, left) = (self.found, self.left);
         let still = |library: &Signature| left.iter().any(|left| left.id == library.program);
         found.extend(self.libraries.into_iter().filter(still));
+        let programs = found.iter().filter_map(|found| program(&found.program));
+        let hidden: Vec<&str> = programs.flat_map(|found| found.hides).copied().collect();
+        found.retain(|found| !hidden.contains(&found.program.as_str()));
         found
     }
 }
@@ -232,6 +235,20 @@ mod tests {
             (aws.len(), aws[0].program.as_str()),
             (1, "openssl-binary-aws-lc")
         );
+        let java = b"\0openjdk\0java\x0021.0\x0021.0.1+13-jvmci-23.1-b30\0";
+        let java = search("java", java);
+        assert_eq!(
+            (java.len(), java[0].program.as_str()),
+            (1, "java-binary-graalvm")
+        );
+        let java = search("java", b"\0openjdk\0java\x0021.0\x0021.0.4+13-LTS\0");
+        assert_eq!(
+            (java.len(), java[0].program.as_str()),
+            (1, "java-binary-openjdk")
+        );
+        assert!(search("jdb", b"x21.0.15+13\0").is_empty());
+        assert!(search("grafana", b"release-12.0.16-pre1\0").is_empty());
+        assert!(search("nginx-ingress-controller", b"v1.0.20-rc.1\0").is_empty());
         assert!(search("deno", b"OTel-Exporter-Deno/0.80.0grpc").is_empty());
         assert!(search("python3.12", b"\x003.11.2\0").is_empty());
         assert!(named("python-config").is_empty() && named("libstd-1.so").is_empty());

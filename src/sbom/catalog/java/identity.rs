@@ -1,5 +1,8 @@
 //! What an archive is: its name, its version and its group.
 
+use std::collections::HashMap;
+
+use super::super::split;
 use super::extract::Archive;
 use super::groups;
 use super::manifest::Manifest;
@@ -31,14 +34,19 @@ pub(super) fn coordinates(pairs: &[(String, String)]) -> Coordinates {
 }
 
 /// The identity of `archive`, whose file is called `file`.
-pub(super) fn of<'a>(archive: &'a Archive, manifest: &Manifest, file: &str) -> Identity<'a> {
+pub(super) fn of<'a>(
+    archive: &'a Archive,
+    poms: &Poms<'a>,
+    manifest: &Manifest,
+    file: &str,
+) -> Identity<'a> {
     let (stem, version) = name::split(file);
     let mut identity = Identity {
-        properties: own_properties(archive, stem),
+        properties: own_properties(archive, poms, stem),
         ..Identity::default()
     };
     identity.pom = match identity.properties {
-        Some(place) => pom_beside(archive, &archive.properties[place].0),
+        Some(place) => poms.beside(&archive.properties[place].0),
         None if archive.properties.is_empty() && archive.poms.len() == 1 => archive.poms.first(),
         None => None,
     }
@@ -76,7 +84,7 @@ fn first(texts: &[&str]) -> String {
 /// The list of properties of the archive itself, and not of what is packed into it: of
 /// several with the same name, the last, as a packager adds its own first, and rather one
 /// with a description beside it.
-fn own_properties(archive: &Archive, stem: &str) -> Option<usize> {
+fn own_properties(archive: &Archive, poms: &Poms<'_>, stem: &str) -> Option<usize> {
     let is_near = |artifact: &str| {
         let is_some = !artifact.is_empty() && !stem.is_empty();
         is_some && (artifact.starts_with(stem) || stem.ends_with(artifact))
@@ -86,17 +94,29 @@ fn own_properties(archive: &Archive, stem: &str) -> Option<usize> {
             let artifact = coordinates(&archive.properties[*place].1).artifact;
             artifact == stem || !exactly && is_near(&artifact)
         });
-        let has_pom = |place: usize| pom_beside(archive, &archive.properties[place].0).is_some();
+        let has_pom = |place: usize| poms.beside(&archive.properties[place].0).is_some();
         fitting.max_by_key(|place| (has_pom(*place), *place))
     };
     best(true).or_else(|| best(false))
 }
 
-/// The description in the same folder as `path`.
-pub(super) fn pom_beside<'a>(archive: &'a Archive, path: &str) -> Option<&'a (String, Project)> {
-    let folder = |path: &'a str| path.rsplit_once('/').map_or("", |(folder, _)| folder);
-    let own = path.rsplit_once('/').map_or("", |(folder, _)| folder);
-    archive.poms.iter().find(|(path, _)| folder(path) == own)
+/// The descriptions of an archive by their folders; of several in one, the first. An
+/// archive may have thousands, each with a list of properties beside it.
+pub(super) struct Poms<'a>(HashMap<&'a str, &'a (String, Project)>);
+
+impl<'a> Poms<'a> {
+    pub(super) fn of(archive: &'a Archive) -> Self {
+        let mut poms = HashMap::new();
+        for pom in &archive.poms {
+            poms.entry(split(&pom.0).0).or_insert(pom);
+        }
+        Self(poms)
+    }
+
+    /// The description in the same folder as `path`.
+    pub(super) fn beside(&self, path: &str) -> Option<&'a (String, Project)> {
+        self.0.get(split(path).0).copied()
+    }
 }
 
 fn manifest_name(manifest: &Manifest, stem: &str) -> String {

@@ -117,7 +117,8 @@ fn of_archive(archive: &Archive, manifest: &Manifest, file: &str, made: &mut Mad
     if !manifest.get("Weave-Classes").is_empty() {
         return false;
     }
-    let identity = identity::of(archive, manifest, file);
+    let poms = identity::Poms::of(archive);
+    let identity = identity::of(archive, &poms, manifest, file);
     let has_own = !identity.name.is_empty();
     if has_own {
         made.add(main(archive, manifest, &identity, file, virtual_path));
@@ -133,7 +134,7 @@ fn of_archive(archive: &Archive, manifest: &Manifest, file: &str, made: &mut Mad
             break;
         }
         if !(has_own && is_main) {
-            let pom = identity::pom_beside(archive, path);
+            let pom = poms.beside(path);
             made.add(packed(path, pairs, &own, pom, virtual_path));
         }
     }

@@ -4,6 +4,10 @@ use super::{
     Files, PROGRAM, Program, any_name, library, mark, python, python_program, rust_library,
 };
 
+/// A version of Java between two zero bytes, as launchers have it that do not name OpenJDK.
+const ORACLE_VERSION: &str =
+    r"\x00([0-9]+(?:\.[0-9]+\.[0-9]+|(?:\.[0-9]+)*\+)[-._+a-zA-Z0-9]*)\x00";
+
 pub(super) static LANGUAGES: &[Program] = &[
     Program {
         id: "python-binary",
@@ -316,11 +320,72 @@ pub(super) static LANGUAGES: &[Program] = &[
             ),
             mark(b"openjdk", r"\x00openjdk\x00java\x00([0-9]+[.0-9]*)\x00"),
         ],
+        hides: &["java-binary-oracle"],
         example: (
             "java",
             b"\0openjdk\0java\x0017.0\x0017.0.10+7-Debian-1\0",
             "17.0.10+7-Debian-1",
         ),
+        ..PROGRAM
+    },
+    Program {
+        id: "java-binary-openjdk-fallthrough",
+        files: Files::Named(&["jdb"]),
+        package: "openjdk",
+        purl: ["generic", "oracle", "openjdk"],
+        cpes: &["oracle:openjdk"],
+        marks: &[mark(
+            b"openjdk",
+            r"\x00openjdk\x00jdb\x00[0-9]+[-._a-zA-Z0-9]*\x00([0-9]+[^\x00]{1,60})\x00",
+        )],
+        hides: &["java-binary-jdk"],
+        example: (
+            "jdb",
+            b"\0openjdk\0jdb\x0017.0\x0017.0.10+7-Debian-1\0",
+            "17.0.10+7-Debian-1",
+        ),
+        ..PROGRAM
+    },
+    Program {
+        id: "java-binary-graalvm",
+        files: Files::Named(&["java"]),
+        package: "graalvm",
+        purl: ["generic", "oracle", "graalvm"],
+        cpes: &["oracle:graalvm"],
+        marks: &[mark(
+            b"-jvmci-",
+            r"\x00([0-9]+[-._+a-zA-Z0-9]*-jvmci-[-._+a-zA-Z0-9]*)\x00",
+        )],
+        hides: &["java-binary-openjdk", "java-binary-oracle"],
+        example: (
+            "java",
+            b"\x0021.0.1+13-jvmci-23.1-b30\0",
+            "21.0.1+13-jvmci-23.1-b30",
+        ),
+        ..PROGRAM
+    },
+    Program {
+        id: "java-binary-oracle",
+        files: Files::Named(&["java"]),
+        package: "jre",
+        purl: ["generic", "oracle", "jre"],
+        cpes: &["oracle:jre"],
+        marks: &[mark(b"", ORACLE_VERSION)],
+        example: (
+            "java",
+            b"\0java\0java\x0021.0\x0021.0.2+13-LTS-58\0",
+            "21.0.2+13-LTS-58",
+        ),
+        ..PROGRAM
+    },
+    Program {
+        id: "java-binary-jdk",
+        files: Files::Named(&["jdb"]),
+        package: "jdk",
+        purl: ["generic", "oracle", "jdk"],
+        cpes: &["oracle:jdk"],
+        marks: &[mark(b"", ORACLE_VERSION)],
+        example: ("jdb", b"\0jdb\x0021.0\x0021.0.6+9-LTS\0", "21.0.6+9-LTS"),
         ..PROGRAM
     },
     Program {

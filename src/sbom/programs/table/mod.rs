@@ -27,6 +27,8 @@ pub(in crate::sbom) struct Program {
     pub(super) library: Option<Mark>,
     /// Whether a version may be that of the file of this name.
     pub(in crate::sbom) fits: fn(file: &str, version: &str) -> bool,
+    /// Ids of rows that do not count in a file that is this program.
+    pub(super) hides: &'static [&'static str],
     /// File name, bytes, and the version in them.
     #[cfg_attr(not(test), allow(dead_code, reason = "tests run them"))]
     pub(super) example: (&'static str, &'static [u8], &'static str),
@@ -125,6 +127,7 @@ const PROGRAM: Program = Program {
     marks: &[],
     library: None,
     fits: any,
+    hides: &[],
     example: ("", b"", ""),
 };
 

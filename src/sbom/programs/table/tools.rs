@@ -534,4 +534,42 @@ pub(super) static TOOLS: &[Program] = &[
         example: ("libQt6Core.so.6", b"\0Qt 6.4.2 (x86_64", "6.4.2"),
         ..PROGRAM
     },
+    Program {
+        id: "grafana-binary",
+        files: Files::Named(&["grafana"]),
+        package: "grafana",
+        purl: ["generic", "", "grafana"],
+        cpes: &["grafana:grafana"],
+        marks: &[mark(
+            b"release-",
+            r"release-([0-9]+\.[0-9]+\.[0-9]+)(?:[^-.0-9a-z]|$)",
+        )],
+        example: ("grafana", b"release-11.2.0\0", "11.2.0"),
+        ..PROGRAM
+    },
+    Program {
+        id: "ingress-nginx-binary",
+        files: Files::Named(&["nginx-ingress-controller"]),
+        package: "nginx-ingress-controller",
+        purl: ["generic", "", "nginx-ingress-controller"],
+        cpes: &["kubernetes:ingress-nginx"],
+        marks: &[mark(b"", r"v([0-9]+\.[0-9]+\.[0-9]+)\x00")],
+        example: ("nginx-ingress-controller", b"v1.10.1\0", "1.10.1"),
+        ..PROGRAM
+    },
+    Program {
+        id: "firefox-binary",
+        files: Files::Named(&["firefox"]),
+        package: "firefox",
+        purl: ["generic", "", "firefox"],
+        cpes: &["mozilla:firefox", "firefox:firefox"],
+        // In the address to which reports of crashes go.
+        marks: &[mark(b"&version=", r"&version=([0-9]+\.[0-9.]+)&buildid=")],
+        example: (
+            "firefox",
+            b"ec8030f7}&version=153.8.0&buildid=20261117185949",
+            "153.8.0",
+        ),
+        ..PROGRAM
+    },
 ];
