@@ -99,6 +99,8 @@ const ADVERTISING: &str = "all advertising materials mentioning features or use 
 const ISC: &str = "permission to use copy modify and or distribute this software for any purpose with or without fee is hereby granted";
 const OLD_ISC: &str = "permission to use copy modify and distribute this software for any purpose with or without fee is hereby granted";
 const APPEAR: &str = "notice appear in all copies";
+const SELL: &str = "permission to use copy modify distribute and sell this software and its documentation for any purpose is hereby granted without fee";
+const NO_NAME: &str = "not be used in advertising or publicity pertaining to distribution of the software without specific";
 
 /// The phrases by which a text is known, without signs and in lower case.
 const TEXTS: &[Text] = &[
@@ -194,6 +196,15 @@ const TEXTS: &[Text] = &[
         &["gnu general public license version 3 29 june 2007"],
         &[],
     ),
+    (
+        "HPND",
+        &[
+            "permission to use copy modify and distribute this software and its documentation for any purpose and without fee is hereby granted",
+            NO_NAME,
+        ],
+        &[],
+    ),
+    ("HPND-sell-variant", &[SELL, APPEAR, NO_NAME], &[]),
     ("ISC", &[ISC, APPEAR], &[]),
     ("ISC", &[OLD_ISC, APPEAR], &[ISC]),
     (
@@ -325,6 +336,12 @@ mod tests {
             recognize(format!("{three}\n{mit}").as_bytes()),
             "BSD-3-Clause\nMIT\n"
         );
+        let sell = "Permission to use, copy, modify, distribute, and sell this software and its\n\
+            documentation for any purpose is hereby granted without fee, provided that the above \
+            copyright notice appear in all copies, and that the name of A not be used in \
+            advertising or publicity pertaining to distribution of the software without specific, \
+            written prior permission.";
+        assert_eq!(recognize(sell.as_bytes()), "HPND-sell-variant\n");
         let own = recognize(b"All rights reserved.");
         assert!(own.starts_with("sha256:") && own.len() == 72);
         assert_eq!(recognize(b" \n"), "");

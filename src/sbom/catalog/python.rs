@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::{Cataloguer, Finds, Found, Scope, data};
 use crate::sbom::document::{Ecosystem, Evidence, License, Package};
+use crate::sbom::license_text;
 use crate::sbom::purl::purl;
 use crate::sbom::squash::View;
 
@@ -50,6 +51,23 @@ const FILE_COST: usize = 600;
 /// Maximum number of headers of one description: a distribution has about a hundred.
 const MAX_HEADERS: usize = 20_000;
 
+/// The licences whose text is the value of `License`; empty if it is a name, or unknown.
+fn stated_licenses(text: &str) -> Vec<License> {
+    let mut headers = text.lines().take_while(|line| !line.is_empty());
+    let is_key = |line: &&str| {
+        let key = line.split_once(':').map(|(key, _)| key);
+        key.is_some_and(|key| key.eq_ignore_ascii_case("License"))
+    };
+    if headers.find(is_key).is_none() {
+        return Vec::new();
+    }
+    let rest = headers.take_while(|line| line.starts_with([' ', '\t']));
+    let rest: Vec<&str> = rest.collect();
+    let ids = license_text::recognize(rest.join("\n").as_bytes());
+    let ids = ids.lines().filter(|id| !id.contains(':'));
+    ids.map(License::new).collect()
+}
+
 fn one(view: &View, path: &str, found: &mut Found) -> Option<Package> {
     let text = view.text(path)?;
     let headers: Vec<(&str, &str)> = text
@@ -84,11 +102,17 @@ fn one(view: &View, path: &str, found: &mut Found) -> Option<Package> {
         let site = info.rsplit_once('/').map_or("", |(site, _)| site);
         (site, recorded(view, info, site, &mut package, found))
     };
-    for key in ["License-Expression", "License"] {
-        if !get(key).is_empty() {
-            package.licenses.insert(License::new(get(key).to_owned()));
-        }
+    if !get("License-Expression").is_empty() {
+        let expression = get("License-Expression").to_owned();
+        package.licenses.insert(License::new(expression));
     }
+    let stated = stated_licenses(&text);
+    if stated.is_empty() && !get("License").is_empty() {
+        package
+            .licenses
+            .insert(License::new(get("License").to_owned()));
+    }
+    package.licenses.extend(stated);
     let mut metadata = json!({
         "name": name, "version": version, "author": get("Author"),
         "authorEmail": get("Author-email"), "platform": get("Platform"),
@@ -284,6 +308,25 @@ mod tests {
         assert_eq!(found[0].purl, "pkg:pypi/a-b@1");
         assert_eq!(found[0].owns, ["/usr/bin/a"]);
         assert_eq!(found[0].requires, ["c-d"]);
+    }
+
+    #[test]
+    fn a_licence_that_is_written_as_a_text_is_known_by_it() {
+        let text = "Name: a\nVersion: 1\nLicense: The Licence of A\n        \n        Permission to \
+            use, copy, modify, and/or distribute this software for any purpose\n        with or \
+            without fee is hereby granted, provided that the above copyright notice appear \
+            in all copies.\nSummary: Permission is hereby granted, free of charge\n";
+        let other = b"Name: b\nVersion: 1\nLicense: Own\n        All rights reserved\n";
+        let files: &[(&str, &[u8])] = &[
+            ("s/a-1.dist-info/METADATA", text.as_bytes()),
+            ("s/b-1.dist-info/METADATA", other),
+        ];
+        let found = find_in(&CATALOGUER, files);
+        let values = |at: usize| -> Vec<&str> {
+            let licenses = found[at].licenses.iter();
+            licenses.map(|one| one.value.as_str()).collect()
+        };
+        assert_eq!((values(0), values(1)), (vec!["ISC"], vec!["Own"]));
     }
 
     #[test]

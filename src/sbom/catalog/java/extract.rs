@@ -1,5 +1,6 @@
 //! Reads an archive, and those inside it, into the facts that packages are made of.
 
+use std::collections::BTreeSet;
 use std::io::{self, Read, Seek as _};
 
 use serde::{Deserialize, Serialize};
@@ -12,6 +13,7 @@ use super::properties;
 use crate::archive::Growth;
 use crate::sbom::body::Body;
 use crate::sbom::layer::Extracted;
+use crate::sbom::license_text;
 
 /// Names of files that are archives of Java.
 const KINDS: [&str; 13] = [
@@ -39,6 +41,9 @@ const MAX_FACTS: usize = 16 << 20;
 /// The same as it is stored: with escapes and names of fields.
 const MAX_STORED: usize = 2 * MAX_FACTS;
 
+/// Most licences of one archive: one that is made of others has the texts of all.
+const MAX_LICENSES: usize = 40;
+
 /// What a pair of texts takes in addition to these, in bytes.
 const PAIR_COST: usize = 64;
 
@@ -59,6 +64,9 @@ pub(super) struct Archive {
     pub(super) properties: Vec<(String, Vec<(String, String)>)>,
     /// The descriptions with their paths.
     pub(super) poms: Vec<(String, Project)>,
+    /// The ids of the licences whose texts are at the root or beside the manifest, or the
+    /// digests of unknown ones.
+    pub(super) licenses: BTreeSet<String>,
 }
 
 /// What was found in one file.
@@ -183,6 +191,7 @@ enum Part {
     Properties,
     Pom,
     Archive,
+    License,
 }
 
 fn part(name: &str) -> Option<Part> {
@@ -195,6 +204,10 @@ fn part(name: &str) -> Option<Part> {
         Some(Part::Pom)
     } else if is_archive(base) {
         Some(Part::Archive)
+    } else if matches!(name.strip_suffix(base), Some("" | "META-INF/"))
+        && license_text::is_named(base)
+    {
+        Some(Part::License)
     } else {
         None
     }
@@ -277,7 +290,16 @@ impl Reading {
                         archive.poms.push((entry.name.clone(), pom.project()));
                     }
                 }
-                Part::Manifest | Part::Archive => {}
+                Part::License if archive.licenses.len() < MAX_LICENSES => {
+                    // One that is too long is none, and no fault of the archive.
+                    let fits = entry.size <= license_text::LONGEST;
+                    let read = |_| self.whole(body, entry, license_text::LONGEST, &archive.path);
+                    let bytes = fits.then_some(()).and_then(read).unwrap_or_default();
+                    let ids = license_text::recognize(&bytes);
+                    self.held = self.held.saturating_sub(bytes.len()) + ids.len();
+                    archive.licenses.extend(ids.lines().map(str::to_owned));
+                }
+                Part::Manifest | Part::Archive | Part::License => {}
             }
         }
         let own = self.facts.archives.len();

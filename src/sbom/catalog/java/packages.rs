@@ -180,6 +180,14 @@ fn main(
         }
     }
     if package.licenses.is_empty() {
+        let texts = archive.licenses.iter().map(|id| License {
+            value: id.clone(),
+            concluded: true,
+            locations: Vec::new(),
+        });
+        package.licenses.extend(texts);
+    }
+    if package.licenses.is_empty() {
         add_licenses(&mut package, of_pom);
     }
     let mut metadata = json!({"virtualPath": virtual_path, "manifest": manifest.json()});
@@ -424,6 +432,34 @@ mod tests {
         ];
         let expected = ["pkg:maven/inner/inner@2 java-archive"; 2];
         assert_eq!(names(&find_in(&ARCHIVES, files)), expected);
+    }
+
+    #[test]
+    fn texts_of_licences_count_where_the_manifest_names_none() {
+        let isc: &[u8] =
+            b"Permission to use, copy, modify, and/or distribute this software for any \
+            purpose with or without fee is hereby granted, provided that this notice appear in \
+            all copies";
+        let pom: &[u8] = b"<project><groupId>g</groupId><artifactId>a</artifactId>\
+            <version>1</version><licenses><license><name>MIT</name></license></licenses></project>";
+        let long = vec![b'a'; 200 << 10];
+        let of = |manifest: &[u8], path: &str, text: &[u8]| {
+            let files = [
+                (MANIFEST, manifest),
+                (path, text),
+                ("META-INF/maven/g/a/pom.xml", pom),
+            ];
+            let found = find_in(&ARCHIVES, &[("a-1.jar", &jar(&files)[..])]);
+            let licenses = found[0].licenses.iter();
+            licenses.map(|one| one.value.clone()).collect::<Vec<_>>()
+        };
+        let plain = b"A: b\n";
+        assert_eq!(of(plain, "META-INF/LICENSE.txt", isc), ["ISC"]);
+        assert_eq!(of(plain, "LICENSE", isc), ["ISC"]);
+        assert_eq!(of(plain, "org/x/LICENSE", isc), ["MIT"]);
+        assert_eq!(of(plain, "LICENSE", &long), ["MIT"]);
+        assert_eq!(of(plain, "LICENSE", b""), ["MIT"]);
+        assert_eq!(of(b"Bundle-License: Zlib\n", "LICENSE", isc), ["Zlib"]);
     }
 
     #[test]
