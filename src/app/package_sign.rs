@@ -91,6 +91,9 @@ pub fn package_sign(
     let evidence = opened.package.read_all().map_err(PackageReadError::from)?;
     let judged = opened.judge(evidence, Scope::Whole);
     let package = judged.map_err(PackageReadError::from)?;
+    if !package.has_checksums() {
+        return Err(PackageReadError::NoChecksums(opened.name.clone()).into());
+    }
     let dialect = package.dialect();
     let files = match options.seal {
         None => Vec::new(),

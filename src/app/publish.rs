@@ -262,6 +262,9 @@ fn open(
         copyable.map_err(|error| wrong(error.into()))?;
     let judged = opened.judge(evidence, Scope::Whole);
     let verified = judged.map_err(|error| wrong(error.into()))?;
+    if !verified.has_checksums() {
+        return Err(wrong(PackageReadError::NoChecksums(named.to_owned())));
+    }
     let definition = package_definition(&verified).map_err(wrong)?;
     let build = &definition.build;
     let architecture = build.architecture.as_deref().unwrap_or_default();

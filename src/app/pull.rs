@@ -147,7 +147,8 @@ fn copied(
     }
     copy.map_err(PackageReadError::from)?;
     file.flush().map_err(io)?;
-    let copy = layout::open(file.path()).map_err(PackageReadError::from)?;
+    let copy = layout::open(file.path()).and_then(PackageFile::in_todays_form);
+    let copy = copy.map_err(PackageReadError::from)?;
     let evidence = layout::read_opened(&copy).map_err(PackageReadError::from)?;
     let judged = opened.judge(evidence, Scope::Whole);
     let package = judged.map_err(PackageReadError::from)?;
@@ -278,7 +279,10 @@ fn bundles<'o>(
     }
 }
 
-fn file_name(definition: &Definition, found: Dialect) -> Result<String, ArchiveNameError> {
+pub(super) fn file_name(
+    definition: &Definition,
+    found: Dialect,
+) -> Result<String, ArchiveNameError> {
     let (metadata, build) = (&definition.metadata, &definition.build);
     let (dialect, kind) = Dialect::of_kind(&definition.kind).unwrap_or((found, Kind::Package));
     let base = &build.differential_package_version;

@@ -29,6 +29,11 @@ pub enum PackageReadError {
         /// What it lacks.
         source: Refusal,
     },
+    /// It has no checksums, and what is made of it needs them.
+    #[error(
+        "`{0}` has no checksums.txt, as packages from before v0.25.1, so nobody could verify what is made of it: ask its publisher for a package of v0.25.1 or later"
+    )]
+    NoChecksums(String),
     /// There is no heartbeat that can be trusted.
     #[error(transparent)]
     Heartbeat(#[from] HeartbeatError),

@@ -6,6 +6,18 @@ use std::io::{self, BufRead, Read};
 use lzma_rust2::XzReader;
 use zstd::zstd_safe::zstd_sys::ZSTD_ErrorCode::ZSTD_error_frameParameter_windowTooLarge;
 
+use crate::oci::media_type;
+
+/// The media type of a layer of an image that begins with `head`.
+#[must_use]
+pub fn layer_type(head: &[u8]) -> &'static str {
+    match Compression::of(head) {
+        Some(Compression::Gzip) => media_type::LAYER_GZIP,
+        Some(Compression::Zstd) => media_type::LAYER_ZSTD,
+        _ => media_type::LAYER,
+    }
+}
+
 /// Number of bytes that [`Compression::of`] needs.
 pub const COMPRESSION_MAGIC: usize = 6;
 

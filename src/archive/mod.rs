@@ -14,7 +14,7 @@ mod tar_read;
 mod tar_write;
 
 pub use bounded::Bounded;
-pub use compression::{COMPRESSION_MAGIC, Compression, Unzstd, Window, is_tar};
+pub use compression::{COMPRESSION_MAGIC, Compression, Unzstd, Window, is_tar, layer_type};
 pub use contained::{Contained, ContainedFault, Contents};
 pub use growth::Growth;
 pub use listing::{Listing, list};

@@ -264,6 +264,7 @@ impl ToExit for PackageReadError {
             Self::Interrupted => Exit::Interrupted,
             Self::Heartbeat(_)
             | Self::Refused(_)
+            | Self::NoChecksums(_)
             | Self::NotPackage { .. }
             | Self::Definition(_)
             | Self::NoSbom(_)

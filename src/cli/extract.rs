@@ -41,7 +41,7 @@ pub(super) fn run(args: ExtractArgs) -> Result<(), CommandError> {
     let package = app::package_extract(&opened, &options)?;
     note_warnings(&package);
     match package.scope() {
-        Scope::Given if !options.only.is_empty() => {
+        Scope::Given if !options.only.is_empty() && package.has_checksums() => {
             note_partly(&args.source, "the extracted files were verified");
         }
         _ => note(&format!(

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::command_error::CommandError;
 use super::environment::is_shown;
 use super::exit::Exit;
-use super::opened::{SourceArgs, documents, note_partly, open, open_to_write, package_help};
+use super::opened::{SourceArgs, documents, note_sboms, open, open_to_write, package_help};
 use super::output::{note, one_line, print, print_bytes};
 use super::read::ReadArgs;
 use super::sbom;
@@ -119,7 +119,7 @@ fn sboms(args: SbomArgs) -> Result<(), CommandError> {
     let opened = open_to_write(&source, read, Check::Look)?;
     let output = output.unwrap_or_else(|| PathBuf::from("."));
     let folder = app::package_sboms(&opened, &output, existing)?;
-    note_partly(&source, "sboms.tar was verified");
+    note_sboms(&opened);
     print(&format!("{}\n", folder.display()))
 }
 
@@ -148,7 +148,7 @@ fn page(
         app::package_page(&opened, since.as_ref(), (new.file(), &named))?;
         new.keep().map_err(|error| failed(&error))?;
     }
-    note_partly(source, "sboms.tar was verified");
+    note_sboms(&opened);
     Ok(())
 }
 

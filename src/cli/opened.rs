@@ -57,6 +57,14 @@ pub(super) fn note_partly(source: &str, verified: &str) {
     ));
 }
 
+/// Notes that the SBOMs of a package were verified, and nothing else of it.
+pub(super) fn note_sboms(opened: &Opened) {
+    match opened.without_checksums() {
+        Some(warning) => note(&format!("warning: {warning}")),
+        None => note_partly(&opened.name, "sboms.tar was verified"),
+    }
+}
+
 /// The documents of a package, with a note about what was verified.
 pub(super) fn documents(opened: &Opened) -> Result<VerifiedPackage, CommandError> {
     let package = app::package_documents(opened)?;
@@ -67,10 +75,11 @@ pub(super) fn documents(opened: &Opened) -> Result<VerifiedPackage, CommandError
         }
         Signature::Absent | Signature::Checked(_) => "",
     };
-    let verified = format!(
-        "{}{how}; only the definition was verified",
-        package.signature().summary()
-    );
+    let what = match package.has_checksums() {
+        true => "only the definition was verified",
+        false => "nothing was verified",
+    };
+    let verified = format!("{}{how}; {what}", package.signature().summary());
     note_partly(&opened.name, &verified);
     Ok(package)
 }

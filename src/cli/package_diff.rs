@@ -30,6 +30,11 @@ pub(super) fn run(args: DiffArgs) -> Result<(), CommandError> {
     let open = |name: &str| app::Opened::open(name, &options);
     let (first, second) = (open(&args.first)?, open(&args.second)?);
     let difference = app::package_diff(&first, &second)?;
+    for opened in [&first, &second] {
+        if let Some(warning) = opened.without_checksums() {
+            note(&format!("warning: {}: {warning}", opened.name));
+        }
+    }
     note(
         "only definitions, file lists and SBOMs were verified; run `jackal package verify` for the rest",
     );

@@ -58,8 +58,12 @@ pub(super) fn run(args: PullArgs) -> Result<(), CommandError> {
     for text in &pulled.notes {
         note(&format!("warning: {text}"));
     }
+    let what = match pulled.package.has_checksums() {
+        true => "all files verified",
+        false => "no checksums to verify the files by",
+    };
     note(&format!(
-        "{}: all files verified; {}",
+        "{}: {what}; {}",
         args.source,
         pulled.package.signature().summary()
     ));

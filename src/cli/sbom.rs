@@ -8,7 +8,7 @@ use super::carry_out::{self, Logs, ReportArgs};
 use super::command_error::CommandError;
 use super::environment::{build_facts, current_folder, is_shown, program, runtime, variables};
 use super::exit::Exit;
-use super::opened::note_partly;
+use super::opened::note_sboms;
 use super::output::{note, one_line, print, print_bytes};
 use super::package_diff;
 use super::read::ReadArgs;
@@ -160,7 +160,7 @@ pub(super) fn show(opened: &Opened) -> Result<(), CommandError> {
         documents.push(document);
         Ok(())
     })?;
-    note_partly(&opened.name, "sboms.tar was verified");
+    note_sboms(opened);
     print_bytes(&tables(&documents)?)
 }
 
@@ -198,7 +198,7 @@ fn each(
                 take(document);
                 Ok(())
             })?;
-            note_partly(subject, "sboms.tar was verified");
+            note_sboms(&opened);
         }
         SbomSubject::Document(path) => {
             let json = app::read_document(&path)

@@ -22,16 +22,26 @@ pub(super) fn run(args: VerifyArgs) -> Result<(), CommandError> {
     note_warnings(&package);
     let bytes: u64 = package.files().values().map(|(_, size)| size).sum();
     let files = package.files().len();
+    let checks: &[&str] = match package.has_checksums() {
+        true => &["aggregateChecksum", "checksums", "missing", "extra"],
+        false => &[],
+    };
     if json {
         let report = json!({
             "source": source,
             "dialect": package.dialect().word(),
             "files": files,
             "bytes": bytes,
-            "checks": ["aggregateChecksum", "checksums", "missing", "extra"],
+            "checks": checks,
             "signature": signature(package.signature()),
         });
         return print(&format!("{report:#}\n"));
+    }
+    if !package.has_checksums() {
+        return print(&format!(
+            "{source}: read {files} files ({bytes} bytes), which have no checksums; {}\n",
+            package.signature().summary(),
+        ));
     }
     print(&format!(
         "{source}: verified {files} files ({bytes} bytes); {}\n",

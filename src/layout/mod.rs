@@ -14,6 +14,7 @@ mod open;
 mod parts;
 mod read;
 mod splice;
+mod tars;
 mod unpack;
 mod walk;
 
@@ -28,4 +29,5 @@ pub use read::{
     read_some,
 };
 pub use splice::{Spliced, splice};
+pub use tars::{Node, Tars, TarsFault};
 pub use unpack::unpack_tar;

@@ -1,7 +1,9 @@
 //! Opens a package of any form, lists its files and reads single ones.
 
+mod folder;
 mod members;
 mod noted;
+mod older;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -24,9 +26,6 @@ pub use self::members::Member;
 /// Maximum length of all paths, in bytes: 32 MiB.
 const MAX_PATH_BYTES: usize = 32 << 20;
 
-/// Deepest folder of an unpacked package.
-const MAX_DEPTH: usize = 32;
-
 /// Largest file that is read whole, in bytes: 1 MiB.
 const IN_MEMORY_BYTES: u64 = 1 << 20;
 
@@ -40,6 +39,8 @@ pub struct PackageFile {
     path: PathBuf,
     form: Form,
     members: OnceLock<BTreeMap<String, Member>>,
+    /// Its files in today's form, if it is from before v0.25.0.
+    staged: Option<older::Staged>,
     /// The user's limit on the bytes of its files.
     limit: Option<u64>,
 }
@@ -81,6 +82,7 @@ pub fn open(path: &Path) -> Result<PackageFile, LayoutError> {
         path: path.to_owned(),
         form,
         members: OnceLock::new(),
+        staged: None,
         limit: None,
     };
     let io = |error| LayoutError::io(path, error);
@@ -133,7 +135,25 @@ fn archive(
     })
 }
 
+/// Where the files of a package are read.
+enum Place<'p> {
+    Folder(&'p Path),
+    Archive(&'p Archive),
+}
+
 impl PackageFile {
+    fn place(&self) -> Place<'_> {
+        match (&self.staged, &self.form) {
+            (Some(_), _) | (None, Form::Folder) => Place::Folder(self.root()),
+            (None, Form::Archive(archive)) => Place::Archive(archive),
+        }
+    }
+
+    /// The folder with its files, if they are in one.
+    fn root(&self) -> &Path {
+        self.staged.as_ref().map_or(&self.path, older::Staged::path)
+    }
+
     /// The same package with a limit of `limit` bytes for all of its files, instead of
     /// the one derived from the archive's size.
     #[must_use]
@@ -192,8 +212,8 @@ impl PackageFile {
     #[must_use]
     pub fn is_seekable(&self) -> bool {
         !matches!(
-            &self.form,
-            Form::Archive(Archive {
+            self.place(),
+            Place::Archive(Archive {
                 packing: Packing::Zstd,
                 ..
             })
@@ -369,10 +389,10 @@ impl PackageFile {
         &self,
         mut visit: impl FnMut(&str, u64, &mut dyn Read) -> Result<(), LayoutError>,
     ) -> Result<(), LayoutError> {
-        let Form::Archive(archive) = &self.form else {
+        let Place::Archive(archive) = self.place() else {
             let members = self.members()?;
             for (name, member) in members {
-                let path = self.path.join(name);
+                let path = self.root().join(name);
                 let mut file = File::open(&path).map_err(|error| LayoutError::io(&path, error))?;
                 visit(name, member.size, &mut file)?;
             }
@@ -425,10 +445,9 @@ impl PackageFile {
     }
 
     fn list(&self) -> Result<BTreeMap<String, Member>, LayoutError> {
-        let Form::Archive(archive) = &self.form else {
-            let mut members = Members::default();
-            self.list_folder(&self.path, "", 0, &mut members)?;
-            return Ok(members.by_name);
+        let archive = match self.place() {
+            Place::Archive(archive) => archive,
+            Place::Folder(folder) => return self.list_folder(folder),
         };
         let bytes = Joined::new(Arc::clone(&archive.files));
         match &archive.packing {
@@ -481,42 +500,6 @@ impl PackageFile {
         }
     }
 
-    fn list_folder(
-        &self,
-        folder: &Path,
-        prefix: &str,
-        depth: usize,
-        members: &mut Members,
-    ) -> Result<(), LayoutError> {
-        if depth > MAX_DEPTH {
-            let what = format!("folders are nested deeper than {MAX_DEPTH} levels");
-            return Err(LayoutError::too_large(&self.path, what));
-        }
-        for entry in std::fs::read_dir(folder).map_err(|error| LayoutError::io(folder, error))? {
-            let entry = entry.map_err(|error| LayoutError::io(folder, error))?;
-            let path = entry.path();
-            let io = |error| LayoutError::io(&path, error);
-            let outside = |name: String| LayoutError::Unsafe {
-                path: self.path.clone(),
-                entry: name,
-            };
-            let name = match entry.file_name().into_string() {
-                Ok(name) => format!("{prefix}{name}"),
-                Err(name) => return Err(outside(name.to_string_lossy().into_owned())),
-            };
-            let kind = entry.file_type().map_err(io)?;
-            if kind.is_dir() {
-                self.list_folder(&path, &format!("{name}/"), depth + 1, members)?;
-            } else if kind.is_file() {
-                let size = entry.metadata().map_err(io)?.len();
-                self.enter(members, &name, Member { size, offset: 0 })?;
-            } else {
-                return Err(outside(name));
-            }
-        }
-        Ok(())
-    }
-
     fn copy_member(
         &self,
         name: &str,
@@ -532,8 +515,8 @@ impl PackageFile {
             let message = format!("`{name}` was truncated while it was read");
             Err(io(io::Error::new(io::ErrorKind::UnexpectedEof, message)))
         };
-        let Form::Archive(archive) = &self.form else {
-            let path = self.path.join(name);
+        let Place::Archive(archive) = self.place() else {
+            let path = self.root().join(name);
             let at = |error| LayoutError::io(&path, error);
             let mut file = File::open(&path).map_err(at)?;
             file.seek(SeekFrom::Start(member.offset)).map_err(at)?;

@@ -23,6 +23,12 @@ pub enum Kind {
     Init,
 }
 
+/// Types of the configurations of packages that were published before v0.30.
+const OLDER_CONFIGS: [&str; 2] = [
+    "application/vnd.unknown.config.v1+json",
+    crate::oci::media_type::CONFIG,
+];
+
 impl Dialect {
     pub const ALL: [Self; 2] = [Self::Jackal, Self::Zarf];
 
@@ -60,6 +66,9 @@ impl Dialect {
 
     /// The file that marks the image layout.
     pub const IMAGE_MARKER: &'static str = "images/oci-layout";
+
+    /// What is in it, exactly as in docs/spec/package.md, "Images".
+    pub const IMAGE_MARKER_TEXT: &'static [u8] = b"{\n    \"imageLayoutVersion\": \"1.0.0\"\n}";
 
     /// The tar of the component `name`.
     #[must_use]
@@ -142,6 +151,22 @@ impl Dialect {
             _ => 5,
         };
         (order, name.to_owned())
+    }
+
+    /// The dialect of an artifact with a configuration of type `config` and these files;
+    /// `None`: it is no package.
+    ///
+    /// Packages had a type of their own since v0.30; before, they are known by the file of
+    /// their definition.
+    #[must_use]
+    pub fn of_artifact<'f>(config: &str, files: impl IntoIterator<Item = &'f str>) -> Option<Self> {
+        let mut dialects = Self::ALL.into_iter();
+        if let Some(dialect) = dialects.find(|dialect| dialect.config_media_type() == config) {
+            return Some(dialect);
+        }
+        let older = OLDER_CONFIGS.contains(&config);
+        let mut files = files.into_iter().filter(|_| older);
+        files.find_map(Self::of_definition_file)
     }
 
     /// Media type of the layers of a package.

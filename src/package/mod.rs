@@ -46,7 +46,10 @@ pub use images_in::ImagesIn;
 pub use lfs::{LFS_POINTER, lfs_pointer};
 pub use lint::{Finding, Severity, lint};
 pub use names_in::NamesIn;
-pub use parts::{DeclaredPart, chart_file, declared_parts, kustomized, last_name, values_file};
+pub use parts::{
+    DeclaredPart, chart_file, declared_parts, has_older_names, kustomized, lacks_checksums,
+    last_name, values_file,
+};
 pub use repo_url::{RepoUrl, RepoUrlError, Wanted};
 pub use shasum::{address_and_sum, shasum};
 pub use values::{merged_schemas, merged_values};

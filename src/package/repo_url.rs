@@ -108,12 +108,24 @@ impl RepoUrl {
     /// Name of the repository on the cluster's Git server, the same for all references.
     #[must_use]
     pub fn server_name(&self) -> String {
+        format!("{}-{}", self.repo, crc32(self.bare_address().as_bytes()))
+    }
+
+    /// Name of the folder below `repos/` in packages from before v0.25.0.
+    #[must_use]
+    pub fn older_folder(&self) -> String {
+        let at = self.full.strip_prefix(&self.public_address());
+        let named = format!("{}{}", self.bare_address(), at.unwrap_or_default());
+        format!("{}-{}", self.repo, crc32(named.as_bytes()))
+    }
+
+    /// The address without scheme and `.git`.
+    fn bare_address(&self) -> String {
         let address = self.public_address();
         let address = address
             .split_once("://")
             .map_or(address.as_str(), |(_, rest)| rest);
-        let bare = address.strip_suffix(".git").unwrap_or(address);
-        format!("{}-{}", self.repo, crc32(bare.as_bytes()))
+        address.strip_suffix(".git").unwrap_or(address).to_owned()
     }
 }
 
@@ -127,6 +139,14 @@ fn crc32(bytes: &[u8]) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn folders_of_older_packages_are_those_of_v0_24_3() {
+        for (at, folder) in [("", "repo-263061042"), ("@v1.0.0", "repo-297096851")] {
+            let url = RepoUrl::parse(&format!("http://127.0.0.1:5079/src/repo.git{at}"));
+            assert_eq!(url.unwrap().older_folder(), folder);
+        }
+    }
 
     #[test]
     fn a_servers_name_has_neither_scheme_nor_reference() {

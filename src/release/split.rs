@@ -14,7 +14,7 @@ use super::error::ReleaseError;
 use crate::content::{Fetch, VerifyReader};
 use crate::oci::{Descriptor, Digest, Hasher, Manifest};
 use crate::package::layers::{self, MAX_PARTS};
-use crate::package::{Dialect, SKELETON};
+use crate::package::{Dialect, SKELETON, manifest};
 use crate::registry::{BlobSource, Registry};
 
 /// `artifact` as it is published to `place`: with large files in parts if the
@@ -54,8 +54,8 @@ pub async fn fitting(
 /// A file cannot be read, or would be in too many parts.
 fn split(artifact: &Artifact, most: u64) -> io::Result<Artifact> {
     let found: Manifest = serde_json::from_slice(&artifact.bytes)?;
-    let mut dialects = Dialect::ALL.into_iter();
-    let dialect = dialects.find(|d| d.config_media_type() == found.config.media_type);
+    let titles = found.layers.iter().filter_map(manifest::title);
+    let dialect = Dialect::of_artifact(&found.config.media_type, titles);
     // Each component of a skeleton stays one layer, as importers expect.
     let whole = artifact.architecture == SKELETON;
     let Some(dialect) = dialect.filter(|_| !whole) else {

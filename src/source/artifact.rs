@@ -6,7 +6,7 @@ use std::io::{self, Read as _};
 use crate::content::Fetch;
 use crate::layout;
 use crate::oci::{Descriptor, Digest, Manifest};
-use crate::package::{Dialect, layers};
+use crate::package::{Dialect, layers, manifest};
 use crate::verify::{self, Attached, Evidence, Policy, Query, Refusal, Scope, VerifiedPackage};
 
 /// The evidence that an artifact is verified by.
@@ -22,10 +22,9 @@ impl ArtifactEvidence {
     /// `content` cannot be read, or yields other content.
     pub fn read(manifest: &Descriptor, bytes: &[u8], content: &dyn Fetch) -> io::Result<Self> {
         let document: Manifest = serde_json::from_slice(bytes)?;
-        let dialect = Dialect::ALL
-            .into_iter()
-            .find(|dialect| dialect.config_media_type() == document.config.media_type)
-            .unwrap_or(Dialect::Jackal);
+        let titles = document.layers.iter().filter_map(manifest::title);
+        let dialect = Dialect::of_artifact(&document.config.media_type, titles);
+        let dialect = dialect.unwrap_or(Dialect::Jackal);
         let mut evidence = Evidence {
             artifact: Some(manifest.digest),
             ..Evidence::default()

@@ -48,7 +48,9 @@ pub(super) fn at(
     opening: &Opening<'_>,
 ) -> Result<Box<dyn Package>, OpenError> {
     let file = layout::open(path).map_err(PackageSourceError::from)?;
-    let file = Arc::new(file.with_limit(opening.options.content_limit));
+    let file = file.with_limit(opening.options.content_limit);
+    let file = file.in_todays_form().map_err(PackageSourceError::from)?;
+    let file = Arc::new(file);
     Ok(Box::new(Local {
         file,
         beside,
@@ -80,7 +82,11 @@ impl Package for Local {
         let (evidence, content): (_, BlobSource) = match self.file.is_seekable() {
             // The copy verifies each file while it reads it.
             true => {
-                let evidence = layout::read_promised(&self.file)?;
+                let mut evidence = layout::read_promised(&self.file)?;
+                if evidence.checksums.is_none() {
+                    // Nothing promises what they are.
+                    evidence = layout::read_opened(&self.file)?;
+                }
                 let names = evidence.files.iter();
                 let names = names.map(|(name, (digest, _))| (*digest, name.clone()));
                 let content = Members {

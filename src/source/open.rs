@@ -155,6 +155,8 @@ pub struct Opened {
     given: Vec<Vec<u8>>,
     /// Bundles beside the package, once they have been read.
     beside: OnceLock<Attached<Vec<u8>>>,
+    /// Set once it was judged to have no checksums.
+    unlisted: OnceLock<String>,
 }
 
 impl Opened {
@@ -222,7 +224,14 @@ impl Opened {
             policy: Arc::clone(&options.policy),
             given,
             beside: OnceLock::new(),
+            unlisted: OnceLock::new(),
         })
+    }
+
+    /// The warning that the package was judged, and has no checksums.
+    #[must_use]
+    pub fn without_checksums(&self) -> Option<&str> {
+        self.unlisted.get().map(String::as_str)
     }
 
     /// Whether the policy may need bundles beside the package.
@@ -281,6 +290,10 @@ impl Opened {
             evidence.unread += usize::from(self.bundles().is_err());
         }
         evidence.searched = self.beside.get().is_some();
+        if evidence.checksums.is_none() && evidence.definition.is_some() && scope == Scope::Given {
+            // Nothing in the package lists its files.
+            evidence.unlisted = self.package.survey()?.files;
+        }
         if let Some(beside) = self.beside.get() {
             let new = beside.found.iter();
             let new = new.filter(|bundle| !self.given.contains(bundle));
@@ -301,6 +314,9 @@ impl Opened {
             },
             _ => JudgeError::Refused(refusals),
         })?;
+        if let Some(note) = package.notes().first().filter(|_| !package.has_checksums()) {
+            let _ = self.unlisted.set(note.clone());
+        }
         if scope == Scope::Whole {
             none(verify::check_contents(&package, &mut contents)?)?;
         }

@@ -84,9 +84,8 @@ impl StoredPackage {
         };
         let manifest: Manifest = serde_json::from_slice(&bytes)
             .map_err(|error| shape(format!("its manifest cannot be read ({error})")))?;
-        let dialect = Dialect::ALL
-            .into_iter()
-            .find(|dialect| dialect.config_media_type() == manifest.config.media_type);
+        let titles = manifest.layers.iter().filter_map(manifest::title);
+        let dialect = Dialect::of_artifact(&manifest.config.media_type, titles);
         let dialect = dialect.ok_or_else(|| {
             let kind: String = manifest.config.media_type.chars().take(100).collect();
             shape(format!("its configuration has the type `{kind}`"))

@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use super::{Refusal, VerifiedPackage};
 use crate::archive::{Contents as InTar, Listing};
 use crate::oci::{Descriptor, Digest, Index, MAX_MANIFEST_BYTES, Manifest, Reference, media_type};
-use crate::package::{Definition, Dialect, SKELETON, declared_parts};
+use crate::package::{Definition, Dialect, SKELETON, declared_parts, has_older_names};
 use crate::signing::strict_json;
 use crate::text::with_causes;
 use crate::yaml::SourceText;
@@ -392,7 +392,7 @@ impl Check<'_> {
         contents: &mut C,
     ) -> Result<(), C::Error> {
         let files = self.files;
-        let old = older_names(definition.build.version.as_deref().unwrap_or_default());
+        let old = has_older_names(definition.build.version.as_deref().unwrap_or_default());
         let mut expected = BTreeMap::new();
         for component in &definition.components {
             let path = Dialect::component_tar(&component.name);
@@ -431,7 +431,10 @@ impl Check<'_> {
                 (Err(what), _) => self.wrong(&path, what),
                 (Ok(found), Some((component, parts))) => {
                     for part in parts {
-                        if !found.contains(&format!("{}/{}", component.name, part.path)) {
+                        let has =
+                            |path: &str| found.contains(&format!("{}/{path}", component.name));
+                        let older = old && part.older.iter().any(|path| has(path));
+                        if !has(&part.path) && !older {
                             self.lacks(&component.name, &part.what, &path);
                         }
                     }
@@ -461,12 +464,6 @@ fn is_named(reference: &Reference, named: &BTreeMap<String, Digest>) -> bool {
     let full = reference.to_string();
     let short = full.strip_prefix("docker.io/");
     named.contains_key(&full) || short.is_some_and(|short| named.contains_key(short))
-}
-
-/// Whether a program of this version named manifests otherwise: before v0.27.
-fn older_names(version: &str) -> bool {
-    let version = semver::Version::parse(version.trim_start_matches('v'));
-    version.is_ok_and(|version| version.major == 0 && (25..27).contains(&version.minor))
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@
 //! definition over `checksums.txt`; that over every file.
 
 mod contents;
+mod older;
 mod policy;
 mod policy_file;
 mod refusal;
@@ -38,6 +39,8 @@ pub struct Evidence {
     pub checksums: Option<Vec<u8>>,
     /// Digest and size in bytes of every regular file, by path.
     pub files: BTreeMap<String, (Digest, u64)>,
+    /// All files of a package without `checksums.txt`, if `files` has only some of them.
+    pub unlisted: BTreeMap<String, (Digest, u64)>,
     /// The file of the plain signature over the definition.
     pub signature: Option<Vec<u8>>,
     /// The file of the bundle over the definition.
@@ -128,6 +131,7 @@ pub struct VerifiedPackage {
     checksums: Checksums,
     files: BTreeMap<String, (Digest, u64)>,
     scope: Scope,
+    has_checksums: bool,
     signature: Signature,
     notes: Vec<String>,
 }
@@ -160,6 +164,13 @@ impl VerifiedPackage {
     #[must_use]
     pub fn checksums(&self) -> &Checksums {
         &self.checksums
+    }
+
+    /// Whether the package has a list of checksums. Without one, nothing shows whether its
+    /// files were changed.
+    #[must_use]
+    pub fn has_checksums(&self) -> bool {
+        self.has_checksums
     }
 
     /// How much of the package was verified.
@@ -204,6 +215,14 @@ pub fn verify(
     };
     let root = document(dialect, &definition).map_err(|refusal| vec![refusal])?;
     let facts = facts(&root);
+    let expected = text_at(&root, ["metadata", "aggregateChecksum"]);
+    let unlisted = match expected {
+        None => older::without_checksums(&root, dialect, &evidence),
+        Some(_) => None,
+    };
+    if unlisted.is_some() && policy.wants_attached() {
+        return Err(vec![Refusal::Unverifiable]);
+    }
     // The signature first: without a trusted signer, nothing else matters.
     let signature = signature::judge(&evidence, dialect, &definition, &facts, policy)
         .map_err(|refusal| vec![refusal])?;
@@ -217,11 +236,14 @@ pub fn verify(
     if let (Signature::Checked(_), Some(query)) = (&signature, &evidence.query) {
         refusals.extend(differences(query, &facts, &mut notes));
     }
-    let expected = text_at(&root, ["metadata", "aggregateChecksum"]);
-    if expected.is_none() {
+    if let Some(unlisted) = &unlisted {
+        notes.insert(0, unlisted.warning.clone());
+    } else if expected.is_none() {
         refusals.push(Refusal::NoAggregate);
     }
-    let Some(text) = evidence.checksums else {
+    let has_checksums = unlisted.is_none();
+    let text = unlisted.map_or(evidence.checksums, |unlisted| Some(unlisted.checksums));
+    let Some(text) = text else {
         refusals.push(Refusal::NoChecksums);
         return Err(refusals);
     };
@@ -248,6 +270,7 @@ pub fn verify(
         checksums,
         files: evidence.files,
         scope,
+        has_checksums,
         signature,
         notes,
     })

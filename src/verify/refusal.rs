@@ -100,6 +100,11 @@ pub enum Refusal {
     /// `checksums.txt` is missing.
     #[error("checksums.txt is missing: get a package made by v0.25.1 or later")]
     NoChecksums,
+    /// It has no list of checksums, and a key or policy was given.
+    #[error(
+        "the package has no checksums.txt, as those from before v0.25.1, so no signature can cover its files: read it without key and policy, or ask its publisher for a package of v0.25.1 or later"
+    )]
+    Unverifiable,
     /// `checksums.txt` cannot be read.
     #[error("checksums.txt cannot be read")]
     Checksums(#[from] ChecksumsError),
@@ -180,7 +185,7 @@ impl Refusal {
     fn code(&self) -> Code {
         match self {
             Self::NoSigner => Code::NoSigner,
-            Self::NotSigned => Code::NotSigned,
+            Self::Unverifiable | Self::NotSigned => Code::NotSigned,
             Self::SignatureLost => Code::SignatureLost,
             Self::Signature { .. } => Code::UntrustedSignature,
             Self::NoRule(_) => Code::NoPolicyRule,

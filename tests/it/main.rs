@@ -34,6 +34,7 @@ mod lock;
 mod messages;
 mod nights;
 mod null_builds;
+mod older;
 mod outcomes;
 mod package;
 mod package_delta;

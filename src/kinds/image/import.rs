@@ -19,7 +19,6 @@ use rayon::prelude::*;
 use serde::Deserialize;
 
 use crate::action::Output;
-use crate::archive::Compression;
 use crate::cas::{Cas, CasError};
 use crate::disk;
 use crate::ground::inputs::Inputs;
@@ -28,9 +27,7 @@ use crate::ground::source::listed;
 use crate::ground::{Failure, failures, of_cas, of_io};
 use crate::kinds::image::fetch::{KindError, Pin, Selected, outputs, parts, select};
 use crate::oci::place;
-use crate::oci::{
-    Descriptor, Digest, Index, MAX_MANIFEST_BYTES, Manifest, Platform, annotation, media_type,
-};
+use crate::oci::{Descriptor, Digest, Index, MAX_MANIFEST_BYTES, Manifest, Platform, annotation};
 use crate::text::with_causes;
 
 pub(crate) use source::ImageFiles;
@@ -305,15 +302,6 @@ fn candidate(entry: &Descriptor) -> Candidate {
         names: names.cloned().collect(),
         digest: Some(entry.digest),
         platform: entry.platform.clone(),
-    }
-}
-
-/// The media type of a layer that begins with `bytes`.
-fn layer_type(bytes: &[u8]) -> &'static str {
-    match Compression::of(bytes) {
-        Some(Compression::Gzip) => media_type::LAYER_GZIP,
-        Some(Compression::Zstd) => media_type::LAYER_ZSTD,
-        _ => media_type::LAYER,
     }
 }
 

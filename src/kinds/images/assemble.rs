@@ -13,9 +13,7 @@ use crate::action::Output;
 use crate::cas::{Cas, CasError};
 use crate::oci::annotation::{BASE_NAME, REF_NAME};
 use crate::oci::{Descriptor, Digest, media_type};
-
-/// The file that marks a layout, exactly as in docs/spec/package.md, "Images".
-const OCI_LAYOUT: &[u8] = b"{\n    \"imageLayoutVersion\": \"1.0.0\"\n}";
+use crate::package::Dialect;
 
 /// One image whose parts are in the cache.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -125,7 +123,10 @@ pub fn assemble(cas: &Cas, images: &[FetchedImage]) -> Result<Vec<Output>, Image
         .into_iter()
         .map(|blob| Output::new(format!("images/blobs/sha256/{}", blob.0.hex()), blob))
         .collect();
-    for (name, bytes) in [("index.json", &*index), ("oci-layout", OCI_LAYOUT)] {
+    for (name, bytes) in [
+        ("index.json", &*index),
+        ("oci-layout", Dialect::IMAGE_MARKER_TEXT),
+    ] {
         outputs.push(cas.store(format!("images/{name}"), bytes)?);
     }
     Ok(outputs)

@@ -10,11 +10,11 @@ use rayon::prelude::*;
 use serde::Deserialize;
 
 use crate::action::Output;
-use crate::archive::COMPRESSION_MAGIC;
+use crate::archive::{COMPRESSION_MAGIC, layer_type};
 use crate::disk;
 use crate::kinds::image::fetch::Pin;
 use crate::kinds::image::import::choose::{Candidate, choose};
-use crate::kinds::image::import::{ImportError, Job, layer_type};
+use crate::kinds::image::import::{ImportError, Job};
 use crate::oci::{Descriptor, Digest, Manifest, Platform, media_type, place};
 use crate::text::with_causes;
 

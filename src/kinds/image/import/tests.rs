@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tar::{EntryType, Header};
 
 use super::*;
+use crate::oci::media_type;
 
 const LAYER: &[u8] = b"a layer, in truth a tar";
 
