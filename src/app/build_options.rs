@@ -138,6 +138,8 @@ pub struct OutputOptions {
     pub split: Option<u64>,
     /// Where packages are published to, instead of archives.
     pub publish: Option<Destination>,
+    /// Whether a tag is moved if it names another package.
+    pub move_tag: bool,
     /// How packages are signed; tasks of a pipeline have settings of their own.
     pub sign: Option<SignOptions>,
 }

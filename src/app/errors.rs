@@ -5,8 +5,10 @@
 
 pub use super::build_error::BuildError;
 pub use super::generate::GenerateError;
+pub use super::images::ImageError;
 pub use super::init::InitError;
 pub use super::key_files::KeyFileError;
+pub use super::logins::LoginError;
 pub use super::package_delta::PackageDeltaError;
 pub use super::package_sign::PackageSignError;
 pub use super::publish::PublishError;

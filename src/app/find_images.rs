@@ -45,6 +45,8 @@ pub struct FindOptions {
     pub folder: PathBuf,
     /// Values of deploy variables.
     pub deploy_set: BTreeMap<String, String>,
+    /// Whether signatures and attestations are not looked for.
+    pub skip_cosign: bool,
     /// Placeholder for the cluster's registry.
     pub registry_url: String,
     /// The Kubernetes version that charts are rendered for.
@@ -138,6 +140,7 @@ impl ImageSearch {
                 }
                 let images = found.images.keys().chain(found.possible.keys());
                 // Images inside archives are not looked up in a registry.
+                let images = images.filter(|_| !self.options.skip_cosign);
                 for image in images.filter(|image| !found.archived.contains_key(*image)) {
                     found
                         .cosign

@@ -19,9 +19,11 @@ mod find;
 mod find_images;
 mod forecast;
 mod generate;
+mod images;
 mod init;
 mod key_files;
 mod lint;
+mod logins;
 mod made;
 mod named;
 mod options;
@@ -50,6 +52,7 @@ mod telemetry;
 mod trust;
 mod unchanged;
 mod units;
+mod waiting;
 mod watch;
 mod watch_reads;
 
@@ -70,8 +73,10 @@ pub use find::is_pipeline;
 pub use find_images::{FindOptions, Found, ImageSearch};
 pub use forecast::{Forecast, Outlook};
 pub use generate::{GenerateOptions, Generated, generate};
+pub use images::{copy_image, image_at, pull_to_layout, pull_to_tarball, push_layout};
 pub use key_files::{KeyFileOptions, KeyPair, generate_key, import_key};
 pub use lint::{LintOptions, Linted, lint};
+pub use logins::{log_in, log_out};
 pub use options::{Pins, Place, RunOptions, SkeletonOptions, TrustedImports, Variant};
 pub use overview::{Overview, overview};
 pub use package_delta::{package_delta, package_join};
@@ -101,6 +106,7 @@ pub use stage::Existing;
 pub use telemetry::export_trace;
 pub use trust::{FoundRoot, RootFrom, TrustOptions, policy, trusted_root};
 pub use unchanged::{OutcomePlace, Unchanged, Watched};
+pub use waiting::{status_of, takes_connections};
 pub use watch::{Cause, Watch};
 
 // Types of lower rooms in the signatures of operations.
@@ -116,14 +122,16 @@ pub use crate::ground::site::history::{ago, shown_failure, shown_reasons};
 pub use crate::ground::{Failure, Stop, Withdrawal};
 pub use crate::kinds::package::BuildFacts;
 pub use crate::kinds::run::{Used, UsedName, Wanted};
-pub use crate::oci::{Reference, host_architecture, place};
+pub use crate::oci::{Platform, Reference, host_architecture, place};
 pub use crate::package::diff::{Catalogue, Change, Difference, changes_as_json};
-pub use crate::package::{Base, Definition, Finding, Severity, patch_git_links, time::rfc3339};
+pub use crate::package::{
+    Base, Definition, Dialect, Finding, Severity, patch_git_links, time::rfc3339,
+};
 pub use crate::pipeline::duration::parse as parse_duration;
 pub use crate::pipeline::size::parse as parse_size;
 pub use crate::registry::{
     Connection, ConnectionError, Hosts, LoginText, MAX_DOWNLOAD_BYTES, PerHost, PlainHttp, Profile,
-    runtime,
+    Registry, runtime,
 };
 pub use crate::rehearsal::{Fault, Login, Options as RehearsalOptions, Tls};
 pub use crate::release::{CONCURRENCY, Destination, Released};

@@ -26,6 +26,7 @@ pub(super) fn plan_options(options: &BuildOptions, output: &Path) -> PlanOptions
         build: options.content.facts.clone(),
         sign: options.output.sign.as_ref().map(sign_work),
         publish: options.output.publish.clone(),
+        move_tag: options.output.move_tag,
         architecture: options.variant.architecture.clone(),
         environment: options.place.environment.clone(),
         path: options.place.connection.helper_folders.clone(),

@@ -86,6 +86,16 @@ pub(super) fn run(args: CacheArgs) -> Result<(), CommandError> {
     }
 }
 
+/// Removes everything from the cache.
+pub(super) fn clear(folder: OwnCacheArgs) -> Result<(), CommandError> {
+    let limits = Limits {
+        max_bytes: Some(0),
+        max_age: None,
+    };
+    let removed = app::cache_prune(&folder.into_path()?, limits)?;
+    print(&format!("removed {}\n", shown(&removed)))
+}
+
 /// How much `usage` is.
 fn shown(usage: &app::Usage) -> String {
     let folders = match usage.folders {

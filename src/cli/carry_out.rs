@@ -13,7 +13,7 @@ use super::ci;
 use super::command_error::CommandError;
 use super::environment::{draws, page_title, runtime, variables};
 use super::exit::{Exit, ToExit as _};
-use super::output::{note, print};
+use super::output::{Level, note, print, shows};
 use super::paint::Paint;
 use super::prepare::{Questions, prepare};
 use super::progress::{Detail, Form, Manner, Progress, block, failed_tests};
@@ -116,14 +116,15 @@ impl ReportArgs {
     }
 
     pub(super) fn progress(&self, logs: Logs) -> Result<Progress, CommandError> {
-        let detail = match (self.quiet, self.verbose) {
+        let quiet = self.quiet || !shows(Level::Info);
+        let detail = match (quiet, self.verbose || shows(Level::Debug)) {
             (true, _) => Detail::Failures,
             (false, false) => Detail::Usual,
             (false, true) => Detail::Everything,
         };
         let manner = Manner {
             form: match self.progress {
-                Shown::Auto if self.quiet => Form::Nothing,
+                Shown::Auto if quiet => Form::Nothing,
                 Shown::Auto if draws() => Form::Live,
                 Shown::Auto | Shown::Plain => Form::Plain,
                 Shown::Json => Form::Json,
@@ -143,7 +144,7 @@ impl ReportArgs {
 
     /// Whether the summary at the end is left out.
     fn is_quiet(&self) -> bool {
-        self.quiet || self.progress == Shown::Json
+        self.quiet || !shows(Level::Info) || self.progress == Shown::Json
     }
 }
 

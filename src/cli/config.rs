@@ -8,6 +8,7 @@ mod read;
 mod toml;
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -17,7 +18,7 @@ use clap::{ArgMatches, Command};
 
 use self::read::{is_number, pair, parse};
 use super::command_error::CommandError;
-use super::environment::{home, variable};
+use super::environment::{home, speaks_zarf, variable};
 use super::exit::Exit;
 use super::output::note;
 use crate::yaml::SourceText;
@@ -107,9 +108,13 @@ const fn own(name: &'static str, kind: Kind, reach: Reach, arg: &'static str) ->
 #[rustfmt::skip] // a key a line
 const KEYS: &[Key] = &[
     key("architecture", Kind::Text, Reach::All, "architecture"),
+    own("insecure", Kind::Flag, Reach::All, "insecure_skip_tls_verify"),
     own("jackal_cache", Kind::Text, Reach::All, "cache_dir"),
+    key("log_format", Kind::Text, Reach::Program, "log_format"),
+    key("log_level", Kind::Text, Reach::Program, "log_level"),
     key("no_color", Kind::Flag, Reach::Program, "no_color"),
     key("no_progress", Kind::Flag, Reach::Program, "no_progress"),
+    own("tmp_dir", Kind::Text, Reach::Program, "tmpdir"),
     place(OLDER_NAME, Reach::Create, "output"),
     place("package.create.output", Reach::Create, "output"),
     key("package.create.differential", Kind::Text, Reach::Create, "differential"),
@@ -121,6 +126,7 @@ const KEYS: &[Key] = &[
     key("package.create.skip_sbom", Kind::Flag, Reach::Create, "skip_sbom"),
     own("package.create.signing_key", Kind::Text, Reach::Create, "signing_key"),
     own("package.create.signing_key_password", Kind::Text, Reach::Create, "signing_key_pass"),
+    key("package.oci_concurrency", Kind::Number, Reach::All, "oci_concurrency"),
     own("package.public_key", Kind::Text, Reach::All, "key"),
     own("package.publish.signing_key", Kind::Text, Reach::Publish, "signing_key"),
     own("package.publish.signing_key_password", Kind::Text, Reach::Publish, "signing_key_pass"),
@@ -137,14 +143,13 @@ const SET: &str = "set";
 const IGNORED: &[&str] = &[
     "dev",
     "init",
-    "insecure",
-    "log_level",
     "no_log_file",
     "package.create.sbom",
     "package.deploy",
-    "package.oci_concurrency",
+    "features",
+    "package.publish.retries",
     "package.pull",
-    "tmp_dir",
+    "package.sign",
 ];
 
 /// A flag on the command line, and the setting that it overrides.
@@ -334,7 +339,8 @@ impl Settings {
 impl Key {
     fn reaches(&self, command: &Command, path: &str) -> bool {
         let here = match self.reach {
-            Reach::All => true,
+            // The program's own flags are passed on to those of its commands.
+            Reach::All => !path.is_empty(),
             Reach::Program => path.is_empty(),
             Reach::Create => path == " package create",
             Reach::Publish => path == " package publish",
@@ -345,6 +351,14 @@ impl Key {
     /// `package.create.flavor` is `JACKAL_PACKAGE_CREATE_FLAVOR`.
     fn variable(&self) -> String {
         format!("JACKAL_{}", self.name.replace('.', "_").to_uppercase())
+    }
+
+    /// The variable that is set: Zarf's own counts in its dialect, unless ours is set too.
+    fn set_variable(&self) -> Option<(String, OsString)> {
+        let own = self.variable();
+        let of_zarf = speaks_zarf().then(|| own.replace("JACKAL_", "ZARF_"));
+        let mut names = [Some(own), of_zarf].into_iter().flatten();
+        names.find_map(|name| Some((name.clone(), variable(&name)?)))
     }
 }
 
@@ -378,9 +392,14 @@ struct Found {
 /// folder and the one at home. The user's own keys are read from home in any case,
 /// so that a file in a checkout cannot hide them.
 fn find() -> Result<Vec<Found>, CommandError> {
-    if let Some(named) = variable("JACKAL_CONFIG").map(PathBuf::from) {
+    let words = words();
+    let mut variables = words
+        .iter()
+        .map(|word| format!("{}_CONFIG", word.to_uppercase()));
+    let named = variables.find_map(|name| Some((variable(&name)?, name)));
+    if let Some((named, name)) = named.map(|(path, name)| (PathBuf::from(path), name)) {
         if !named.is_file() {
-            let message = format!("JACKAL_CONFIG: no such file: `{}`", named.display());
+            let message = format!("{name}: no such file: `{}`", named.display());
             return Err(CommandError::usage(message));
         }
         let found = Found {
@@ -390,15 +409,18 @@ fn find() -> Result<Vec<Found>, CommandError> {
         };
         return Ok(vec![found]);
     }
-    let in_folder = |folder: PathBuf| {
-        let mut files = EXTENSIONS.map(|end| folder.join(format!("jackal-config.{end}")));
+    let in_folder = |folder: &Path, word: &str| {
+        let mut files = EXTENSIONS.map(|end| folder.join(format!("{word}-config.{end}")));
         files
             .iter_mut()
             .find(|file| file.is_file())
             .map(std::mem::take)
     };
-    let here = in_folder(PathBuf::new());
-    let at_home = home().and_then(|home| in_folder(home.join(".jackal")));
+    let here = words.iter().find_map(|word| in_folder(Path::new(""), word));
+    let at_home = home().and_then(|home| {
+        let mut words = words.iter();
+        words.find_map(|word| in_folder(&home.join(format!(".{word}")), word))
+    });
     let real = |path: &Option<PathBuf>| path.as_ref().and_then(|path| path.canonicalize().ok());
     let same = real(&here).is_some() && real(&here) == real(&at_home);
     let mut found = Vec::new();
@@ -416,6 +438,14 @@ fn find() -> Result<Vec<Found>, CommandError> {
         first,
     }));
     Ok(found)
+}
+
+/// The words in the names of files and variables: Zarf's too in its dialect.
+fn words() -> &'static [&'static str] {
+    match speaks_zarf() {
+        true => &["jackal", "zarf"],
+        false => &["jackal"],
+    }
 }
 
 fn named(name: &str) -> Option<&'static Key> {
@@ -457,8 +487,7 @@ fn read_file(path: &Path, from: Origin) -> Result<Values, CommandError> {
 }
 
 fn from_environment(key: &Key) -> Result<Option<Vec<String>>, CommandError> {
-    let name = key.variable();
-    let Some(value) = variable(&name) else {
+    let Some((name, value)) = key.set_variable() else {
         return Ok(None);
     };
     let wrong = |expected: &str| {

@@ -46,8 +46,11 @@ pub(super) struct CreateArgs {
     #[arg(long)]
     skeleton: bool,
     /// Do not ask for missing template values; fail instead
-    #[arg(long)]
+    #[arg(long, short)]
     confirm: bool,
+    /// Move the tag in the registry if it names another package
+    #[arg(long)]
+    move_tag: bool,
     /// Leave out images and repositories that an earlier package contains
     ///
     /// Images with a mutable tag and repositories with a branch are kept. PACKAGE has
@@ -65,6 +68,14 @@ pub(super) struct CreateArgs {
     split: SplitArgs,
     #[command(flatten)]
     signing: SignArgs,
+    /// Older names of `--signing-key` and its password: here, `-k` is no public key.
+    #[arg(long = "key", short = 'k', hide = true, conflicts_with = "signing_key")]
+    older_key: Option<String>,
+    #[arg(long = "key-pass", hide = true, conflicts_with = "signing_key_pass")]
+    older_key_pass: Option<String>,
+    /// Zarf opens a browser then; here, the page is one command away.
+    #[arg(long = "sbom", short = 's', hide = true)]
+    tell_of_sboms: bool,
     /// Also sign the provenance and the SBOMs
     #[arg(long, help_heading = "Signing options")]
     attest: bool,
@@ -94,7 +105,9 @@ impl CreateArgs {
     }
 }
 
-pub(super) fn run(args: CreateArgs) -> Result<(), CommandError> {
+pub(super) fn run(mut args: CreateArgs) -> Result<(), CommandError> {
+    args.signing
+        .or_older(args.older_key.take(), args.older_key_pass.take());
     let output = args.output.as_deref().and_then(Path::to_str);
     let output = output.unwrap_or_default();
     if args.skeleton {
@@ -134,6 +147,7 @@ pub(super) fn run(args: CreateArgs) -> Result<(), CommandError> {
         run: args.run.into_run(),
         output: OutputOptions {
             publish,
+            move_tag: args.move_tag,
             sign: sign.map(|signer| SignOptions {
                 signer,
                 seal,
@@ -153,6 +167,11 @@ pub(super) fn run(args: CreateArgs) -> Result<(), CommandError> {
         false => Questions::Allowed,
     };
     let archives = carry_out(&options, &args.report, Logs::NewOnly, questions)?;
+    if let (true, Some(archive)) = (args.tell_of_sboms, archives.first()) {
+        note(&format!(
+            "help: run `jackal package inspect sbom --html FILE {archive}` for a page with the SBOMs"
+        ));
+    }
     if let (Some(to), Some(archive)) = (sboms, archives.first()) {
         let opened = Opened::here(Path::new(archive), &reading(&options))?;
         let folder = app::package_sboms(&opened, &to, Existing::ReplaceOurs)?;

@@ -59,6 +59,9 @@ pub(super) enum DevCommand {
     Sha256sum {
         /// File, or http:// or https:// URL
         source: String,
+        /// Checksum of this file in the archive, as for `extractPath`
+        #[arg(long, short, value_name = "PATH")]
+        extract_path: Option<String>,
     },
     /// Print what tools resolve to, and why
     ///
@@ -77,8 +80,12 @@ pub(super) fn run(command: DevCommand) -> Result<(), CommandError> {
         DevCommand::PatchGit(args) => patch_git::run(&args),
         DevCommand::Inputs(args) => inputs::run(*args),
         DevCommand::Lint(args) => lint::run(*args),
-        DevCommand::Sha256sum { source } => {
-            let sum = runtime()?.block_on(app::sha256sum(&source))?;
+        DevCommand::Sha256sum {
+            source,
+            extract_path,
+        } => {
+            let sum = app::sha256sum(&source, extract_path.as_deref());
+            let sum = runtime()?.block_on(sum)?;
             print(&format!("{}\n", sum.hex()))
         }
         DevCommand::Tools(args) => dev_tools::run(*args),

@@ -10,7 +10,7 @@ use clap::builder::Resettable;
 use clap::{Command, Id};
 
 use super::command_error::CommandError;
-use crate::app::{BuildFacts, KeySources, runtime};
+use crate::app::{BuildFacts, Dialect, KeySources, runtime};
 
 /// The value of a variable; `None` if it is unset or empty.
 pub(super) fn variable(name: &str) -> Option<OsString> {
@@ -60,6 +60,15 @@ pub(super) fn current_folder() -> Result<PathBuf, CommandError> {
 
 pub(super) fn home() -> Option<PathBuf> {
     variable("HOME").map(PathBuf::from)
+}
+
+/// Whether the user speaks Zarf's dialect: the program was called by its name, or the
+/// current folder has only its definition.
+pub(super) fn speaks_zarf() -> bool {
+    let called = std::env::args_os().next().map(PathBuf::from);
+    let called = called.as_deref().and_then(Path::file_stem);
+    let has = |dialect: Dialect| Path::new(dialect.definition_file()).is_file();
+    called.is_some_and(|name| name == "zarf") || has(Dialect::Zarf) && !has(Dialect::Jackal)
 }
 
 /// The folders of `PATH`.

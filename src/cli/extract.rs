@@ -53,6 +53,23 @@ pub(super) fn run(args: ExtractArgs) -> Result<(), CommandError> {
     print(&format!("{}\n", options.to.display()))
 }
 
+/// Unpacks the whole package to `folder`.
+pub(super) fn unpack(
+    source: String,
+    folder: PathBuf,
+    unarchive: bool,
+    read: ReadArgs,
+) -> Result<(), CommandError> {
+    run(ExtractArgs {
+        source,
+        paths: Vec::new(),
+        output: Some(folder),
+        unarchive,
+        force: false,
+        read,
+    })
+}
+
 /// The file name without the extensions of archives.
 fn bare_name(source: &str) -> PathBuf {
     let address = !app::is_path(source);

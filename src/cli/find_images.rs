@@ -9,7 +9,7 @@ use super::environment::runtime;
 use super::exit::Exit;
 use super::options::{PinArgs, PlaceArgs, VariantArgs};
 use super::output::{note, print};
-use super::values::pairs;
+use super::values::listed_pairs;
 use crate::app::{FindOptions, Found, ImageSearch};
 
 /// Arguments of `jackal dev find-images`.
@@ -19,7 +19,7 @@ pub(super) struct FindImagesArgs {
     #[arg(default_value = ".")]
     folder: PathBuf,
     /// Set a deploy-time variable (repeatable)
-    #[arg(long, value_name = "NAME=VALUE")]
+    #[arg(long, value_name = "NAME=VALUE", alias = "deploy-set-variables")]
     deploy_set: Vec<String>,
     /// Value of ###JACKAL_REGISTRY###
     #[arg(long, value_name = "HOST", default_value = "127.0.0.1:31999")]
@@ -30,6 +30,9 @@ pub(super) struct FindImagesArgs {
     /// List the resources that use this image, instead of all images
     #[arg(long, value_name = "IMAGE")]
     why: Option<String>,
+    /// Do not look for the images' signatures and attestations of cosign
+    #[arg(long)]
+    skip_cosign: bool,
     #[command(flatten)]
     pins: PinArgs,
     #[command(flatten)]
@@ -44,7 +47,8 @@ pub(super) fn run(args: FindImagesArgs) -> Result<(), CommandError> {
         variant: args.variant.into_variant()?,
         pins: args.pins.pins(),
         folder: args.folder,
-        deploy_set: pairs("--deploy-set", &args.deploy_set)?,
+        deploy_set: listed_pairs("--deploy-set", &args.deploy_set)?,
+        skip_cosign: args.skip_cosign,
         registry_url: args.registry_url,
         kube_version: args.kube_version,
     };

@@ -55,6 +55,7 @@ pub(super) fn run(args: GenerateArgs) -> Result<(), CommandError> {
             pins: args.pins.pins(),
             folder: args.output_directory,
             deploy_set: Default::default(),
+            skip_cosign: false,
             registry_url: "127.0.0.1:31999".to_owned(),
             kube_version: args.kube_version,
         },

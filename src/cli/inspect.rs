@@ -27,6 +27,12 @@ pub(super) struct InspectArgs {
     /// Also write the SBOM documents to DIR/<package name>/
     #[arg(long, value_name = "DIR")]
     sbom_out: Option<PathBuf>,
+    /// List the images, as `inspect images` does
+    #[arg(long)]
+    list_images: bool,
+    /// Jackal v0.32.7 opens a browser then; here, the page is one command away.
+    #[arg(long, short, hide = true)]
+    sbom: bool,
     #[command(flatten)]
     read: ReadArgs,
 }
@@ -59,6 +65,8 @@ struct SbomArgs {
 enum InspectCommand {
     /// Show the definition
     Definition(SourceArgs),
+    /// Print the digest of the manifest of a package in a registry or image layout
+    Digest(SourceArgs),
     /// List the images
     Images(SourceArgs),
     /// List the variables and constants
@@ -72,19 +80,44 @@ enum InspectCommand {
 pub(super) fn run(args: InspectArgs) -> Result<(), CommandError> {
     match (args.what, args.source) {
         (None, None) => Err(CommandError::usage("no package specified")),
-        (None, Some(source)) => match args.sbom_out {
-            Some(to) => with_sboms(&source, &to, args.read),
-            None => definition(SourceArgs {
+        (None, Some(source)) => {
+            if args.sbom {
+                note(&format!(
+                    "help: run `jackal package inspect sbom --html FILE {source}` for a page with the SBOMs"
+                ));
+            }
+            let named = |source, read| SourceArgs {
                 source,
                 json: false,
-                read: args.read,
-            }),
-        },
+                read,
+            };
+            match args.sbom_out {
+                Some(to) => with_sboms(&source, &to, args.read),
+                None if args.list_images => listing(named(source, args.read), &images),
+                None => definition(named(source, args.read)),
+            }
+        }
+        (Some(InspectCommand::Digest(args)), _) => digest(args),
         (Some(InspectCommand::Definition(args)), _) => definition(args),
         (Some(InspectCommand::Images(args)), _) => listing(args, &images),
         (Some(InspectCommand::Variables(args)), _) => listing(args, &variables),
         (Some(InspectCommand::Files(args)), _) => files(args),
         (Some(InspectCommand::Sbom(args)), _) => sboms(args),
+    }
+}
+
+/// Prints the digest of the manifest, which is what `cosign` signs.
+fn digest(args: SourceArgs) -> Result<(), CommandError> {
+    let opened = open(&args.source, args.read, Check::Look)?;
+    documents(&opened)?;
+    let Some(digest) = opened.package.manifest() else {
+        let message = format!("`{}` has no manifest until it is published", args.source);
+        return Err(CommandError::usage(message)
+            .hint("name the published package; `jackal package publish` prints its digest"));
+    };
+    match args.json {
+        true => print(&format!("{:#}\n", json!({"manifest": digest.to_string()}))),
+        false => print(&format!("{digest}\n")),
     }
 }
 

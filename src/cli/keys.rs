@@ -58,7 +58,7 @@ impl PasswordFrom {
 
 /// Asks on the terminal without echo. Keys arrive as they are pressed, Ctrl-C
 /// included, so that the terminal's modes are restored in any case.
-fn ask(question: &str) -> Result<Zeroizing<Vec<u8>>, CommandError> {
+pub(super) fn ask(question: &str) -> Result<Zeroizing<Vec<u8>>, CommandError> {
     use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
     let wrong = |error| CommandError::io("terminal", error);
     prompt(question);

@@ -4,6 +4,7 @@
 //! stdout; progress, warnings and errors go to stderr. A command is one file here
 //! and one in `app`, which does the work.
 
+mod absent;
 mod affected;
 mod build;
 mod cache;
@@ -25,6 +26,7 @@ mod extract;
 mod find_images;
 mod generate;
 mod generate_config;
+mod globals;
 mod graph;
 mod heartbeat;
 mod init;
@@ -62,72 +64,38 @@ mod shell;
 mod signal;
 mod signing;
 mod tools;
+mod tools_registry;
 mod trust;
 mod update;
 mod uri;
 mod values;
 mod verify;
+mod version;
+mod wait_for;
 mod watch;
 mod why;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 pub use exit::Exit;
 
 use command_error::CommandError;
+use globals::{GLOBAL_HELP, GlobalArgs, as_scripts_write_it};
 
 use crate::app;
 
 /// Build, verify, publish and inspect packages
 #[derive(Parser)]
-#[command(name = "jackal", version)]
+#[command(name = "jackal", version, after_help = GLOBAL_HELP)]
 struct Program {
     #[command(subcommand)]
     command: Option<Command>,
     #[command(flatten)]
-    look: LookArgs,
-    #[command(flatten)]
-    older: OlderArgs,
-}
-
-/// How messages look. The flags are those of Jackal's and Zarf's commands.
-#[derive(Args)]
-struct LookArgs {
-    /// Print messages and logs without colours
-    #[arg(long, global = true, hide = true)]
-    no_color: bool,
-    /// Print a line or block for each finished task, even on a terminal
-    #[arg(long, global = true, hide = true)]
-    no_progress: bool,
-}
-
-impl LookArgs {
-    /// Turns off what these flags turn off, from now on.
-    fn take_effect(&self) {
-        if self.no_color {
-            paint::turn_off();
-        }
-        if self.no_progress {
-            environment::draw_nothing();
-        }
-    }
-}
-
-/// Flags of Jackal's and Zarf's commands that have no effect here: scripts that pass
-/// them keep working.
-#[derive(Args)]
-struct OlderArgs {
-    #[arg(long, global = true, hide = true)]
-    no_log_file: bool,
-    #[arg(long, short = 'l', global = true, hide = true)]
-    log_level: Option<String>,
-    #[arg(long, global = true, hide = true)]
-    log_format: Option<String>,
-    #[arg(long, global = true, hide = true)]
-    tmpdir: Option<String>,
+    global: GlobalArgs,
 }
 
 #[derive(Subcommand)]
@@ -177,7 +145,8 @@ enum Command {
     /// Manage the cache
     Cache(cache::CacheArgs),
     /// Print the version
-    Version,
+    #[command(visible_alias = "v")]
+    Version(version::VersionArgs),
     /// Print a JSON Schema
     Schema {
         /// File format to describe
@@ -185,9 +154,13 @@ enum Command {
         of: SchemaOf,
     },
     /// Print a shell completion script
+    #[command(alias = "completion")]
     Completions {
         /// Shell
         shell: clap_complete::Shell,
+        /// A flag of Jackal and Zarf without effect.
+        #[arg(long, hide = true)]
+        no_descriptions: bool,
     },
     /// Serve an editor over stdin and stdout (Language Server Protocol)
     ///
@@ -201,7 +174,7 @@ enum Command {
         folder: PathBuf,
     },
     /// Tools for package authors
-    #[command(subcommand)]
+    #[command(subcommand, visible_alias = "d", aliases = ["prepare", "prep"])]
     Dev(dev::DevCommand),
     /// Create, verify, publish and inspect packages
     #[command(subcommand, visible_alias = "p")]
@@ -295,12 +268,18 @@ enum Unread {
 
 /// The command line, with defaults from the configuration file and environment.
 fn arguments() -> Result<Program, Unread> {
-    let command = environment::without_empty_variables(command());
-    let given = command
-        .clone()
-        .try_get_matches()
-        .map_err(Unread::Arguments)?;
-    let look = LookArgs::from_arg_matches(&given).map_err(Unread::Arguments)?;
+    let command =
+        environment::without_empty_variables(absent::with_absent(as_scripts_write_it(command())));
+    let given = (command.clone().try_get_matches()).map_err(|error| {
+        let asks = matches!(error.kind(), ErrorKind::DisplayHelp);
+        // Help is of the command without what only scripts write.
+        let help = asks.then(|| self::command().try_get_matches().err());
+        Unread::Arguments(help.flatten().unwrap_or(error))
+    })?;
+    if let Some(refusal) = absent::refusal(&given) {
+        return Err(Unread::Settings(refusal));
+    }
+    let look = GlobalArgs::from_arg_matches(&given).map_err(Unread::Arguments)?;
     // What is wrong in a file is reported in that way too.
     look.take_effect();
     let settings = config::Settings::read(&command, &given).map_err(Unread::Settings)?;
@@ -311,7 +290,8 @@ fn arguments() -> Result<Program, Unread> {
         command.try_get_matches().map_err(Unread::Arguments)?
     };
     let mut args = Program::from_arg_matches(&matches).map_err(Unread::Arguments)?;
-    args.look.take_effect();
+    args.global.take_effect();
+    args.global.begin().map_err(Unread::Settings)?;
     if let Some(Command::Package(package::PackageCommand::Create(create))) = &mut args.command {
         let of_checkout = create::OfCheckout {
             output: settings.of_checkout("output"),
@@ -339,9 +319,9 @@ fn run_command(args: Program) -> Result<(), CommandError> {
         Command::Update(args) => update::update(args),
         Command::Schedule(command) => schedule::run(command),
         Command::Cache(args) => cache::run(args),
-        Command::Version => output::print(concat!("v", env!("CARGO_PKG_VERSION"), "\n")),
+        Command::Version(args) => version::run(&args),
         Command::Schema { of } => output::print(&of.text()),
-        Command::Completions { shell } => completions(shell),
+        Command::Completions { shell, .. } => completions(shell),
         Command::Lsp(args) => lsp::run(*args),
         Command::Man { folder } => manual(&folder),
         Command::Dev(command) => dev::run(command),

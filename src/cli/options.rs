@@ -9,7 +9,7 @@ use clap::Args;
 use super::command_error::CommandError;
 use super::connection::{ConnectionArgs, UploadArgs};
 use super::environment::{build_facts, cache_folder, current_folder, program, variables};
-use super::values::{SbomFormatArg, megabytes, pairs, size, templates};
+use super::values::{SbomFormatArg, listed_pairs, megabytes, pairs, size, templates};
 use crate::app::{
     self, BuildOptions, CacheFolder, ContentOptions, Growth, MAX_DOWNLOAD_BYTES, OutputOptions,
     Pins, Place, RunOptions, SbomFormat, SkeletonOptions, Target, TrustedImports, Variant,
@@ -93,7 +93,7 @@ pub(super) struct VariantArgs {
     )]
     flavor: String,
     /// Set a package template: A=VALUE fills ###JACKAL_PKG_TMPL_A### (repeatable)
-    #[arg(long = "set", value_name = "A=VALUE")]
+    #[arg(long = "set", value_name = "A=VALUE", alias = "create-set")]
     set: Vec<String>,
     /// Templates of the configuration file, which `--set` overrides
     #[arg(skip)]
@@ -179,7 +179,7 @@ pub(super) struct OwnCacheArgs {
         value_name = "DIR",
         env = "JACKAL_CACHE",
         hide_env_values = true,
-        aliases = ["jackal-cache", "zarf-cache"]
+        aliases = ["cache", "jackal-cache", "zarf-cache"]
     )]
     cache_dir: Option<PathBuf>,
 }
@@ -338,7 +338,7 @@ pub(super) struct OverrideArgs {
 impl OverrideArgs {
     pub(super) fn into_content(self) -> Result<ContentOptions, CommandError> {
         Ok(ContentOptions {
-            registry_overrides: pairs("--registry-override", &self.registry_overrides)?,
+            registry_overrides: listed_pairs("--registry-override", &self.registry_overrides)?,
             ..ContentOptions::default()
         })
     }

@@ -5,18 +5,101 @@
 //! `progress` lets through.
 
 use std::io::{ErrorKind, IsTerminal as _, Write};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use clap::ValueEnum;
+use serde_json::json;
 
 use super::command_error::CommandError;
 use super::environment::variable;
 use super::paint::Paint;
+use crate::app::rfc3339;
 use crate::text::harmless;
 
 pub(super) use crate::text::{one_line, without_logins};
 
-/// Prints a message on stderr. If that is closed, the message is lost.
+/// How much a message matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub(super) enum Level {
+    /// Why a command failed. No flag or file of a checkout leaves out warnings.
+    #[value(skip)]
+    Error,
+    /// Why a command failed, and what may be wrong
+    Warn,
+    /// And what was done
+    Info,
+    /// And with which settings
+    Debug,
+    /// The same as debug
+    Trace,
+}
+
+impl Level {
+    /// The level of a message: its first word says it.
+    fn of(text: &str) -> Self {
+        match text.split_once(':') {
+            Some(("error", _)) => Self::Error,
+            Some(("warning", _)) => Self::Warn,
+            _ => Self::Info,
+        }
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Error => "ERROR",
+            Self::Warn => "WARN",
+            Self::Info => "INFO",
+            Self::Debug | Self::Trace => "DEBUG",
+        }
+    }
+}
+
+/// The last level that is shown, as a number.
+static SHOWN: AtomicU8 = AtomicU8::new(Level::Info as u8);
+
+/// Whether messages are written as JSON, one a line.
+static AS_JSON: AtomicBool = AtomicBool::new(false);
+
+/// Shows messages up to `level` from now on.
+pub(super) fn show_from(level: Level) {
+    SHOWN.store(level as u8, Ordering::Relaxed);
+}
+
+/// Whether messages of `level` are shown.
+pub(super) fn shows(level: Level) -> bool {
+    level as u8 <= SHOWN.load(Ordering::Relaxed)
+}
+
+/// Writes messages as JSON from now on.
+pub(super) fn write_json() {
+    AS_JSON.store(true, Ordering::Relaxed);
+}
+
+/// Prints a message on stderr, if its level is shown. If stderr is closed, the message is
+/// lost.
 pub(super) fn note(text: &str) {
+    note_at(Level::of(text), text);
+}
+
+/// Prints which settings are used, for `--log-level debug`.
+pub(super) fn debug(text: &str) {
+    note_at(Level::Debug, text);
+}
+
+fn note_at(level: Level, text: &str) {
+    if !shows(level) {
+        return;
+    }
     let text = inert(harmless(&without_logins(text)));
-    let text = Paint::of_stderr().message(&text);
+    let text = match AS_JSON.load(Ordering::Relaxed) {
+        true => {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH);
+            let time = rfc3339(now.map_or(0, |since| since.as_secs().cast_signed()));
+            json!({"time": time, "level": level.word(), "msg": text}).to_string()
+        }
+        false => Paint::of_stderr().message(&text),
+    };
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
@@ -44,6 +127,9 @@ pub(super) fn prompt(text: &str) {
 
 /// Reports on stderr that the program waits, and why.
 pub(super) fn waiting(text: &str) {
+    if !shows(Level::Info) {
+        return;
+    }
     let mut err = std::io::stderr().lock();
     // Overwrites the live progress line, which is drawn again.
     let clear = if err.is_terminal() { "\r\x1b[K" } else { "" };

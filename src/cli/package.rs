@@ -21,6 +21,7 @@ pub(super) enum PackageCommand {
     #[command(visible_alias = "c")]
     Create(Box<CreateArgs>),
     /// Verify every file of a package, and its signature
+    #[command(visible_alias = "v")]
     Verify(Box<VerifyArgs>),
     /// Show the definition, images, variables, files or SBOMs of a package
     #[command(visible_alias = "i")]
@@ -32,9 +33,10 @@ pub(super) enum PackageCommand {
     /// Recreate archive NEW from archive OLD and a delta
     Join(JoinArgs),
     /// Sign an existing package without repacking it
+    #[command(visible_alias = "s")]
     Sign(Box<PackageSignArgs>),
     /// Publish packages to registries or image layouts, as one release
-    #[command(visible_alias = "p")]
+    #[command(visible_aliases = ["p", "push"])]
     Publish(Box<PublishArgs>),
     /// Download a package from a registry as a verified archive
     Pull(Box<PullArgs>),

@@ -23,8 +23,11 @@ pub(super) struct PackageSignArgs {
     #[arg(long, short, value_name = "DIR")]
     output: Option<PathBuf>,
     /// Do not ask for confirmation
-    #[arg(long)]
+    #[arg(long, short)]
     confirm: bool,
+    /// A flag of Zarf without effect: a new signature always replaces the old one.
+    #[arg(long, hide = true)]
+    overwrite: bool,
     #[arg(
         help = "Also sign the package's SBOM in FORMAT, or the one in FILE (repeatable)",
         long_help = attest_help(),

@@ -44,7 +44,7 @@ pub(super) struct PublishArgs {
     #[arg(long, value_name = "DESTINATION")]
     mirror: Vec<String>,
     /// Tag [default: the package's version and flavor]
-    #[arg(long, value_name = "TAG", value_parser = tag)]
+    #[arg(long, short, value_name = "TAG", value_parser = tag)]
     tag: Option<String>,
     /// Move the tag if it names another package
     #[arg(long)]
@@ -55,8 +55,11 @@ pub(super) struct PublishArgs {
     #[arg(long)]
     split_layers: bool,
     /// Do not ask for confirmation
-    #[arg(long)]
+    #[arg(long, short)]
     confirm: bool,
+    /// A flag of Zarf without effect: a package is published as it was built.
+    #[arg(long, hide = true)]
+    with_build_machine_info: bool,
     #[command(flatten)]
     signing: SignArgs,
     #[command(flatten)]

@@ -54,6 +54,9 @@ pub(super) struct ReadArgs {
     bundle: Vec<PathBuf>,
     #[command(flatten)]
     trust: TrustArgs,
+    /// A flag of Zarf without effect: packages are not looked up in a cluster.
+    #[arg(long, short, value_name = "NAME", hide = true)]
+    namespace: Option<String>,
 }
 
 impl ReadArgs {

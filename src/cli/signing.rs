@@ -91,6 +91,12 @@ impl SignArgs {
         }
     }
 
+    /// Takes the key and password that were given by their older names.
+    pub(super) fn or_older(&mut self, key: Option<String>, password: Option<String>) {
+        self.signing_key = self.signing_key.take().or(key);
+        self.signing_key_pass = self.signing_key_pass.take().or(password);
+    }
+
     /// Whether a signer is named.
     pub(super) fn signs(&self) -> bool {
         self.keyless || self.signing_key.is_some()

@@ -1,13 +1,20 @@
-//! `jackal tools`: keys and trusted roots.
+//! `jackal tools`: keys, trusted roots, and tools under the names of Jackal and Zarf.
 
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use super::cache;
 use super::command_error::CommandError;
 use super::exit::Exit;
+use super::extract;
 use super::keys::PasswordFrom;
+use super::options::OwnCacheArgs;
 use super::output::{note, print};
+use super::read::ReadArgs;
+use super::sbom::{self, SbomCommandArgs};
+use super::tools_registry::{self, RegistryToolsArgs};
+use super::wait_for::{self, WaitForArgs};
 use crate::app::errors::KeyFileError;
 use crate::app::{self, Algorithm, KeyFileOptions, KeyPair, RootFrom};
 
@@ -20,7 +27,7 @@ cosign.pub, which verifiers need. The password comes from --signing-key-pass,
 #[derive(Subcommand)]
 pub(super) enum ToolsCommand {
     /// Generate a signing key: cosign.key and cosign.pub
-    #[command(after_help = KEY_HELP)]
+    #[command(after_help = KEY_HELP, visible_alias = "key")]
     GenKey {
         /// Key algorithm; every verifier supports the default
         #[arg(long, value_enum, default_value_t)]
@@ -35,6 +42,26 @@ pub(super) enum ToolsCommand {
         key: PathBuf,
         #[command(flatten)]
         files: KeyFileArgs,
+    },
+    /// Log in to registries, and copy, list, pull and push images
+    #[command(visible_alias = "r")]
+    Registry(Box<RegistryToolsArgs>),
+    /// Unpack packages
+    #[command(subcommand, visible_alias = "a")]
+    Archiver(ArchiverCommand),
+    /// List the software in a folder, image or package, as `jackal sbom` does
+    #[command(visible_aliases = ["s", "syft"])]
+    Sbom(Box<SbomCommandArgs>),
+    /// Wait until a server takes connections, or answers with a status
+    ///
+    /// As in `wait-for tcp localhost:5000` or `wait-for http localhost:8080/ready 200`.
+    #[command(visible_aliases = ["w", "wait"])]
+    WaitFor(WaitForArgs),
+    /// Remove everything from the cache
+    #[command(visible_alias = "c")]
+    ClearCache {
+        #[command(flatten)]
+        cache: OwnCacheArgs,
     },
     /// Print a trusted root, to pin with --trusted-root
     ///
@@ -56,6 +83,27 @@ pub(super) enum ToolsCommand {
         #[arg(long, short, value_name = "FILE")]
         output: Option<PathBuf>,
     },
+}
+
+#[derive(Subcommand)]
+pub(super) enum ArchiverCommand {
+    /// Unpack a package, which is verified, to a folder
+    #[command(visible_alias = "d")]
+    Decompress(Box<DecompressArgs>),
+}
+
+/// Arguments of `jackal tools archiver decompress`.
+#[derive(Args)]
+pub(super) struct DecompressArgs {
+    #[arg(help = app::package_help("Package"))]
+    archive: String,
+    /// Folder to create
+    folder: PathBuf,
+    /// Unpack the tar files of components and SBOMs too
+    #[arg(long, alias = "decompress-all")]
+    unarchive_all: bool,
+    #[command(flatten)]
+    read: ReadArgs,
 }
 
 /// How key files are written.
@@ -106,6 +154,14 @@ pub(super) fn run(command: ToolsCommand) -> Result<(), CommandError> {
         ToolsCommand::ImportKey { key, files } => {
             files.write(|password, options| app::import_key(&key, password, options))
         }
+        ToolsCommand::Registry(args) => tools_registry::run(*args),
+        ToolsCommand::Archiver(ArchiverCommand::Decompress(args)) => {
+            let folder = args.folder;
+            extract::unpack(args.archive, folder, args.unarchive_all, args.read)
+        }
+        ToolsCommand::Sbom(args) => sbom::run(*args),
+        ToolsCommand::WaitFor(args) => wait_for::run(&args),
+        ToolsCommand::ClearCache { cache } => cache::clear(cache),
         ToolsCommand::TrustedRoot {
             fetch,
             mirror,

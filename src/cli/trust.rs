@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::command_error::CommandError;
 use super::environment::key_sources;
@@ -65,13 +65,55 @@ pub(super) struct TrustArgs {
     /// Do not verify signatures; checksums are still verified
     #[arg(long, conflicts_with_all = ["key", "certificate_identity", "certificate_identity_regexp"])]
     skip_signature_validation: bool,
+    /// Zarf's flag: `never` is --skip-signature-validation, `always` requires to name a
+    /// signer; the default here is as strict as it can be without one.
+    #[arg(
+        long = "verify",
+        value_name = "WHEN",
+        value_enum,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "always",
+        hide = true
+    )]
+    verify_when: Option<When>,
+}
+
+/// When Zarf verifies signatures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum When {
+    Always,
+    IfPossible,
+    Never,
 }
 
 impl TrustArgs {
     /// The policy for a package that is read for `check`.
     pub(super) fn into_policy(self, check: Check) -> Result<Arc<Policy>, CommandError> {
-        if self.skip_signature_validation {
-            note("warning: --skip-signature-validation: signatures are NOT verified");
+        let names_signer = !self.key.is_empty()
+            || self.certificate_identity.is_some()
+            || self.certificate_identity_regexp.is_some()
+            || self.policy.is_some();
+        match self.verify_when {
+            Some(When::Always) if !names_signer => {
+                return Err(CommandError::usage("--verify requires a signer to trust")
+                    .hint("add --key, --certificate-identity or --policy"));
+            }
+            Some(When::Never) if names_signer => {
+                return Err(
+                    CommandError::usage("--verify=never cannot be used with a signer")
+                        .hint("leave it out, or the signer"),
+                );
+            }
+            _ => {}
+        }
+        let never = self.verify_when == Some(When::Never);
+        if self.skip_signature_validation || never {
+            let flag = match never {
+                true => "--verify=never",
+                false => "--skip-signature-validation",
+            };
+            note(&format!("warning: {flag}: signatures are NOT verified"));
             return Ok(Arc::new(Policy::without_signers(Check::Skip)));
         }
         if self.insecure_ignore_tlog {

@@ -69,20 +69,33 @@ pub(super) fn pairs(
         .collect()
 }
 
-/// `--set` values by upper-case name. One flag may hold several, as one record
-/// of comma-separated values: `A=x,B=y`, and with quotes `"A=x,y"`.
+/// `--set` values by upper-case name, as [`listed_pairs`].
 pub(super) fn templates(given: &[String]) -> Result<BTreeMap<String, String>, CommandError> {
-    let mut fields = Vec::new();
-    for text in given {
-        fields.extend(record(text).ok_or_else(|| {
-            CommandError::usage(format!("--set `{text}`: a quote is not closed"))
-        })?);
-    }
-    let set = pairs("--set", &fields)?;
+    let set = listed_pairs("--set", given)?;
     Ok(set
         .into_iter()
         .map(|(name, value)| (name.to_ascii_uppercase(), value))
         .collect())
+}
+
+/// The pairs of a repeated flag. One flag may hold several, as one record of
+/// comma-separated values: `A=x,B=y`, and with quotes `"A=x,y",B=z`. A text with a single
+/// `=` is one pair, whose value may have commas: `A=x,y`.
+pub(super) fn listed_pairs(
+    flag: &str,
+    given: &[String],
+) -> Result<BTreeMap<String, String>, CommandError> {
+    let mut fields = Vec::new();
+    for text in given {
+        if text.matches('=').count() == 1 {
+            fields.push(text.trim_matches('"').to_owned());
+            continue;
+        }
+        fields.extend(record(text).ok_or_else(|| {
+            CommandError::usage(format!("{flag} `{text}`: a quote is not closed"))
+        })?);
+    }
+    pairs(flag, &fields)
 }
 
 /// The fields of one CSV record; `None` if a quote stays open.

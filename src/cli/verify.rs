@@ -4,6 +4,8 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::command_error::CommandError;
+use super::environment::speaks_zarf;
+use super::exit::Exit;
 use super::opened::{SourceArgs, note_warnings, open};
 use super::output::print;
 use crate::app::{self, By, Check, Signature, rfc3339};
@@ -20,6 +22,11 @@ pub(super) fn run(args: VerifyArgs) -> Result<(), CommandError> {
     let opened = open(&source, read, Check::Use)?;
     let package = app::package_verify(&opened)?;
     note_warnings(&package);
+    if speaks_zarf() && matches!(package.signature(), Signature::Absent) {
+        let message = format!("{source}: every file is sound, but the package is not signed");
+        return Err(CommandError::new(Exit::Verification, message)
+            .hint("sign it with `jackal package sign`; `jackal package verify` accepts it outside of Zarf's dialect"));
+    }
     let bytes: u64 = package.files().values().map(|(_, size)| size).sum();
     let files = package.files().len();
     let checks: &[&str] = match package.has_checksums() {

@@ -42,8 +42,8 @@ pub use made::{Made, made, note_made};
 pub use owner::{Foreign, Owner, OwnerError, make_private, owner, private_folder};
 pub(crate) use temporary::PREFIX as TEMPORARY_PREFIX;
 pub use temporary::{
-    TemporaryFolder, abandon_folders, create, create_as, create_private, empty, reap, reap_below,
-    remove, scratch_folder,
+    TemporaryFolder, abandon_folders, create, create_as, create_private, empty,
+    keep_temporary_files_in, reap, reap_below, remove, scratch_folder, temporary_files,
 };
 pub use whole::{
     NewFile, append, read, read_text, stream, write, write_hint, write_new, write_private,

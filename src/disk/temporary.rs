@@ -168,7 +168,19 @@ pub fn create_private(path: &Path) -> io::Result<File> {
 ///
 /// [`DiskError`]: it cannot be made.
 pub fn scratch_folder() -> Result<TemporaryFolder, DiskError> {
-    TemporaryFolder::new(&tempfile::env::temp_dir())
+    TemporaryFolder::new(&temporary_files())
+}
+
+/// Where temporary files are that need not be beside another file.
+#[must_use]
+pub fn temporary_files() -> PathBuf {
+    tempfile::env::temp_dir()
+}
+
+/// Makes temporary files in `folder` from now on; `false` if that was said before.
+#[must_use]
+pub fn keep_temporary_files_in(folder: &Path) -> bool {
+    tempfile::env::override_temp_dir(folder).is_ok()
 }
 
 /// Opens `path` as NFS requires for an exclusive lock: for writing as well.

@@ -284,6 +284,27 @@ impl ImageLayout {
         Ok(self.write_index(&index)?)
     }
 
+    /// Lists a stored manifest or index, under `name` if it has one.
+    ///
+    /// # Errors
+    ///
+    /// [`LayoutError`]: a write failed.
+    pub fn list(&self, mut entry: Descriptor, name: Option<&str>) -> Result<(), LayoutError> {
+        let _lock = self.lock()?;
+        let mut index = self.index()?;
+        index.manifests.retain(|found| match name {
+            Some(name) => !is_called(found, name),
+            None => found.digest != entry.digest,
+        });
+        if let Some(name) = name {
+            entry
+                .annotations
+                .insert(REF_NAME.to_owned(), name.to_owned());
+        }
+        index.manifests.push(entry);
+        self.write_index(&index)
+    }
+
     /// Stores a manifest with a subject; its blobs must be stored already.
     ///
     /// # Errors

@@ -87,6 +87,7 @@ pub fn imply(prefix: &str, definition: &Definition, options: &PlanOptions) -> Ve
     }
     if let Some(to) = &options.publish {
         publish.to = to.text();
+        publish.move_tags = options.move_tag;
         let of = [&publish.packages[..], &publish.signatures].concat();
         add(&name("publish"), of, Verb::Publish(publish));
     }

@@ -29,6 +29,8 @@ pub struct PlanOptions {
     pub sign: Option<SignWork>,
     /// Where packages of implied pipelines are published, instead of an archive.
     pub publish: Option<Destination>,
+    /// Whether such a tag is moved if it names another package.
+    pub move_tag: bool,
     /// The architecture of packages and images that name none.
     pub architecture: Option<String>,
     /// The environment, for variables that are passed through.

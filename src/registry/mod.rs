@@ -8,6 +8,7 @@
 mod auth;
 #[cfg(test)]
 mod canned;
+mod catalog;
 mod client;
 mod connection;
 mod error;
@@ -22,6 +23,7 @@ mod tags;
 mod transfer;
 
 pub use auth::credentials::{Credential, Credentials, CredentialsError, LoginText};
+pub use auth::kept::{Kept, tell_helper, with_login, without_login};
 pub use client::{Options, Registry};
 pub use connection::{Connection, ConnectionError};
 pub use error::{Payload, RegistryError, ServerMessage, UsedLogin};

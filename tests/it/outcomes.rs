@@ -71,11 +71,36 @@ fn scripts_written_for_jackal_and_zarf_keep_working() {
         &["-l", "debug", "--log-format=console"],
         &["--tmpdir=t", "--insecure", "--retries=3"],
         &["--output-directory=other"],
+        &[
+            "--confirm=true",
+            "--skip-sbom=false",
+            "--features=values=true",
+        ],
+        &["--oci-concurrency=9", "--architecture=amd64", "-m=0"],
+        &["--registry-override=a.example=b.example,c.example=d.example"],
+        &["-s", "-k=no.key", "--key-pass=x"],
     ] {
+        if flags.contains(&"-k=no.key") {
+            // Here, it is the signing key: it is never passed over.
+            let ended = sandbox.run(&[&["package", "create"], flags].concat());
+            assert_eq!(ended.code, Some(2), "{}", ended.stderr);
+            assert!(ended.stderr.contains("no.key"), "{}", ended.stderr);
+            continue;
+        }
         let create = ["package", "create", "--confirm"];
         let ended = sandbox.run(&[&create, flags].concat());
         assert_eq!(ended.code, Some(0), "{flags:?}: {}", ended.stderr);
     }
+    assert!(sandbox.src().join("t").is_dir(), "--tmpdir is made");
+    let before = &["-l=warn", "-a=arm64", "package", "create", "--confirm"];
+    let ended = sandbox.run(before);
+    assert!(ended.stdout.contains("-arm64-"), "{}", ended.stdout);
+    assert_eq!(ended.stderr, "", "nothing to warn of");
+    let said_as_json = sandbox.run(&["--log-format=json", "-l=debug", "version"]);
+    let line = said_as_json.stderr.lines().next().unwrap_or_default();
+    let line: serde_json::Value = serde_json::from_str(line).unwrap();
+    assert_eq!(line["level"], "DEBUG");
+    assert_eq!(sandbox.run(&["-l=loud", "version"]).code, Some(2));
     let other = sandbox.src().join("../older-cache");
     let named = format!("--jackal-cache={}", other.display());
     let mut create = sandbox.command(&["package", "create", "--confirm", &named]);

@@ -46,7 +46,12 @@ fn read_keys(
     };
     for (index, (key, value)) in pairs.iter().enumerate() {
         let own = key.scalar().unwrap_or_default().to_ascii_lowercase();
-        let name = format!("{above}{own}");
+        let name = match format!("{above}{own}") {
+            // Zarf's names of ours.
+            name if name == "zarf_cache" => "jackal_cache".to_owned(),
+            name if name == "insecure_skip_tls_verify" => "insecure".to_owned(),
+            name => name,
+        };
         let before = pairs[..index].iter().filter_map(|(key, _)| key.scalar());
         if before
             .into_iter()

@@ -21,7 +21,7 @@ fn keys_that_say_whom_to_trust_are_for_the_user_s_own_file() {
     assert_eq!(own.get("jackal_cache"), Some(&vec!["x".to_owned()]));
     let of_trust = [
         "cache", "state", "certs", "key", "polic", "password", "pass", "auth", "root", "trust",
-        "insecure", "identity", "issuer", "override",
+        "insecure", "identity", "issuer", "override", "tmpdir",
     ];
     for key in KEYS {
         let trusts = of_trust.iter().any(|word| key.arg.contains(word));

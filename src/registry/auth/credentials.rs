@@ -22,7 +22,7 @@ use crate::oci::{DOCKER_HUB_HOSTS, is_docker_hub};
 const MAX_ANSWER_BYTES: u64 = 64 << 10;
 
 /// The key under which Docker stores a login to Docker Hub.
-const HUB_KEY: &str = "https://index.docker.io/v1/";
+pub(super) const HUB_KEY: &str = "https://index.docker.io/v1/";
 
 /// A credential for a registry. `Debug` hides the secret.
 #[derive(Clone, PartialEq, Eq)]
@@ -270,6 +270,32 @@ impl Credentials {
     }
 
     fn ask(&self, helper: &str, server: &str) -> Result<Option<Credential>, CredentialsError> {
+        let Some(answer) = self.run_helper(helper, "get", server, server)? else {
+            return Ok(None);
+        };
+        let answer: RawAnswer =
+            serde_json::from_slice(&answer).map_err(|_| CredentialsError::Helper {
+                helper: helper.to_owned(),
+                server: server.to_owned(),
+                reason: "answer is not JSON with Username and Secret".to_owned(),
+            })?;
+        Ok(Some(match answer.username.as_str() {
+            "<token>" => Credential::IdentityToken(answer.secret),
+            _ => Credential::Basic {
+                username: answer.username,
+                password: answer.secret,
+            },
+        }))
+    }
+
+    /// The answer of a helper to `verb` about `server`; `None`: it has no such login.
+    pub(super) fn run_helper(
+        &self,
+        helper: &str,
+        verb: &str,
+        server: &str,
+        input: &str,
+    ) -> Result<Option<Vec<u8>>, CredentialsError> {
         let plain = |b: u8| b.is_ascii_alphanumeric() || b"_.-".contains(&b);
         let program = Some(format!("docker-credential-{helper}"))
             .filter(|_| helper.bytes().all(plain))
@@ -285,16 +311,16 @@ impl Credentials {
         };
         let io_failed = |error: std::io::Error| failed(error.to_string());
         let mut child = Command::new(program)
-            .arg("get")
+            .arg(verb)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
             .map_err(io_failed)?;
-        if let Some(mut input) = child.stdin.take() {
+        if let Some(mut stdin) = child.stdin.take() {
             // If the helper exits without reading, its exit status has the
             // reason.
-            let _ = input.write_all(server.as_bytes());
+            let _ = stdin.write_all(input.as_bytes());
         }
         let mut answer = Vec::new();
         let read = match child.stdout.take() {
@@ -311,20 +337,12 @@ impl Credentials {
             let message: String = message.trim().chars().take(200).collect();
             return Err(failed(format!("{status}: {message}")));
         }
-        let answer: RawAnswer = serde_json::from_slice(&answer)
-            .map_err(|_| failed("answer is not JSON with Username and Secret".to_owned()))?;
-        Ok(Some(match answer.username.as_str() {
-            "<token>" => Credential::IdentityToken(answer.secret),
-            _ => Credential::Basic {
-                username: answer.username,
-                password: answer.secret,
-            },
-        }))
+        Ok(Some(answer))
     }
 }
 
 /// Older Docker clients stored `https://host/v1/` instead of the host.
-fn host_of(key: &str) -> &str {
+pub(super) fn host_of(key: &str) -> &str {
     let web = key
         .strip_prefix("https://")
         .or_else(|| key.strip_prefix("http://"));

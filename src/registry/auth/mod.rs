@@ -6,6 +6,7 @@
 
 mod challenge;
 pub(in crate::registry) mod credentials;
+pub(in crate::registry) mod kept;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -45,12 +46,18 @@ pub(in crate::registry) enum Access {
     Push,
     /// Write, and read from this other repository.
     Mount(String),
+    /// A login of the registry, for no repository.
+    Nothing,
+    /// The list of all repositories.
+    Catalogue,
 }
 
 impl Access {
     fn scopes(&self, repository: &str) -> Vec<String> {
         match self {
             Self::Pull => vec![format!("repository:{repository}:pull")],
+            Self::Nothing => Vec::new(),
+            Self::Catalogue => vec!["registry:catalog:*".to_owned()],
             Self::Push => vec![format!("repository:{repository}:pull,push")],
             Self::Mount(from) => vec![
                 format!("repository:{repository}:pull,push"),
