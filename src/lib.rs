@@ -9,7 +9,7 @@
 //! - Domain, without files, network or clock: `cron`, `page`, `junit`, [`pipeline`], `graph`,
 //!   `action`, [`package`], `sbom`, [`signing`], [`verify`].
 //! - Stores: `disk`, `workspace`, [`cas`], [`layout`], [`registry`],
-//!   [`rehearsal`], `signers`, [`source`], [`release`].
+//!   [`rehearsal`], [`remote`], `signers`, [`source`], [`release`].
 //! - Builds: `ground`, `kinds`, `plan`, `run`.
 //! - Operations: [`app`]. The command line: [`cli`].
 
@@ -41,6 +41,7 @@ mod plan;
 pub mod registry;
 pub mod rehearsal;
 pub mod release;
+pub mod remote;
 mod run;
 mod sbom;
 mod signers;

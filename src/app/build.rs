@@ -22,6 +22,7 @@ use crate::ground::folders::lexical;
 use crate::ground::launch;
 use crate::ground::lockfile::lock_folder;
 use crate::ground::published::Published;
+use crate::ground::remote_cache::{RemoteCache, RemoteOptions};
 use crate::ground::sandbox::Level;
 use crate::ground::site::{Site, SiteOptions};
 use crate::ground::threads::blocking;
@@ -111,6 +112,7 @@ pub struct Prepared {
     pub(super) refusal: Option<BuildError>,
     /// Packages with results, for this architecture.
     cache_from: Vec<Reference>,
+    remote: Option<RemoteOptions>,
     pub(super) architecture: String,
     pub(super) keep_going: bool,
     /// The task in whose place a shell is to be opened; not in the plan.
@@ -210,6 +212,7 @@ pub fn prepare(options: &BuildOptions, ask: Ask<'_>) -> Result<Prepared, BuildEr
         unnamed,
         refusal,
         cache_from: cache_from(&options.cache_from)?,
+        remote: options.remote.clone(),
         keep_going: options.run.keep_going,
         shell,
         whole,
@@ -359,6 +362,10 @@ impl Prepared {
         how: &How,
     ) -> Result<(Ran, Vec<String>), BuildError> {
         let mut notes = self.use_published().await;
+        if let Some(options) = &self.remote {
+            let made = || Arc::new(RemoteCache::new(options.clone()));
+            self.site.remote.get_or_init(made);
+        }
         let mut ran = run::run(&self.site, plan, how).await?;
         let published = self.site.published.get();
         if !ran.failures.is_empty() && published.is_some_and(Published::fetch_from_now_on) {
@@ -374,6 +381,10 @@ impl Prepared {
             let mended = std::mem::take(&mut ran.record.tasks);
             ran = run::run(&self.site, plan, how).await?;
             executed_before(&mut ran.record, mended);
+        }
+        if let Some(remote) = self.site.remote.get() {
+            remote.finish().await;
+            notes.extend(remote.take_notes());
         }
         for task in &mut ran.record.tasks {
             if task.status == Status::Failed {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::options::{Pins, Place, RunOptions, Variant};
 use crate::disk::look;
+use crate::ground::remote_cache::RemoteOptions;
 use crate::kinds::package::BuildFacts;
 use crate::package::Base;
 use crate::release::Destination;
@@ -79,6 +80,8 @@ pub struct BuildOptions {
     pub output: OutputOptions,
     /// Published packages whose results are used, as `oci://` references.
     pub cache_from: Vec<String>,
+    /// The remote cache to use.
+    pub remote: Option<RemoteOptions>,
     /// Maximum size of the cache after the run, in bytes; `None`: the limit in the
     /// pipeline file, else the default.
     pub cache_size: Option<u64>,
@@ -100,6 +103,7 @@ impl BuildOptions {
             content: ContentOptions::default(),
             output: OutputOptions::default(),
             cache_from: Vec::new(),
+            remote: None,
             cache_size: None,
             run: RunOptions::default(),
         }

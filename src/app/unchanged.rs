@@ -204,6 +204,8 @@ fn conditions(options: &BuildOptions) -> blake3::Hash {
         content,
         output,
         cache_from,
+        // If every result is here, it is not asked.
+        remote: _,
         cache_size,
         run,
     } = options;

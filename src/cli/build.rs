@@ -16,6 +16,7 @@ use super::options::{
 };
 use super::output::{note, print};
 use super::prepare::{Questions, planned, remarks};
+use super::remote::RemoteArgs;
 use super::{shell, watch, why};
 use crate::app::{ARCHIVES, BuildOptions, OutcomePlace, RunOptions, Verdict};
 
@@ -61,6 +62,8 @@ pub(super) struct BuildArgs {
     #[command(flatten)]
     cache: BuildCacheArgs,
     #[command(flatten)]
+    remote: RemoteArgs,
+    #[command(flatten)]
     place: UploadPlaceArgs,
     #[command(flatten)]
     report: ReportArgs,
@@ -97,6 +100,7 @@ pub(super) fn build(args: BuildArgs) -> Result<(), CommandError> {
         output: args.split.output_to(args.output, ARCHIVES.into())?,
         cache_size: args.cache.max_size()?,
         cache_from: args.cache.cache_from,
+        remote: args.remote.into_options(&place.connection.hosts)?,
         run: RunOptions {
             replay: args.logs == Logs::Full,
             keep_going: args.keep_going,

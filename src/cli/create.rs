@@ -14,6 +14,7 @@ use super::options::{BuildCacheArgs, PlanArgs, RunArgs, SplitArgs, UploadPlaceAr
 use super::output::note;
 use super::prepare::Questions;
 use super::publish;
+use super::remote::RemoteArgs;
 use super::signing::SignArgs;
 use crate::app::{
     self, Base, BuildOptions, Check, Destination, Existing, Opened, OutputOptions, Policy,
@@ -81,6 +82,8 @@ pub(super) struct CreateArgs {
     attest: bool,
     #[command(flatten)]
     cache: BuildCacheArgs,
+    #[command(flatten)]
+    remote: RemoteArgs,
     #[command(flatten)]
     place: UploadPlaceArgs,
     #[command(flatten)]
@@ -157,6 +160,7 @@ pub(super) fn run(mut args: CreateArgs) -> Result<(), CommandError> {
         },
         cache_size: args.cache.max_size()?,
         cache_from: args.cache.cache_from,
+        remote: args.remote.into_options(&place.connection.hosts)?,
         ..args.plan.options(place, Target::Package(args.folder))?
     };
     if let Some(source) = &args.differential {

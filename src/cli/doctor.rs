@@ -1,4 +1,5 @@
-//! `jackal doctor`: one line for each feature that publishing and pulling need.
+//! `jackal doctor`: one line for each feature that publishing and pulling need, or that
+//! sharing results needs.
 
 use clap::Args;
 
@@ -7,15 +8,20 @@ use super::connection::{ConnectionArgs, UploadArgs};
 use super::environment::runtime;
 use super::exit::Exit;
 use super::output::print;
+use super::remote::RemoteServerArgs;
 use crate::app;
 use crate::text::with_causes;
 
 /// Arguments of `jackal doctor`.
 #[derive(Args)]
 pub(super) struct DoctorArgs {
-    /// Repository to check: oci://HOST/PATH
-    registry: String,
-    /// Skip the upload test, which starts an upload and cancels it
+    /// Repository or remote cache to check: oci://HOST/PATH, grpcs://HOST[:PORT]
+    #[arg(value_name = "SERVER")]
+    server: String,
+    /// Skip the upload tests
+    ///
+    /// At a registry, an upload is started and cancelled. In a remote cache, two blobs and a
+    /// result are stored.
     #[arg(long)]
     read_only: bool,
     /// Print JSON
@@ -25,24 +31,33 @@ pub(super) struct DoctorArgs {
     connection: ConnectionArgs,
     #[command(flatten)]
     upload: UploadArgs,
+    #[command(flatten)]
+    remote: RemoteServerArgs,
 }
 
 pub(super) fn run(args: DoctorArgs) -> Result<(), CommandError> {
     let mut connection = args.connection.into_connection()?;
     args.upload.limit(&mut connection);
-    let probing = app::doctor(&args.registry, &connection, !args.read_only);
-    let probes = runtime()?.block_on(probing)?;
-    let failed: Vec<&str> = probes
+    let (server, write) = (args.server, !args.read_only);
+    let is_remote = server.starts_with("grpc://") || server.starts_with("grpcs://");
+    let checked = match is_remote {
+        true => {
+            let options = args.remote.into_options(&server, connection.hosts)?;
+            let checking = runtime()?.block_on(app::doctor_remote(&options, write));
+            checking.map_err(|error| CommandError::new(Exit::Environment, with_causes(&error)))?
+        }
+        false => runtime()?.block_on(app::doctor(&server, &connection, write))?,
+    };
+    let failed: Vec<&str> = checked
         .iter()
         .filter(|probe| probe.found.is_err())
         .map(|probe| probe.what)
         .collect();
-    let result = |found: &Result<String, _>| match found {
-        Ok(found) => found.clone(),
-        Err(error) => with_causes(&error),
+    let result = |found: &Result<String, String>| match found {
+        Ok(found) | Err(found) => found.clone(),
     };
     let text = if args.json {
-        let probes = probes.iter().map(|probe| {
+        let probes = checked.iter().map(|probe| {
             serde_json::json!({
                 "what": probe.what,
                 "ok": probe.found.is_ok(),
@@ -51,7 +66,7 @@ pub(super) fn run(args: DoctorArgs) -> Result<(), CommandError> {
         });
         format!("{:#}\n", probes.collect::<serde_json::Value>())
     } else {
-        let lines = probes.iter().map(|probe| {
+        let lines = checked.iter().map(|probe| {
             let verdict = if probe.found.is_ok() { "ok" } else { "FAILED" };
             format!("{verdict:<7} {:<11} {}\n", probe.what, result(&probe.found))
         });
@@ -62,7 +77,7 @@ pub(super) fn run(args: DoctorArgs) -> Result<(), CommandError> {
         [] => Ok(()),
         failed => {
             let what = failed.join(", ");
-            let message = format!("{}: {what} failed", args.registry);
+            let message = format!("{server}: {what} failed");
             Err(CommandError::new(Exit::Environment, message))
         }
     }

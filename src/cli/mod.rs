@@ -56,6 +56,7 @@ mod pull;
 mod read;
 mod registry;
 mod release;
+mod remote;
 mod run;
 mod sbom;
 mod schedule;

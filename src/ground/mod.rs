@@ -21,6 +21,8 @@ pub(crate) mod process;
 pub(crate) mod published;
 mod readers;
 pub(crate) mod reads;
+pub(crate) mod remote_cache;
+mod remote_record;
 pub(crate) mod repository;
 pub(crate) mod revision;
 mod running;
@@ -39,5 +41,6 @@ pub(crate) use failure::{
     RECALLED, failures, is_of_disk, of_cas, of_io, of_tree, shown, system_cause,
 };
 pub(crate) use readers::Readers;
+pub use remote_record::{Secret, SecretError};
 pub use stop::Stop;
 pub use withdrawal::{Stays, Withdrawal};

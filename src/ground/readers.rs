@@ -26,6 +26,11 @@ impl Readers {
         Self(self.0 & other.0)
     }
 
+    /// Whether nobody but the owner may read it.
+    pub(crate) fn only_owner(self) -> bool {
+        self.0 == 0
+    }
+
     /// The mode of a file for these readers, less the user's umask.
     pub(crate) fn mode(self) -> u32 {
         0o600 | self.0

@@ -23,6 +23,7 @@ use crate::disk::look;
 use crate::ground::in_flight::InFlight;
 use crate::ground::lockfile::Lockfile;
 use crate::ground::published::Published;
+use crate::ground::remote_cache::RemoteCache;
 use crate::ground::source::OwnFiles;
 use crate::ground::threads::blocking;
 use crate::ground::tools::{Memory, Tool};
@@ -83,6 +84,8 @@ pub struct Site {
     pub fetching: InFlight,
     /// Results that were published with packages, if any are used.
     pub published: OnceLock<Published>,
+    /// The remote cache, if one is used.
+    pub remote: OnceLock<Arc<RemoteCache>>,
     stats: Mutex<StatCache>,
     locks: Mutex<HashMap<PathBuf, Lockfile>>,
     /// The folder of the lock file of each folder, found once.
@@ -162,6 +165,7 @@ impl Site {
             cpu: Arc::new(Semaphore::new(options.jobs.max(1))),
             fetching: InFlight::default(),
             published: OnceLock::new(),
+            remote: OnceLock::new(),
             stats: Mutex::new(stats),
             locks: Mutex::default(),
             lock_folders: Mutex::default(),

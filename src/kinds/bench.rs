@@ -56,7 +56,7 @@ impl Bench {
                 Ok::<_, Failure>(match &bench.site {
                     Some(site) => {
                         let performed = site
-                            .perform(&prepared.action, prepared.form, making)
+                            .perform(&prepared.action, (prepared.form, false), making)
                             .await?;
                         performed.result.outputs
                     }

@@ -1,9 +1,8 @@
 //! The kinds of work: one room each, behind one trait.
 //!
-//! A room has everything about its kind: the data of a step, the action that identifies
-//! the result, the execution, the errors, the pins in `jackal.lock`, the materials for
-//! provenance, and the delivery to the user's folders. `plan` creates work and `run`
-//! runs it; neither knows its content.
+//! A room has everything about its kind: the data of a step, the action that identifies the
+//! result, the execution, the errors, pins, materials, and the delivery to the user's folders.
+//! `plan` creates work and `run` runs it; neither knows its content.
 
 pub(crate) mod actions;
 pub(crate) mod alone;
@@ -232,6 +231,11 @@ pub(crate) trait Kind {
         true
     }
 
+    /// Whether a remote cache may hold its results.
+    fn is_shared(&self) -> bool {
+        !self.has_effects()
+    }
+
     /// Whether it changes something elsewhere: then it is not ended halfway, unless the
     /// run is stopped.
     fn has_effects(&self) -> bool {
@@ -412,6 +416,10 @@ impl Kind for Work {
         each!(self, work => work.travels())
     }
 
+    fn is_shared(&self) -> bool {
+        each!(self, work => work.is_shared())
+    }
+
     fn has_effects(&self) -> bool {
         each!(self, work => work.has_effects())
     }
@@ -466,11 +474,11 @@ pub(crate) async fn output(site: &Arc<Site>, work: &Work) -> Result<Output, Fail
             results: &Results::new(),
         },
         cached: true,
+        local: false,
         salts: &[],
         order: &[],
     };
-    let prepared = task.prepare().await?;
-    let performed = task.perform(&prepared).await?;
+    let performed = task.perform(&task.prepare().await?).await?;
     let made = performed.result.outputs.into_iter().next();
     made.ok_or_else(|| Failure::internal("a step produced no output"))
 }
@@ -481,6 +489,8 @@ pub(crate) struct Task<'a> {
     pub(crate) cx: Context<'a>,
     /// Whether its result may be cached.
     pub(crate) cached: bool,
+    /// Whether its result stays on this machine.
+    pub(crate) local: bool,
     /// Additional strings in its key.
     pub(crate) salts: &'a [String],
     /// Steps before it whose results it does not read.
@@ -517,10 +527,9 @@ impl Task<'_> {
     /// The result of a prepared step, from the cache or newly made.
     pub(crate) async fn perform(&self, prepared: &Prepared) -> Result<Performed, Failure> {
         if self.remembers(prepared) {
-            let site = self.cx.site;
-            return site
-                .perform(&prepared.action, prepared.form, || self.sound(prepared))
-                .await;
+            let how = (prepared.form, self.shares(prepared));
+            let making = || self.sound(prepared);
+            return self.cx.site.perform(&prepared.action, how, making).await;
         }
         let made = self.sound(prepared).await?;
         Ok(Performed {
@@ -538,6 +547,17 @@ impl Task<'_> {
         })
     }
 
+    /// Whether a remote cache may hold the result: with a mark it is not what its key says.
+    fn shares(&self, prepared: &Prepared) -> bool {
+        let public = prepared.marks.is_empty() && !self.is_private(prepared);
+        public && !self.local && self.work.is_shared()
+    }
+
+    fn is_private(&self, prepared: &Prepared) -> bool {
+        let mut earlier = self.cx.results.values();
+        prepared.inputs.readers().only_owner() || earlier.any(|done| done.private)
+    }
+
     /// Who may read the outputs of a prepared step.
     pub(crate) fn readers(&self, prepared: &Prepared) -> Readers {
         let earlier = self.cx.results.values().map(|done| done.readers);
@@ -549,7 +569,7 @@ impl Task<'_> {
     pub(crate) fn done(&self, prepared: Prepared, performed: Performed, key: ActionKey) -> Done {
         let outputs = performed.result.outputs;
         let travels = self.remembers(&prepared) && self.work.travels() && prepared.marks.is_empty();
-        let readers = self.readers(&prepared);
+        let (readers, private) = (self.readers(&prepared), self.is_private(&prepared));
         Done {
             manifest: self.work.manifest(&prepared, &outputs),
             outputs,
@@ -558,13 +578,13 @@ impl Task<'_> {
             marks: prepared.marks,
             action: Some(prepared.action),
             readers,
+            private,
         }
     }
 
     /// Makes the result, and rejects it if a source has changed since the key was
     /// computed: otherwise the cache would have new bytes under an old key.
     async fn sound(&self, prepared: &Prepared) -> Result<Made, Failure> {
-        // As in `prepare`.
         let fetched = Box::pin(self.work.fetch(&self.cx, prepared)).await?;
         let made = Box::pin(self.work.make(&self.cx, prepared)).await;
         if let Some(path) = prepared.inputs.changed() {

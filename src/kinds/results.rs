@@ -30,6 +30,8 @@ pub(crate) struct Done {
     pub(crate) marks: Marks,
     /// Who may read every source of it.
     pub(crate) readers: Readers,
+    /// Whether a source of it, or of what it was made from, is only for its owner.
+    pub(crate) private: bool,
 }
 
 /// Finished steps by name.

@@ -21,6 +21,7 @@ fn task<'a>(work: &'a Work, site: &'a Arc<Site>, results: &'a Results) -> Task<'
             results,
         },
         cached: true,
+        local: false,
         salts: &[],
         order: &[],
     }

@@ -29,6 +29,8 @@ impl CacheLimits {
 pub struct Caching {
     /// False for `cache: false`.
     pub keep: bool,
+    /// Results stay on this machine: `cache: local`.
+    pub local: bool,
     /// Part of the key.
     pub salt: String,
     /// Mutable references are resolved again after this time.
@@ -41,6 +43,7 @@ impl Default for Caching {
     fn default() -> Self {
         Self {
             keep: true,
+            local: false,
             salt: String::new(),
             fresh: None,
             with_secrets: false,

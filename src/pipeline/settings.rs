@@ -504,6 +504,7 @@ fn caching(node: &Node, r: &mut Reader) -> Caching {
         };
         return Caching {
             keep,
+            local: node.scalar() == Some("local"),
             ..Caching::default()
         };
     }
@@ -522,6 +523,7 @@ fn caching(node: &Node, r: &mut Reader) -> Caching {
         r.at(node.span, "`fresh` is no time at all", help);
     }
     let made = Caching {
+        local: false,
         keep: true,
         salt: f.string("salt", &mut r.mistakes).unwrap_or_default(),
         fresh,

@@ -373,6 +373,7 @@ fn step_of(
             .filter(|_| !matches!(instance.verb, Verb::Run(_))),
         when: instance.runs_after,
         cached: settings.cached(),
+        local: settings.cache.local,
         fresh: settings.cache.fresh,
         salts: instance.salts.clone(),
         tags: settings.tags.clone(),

@@ -66,6 +66,8 @@ pub struct Step {
     pub when: RunsAfter,
     /// Whether its result may be cached.
     pub cached: bool,
+    /// Whether its result stays on this machine.
+    pub local: bool,
     /// The maximum age of pins that it uses; `None`: unlimited.
     pub fresh: Option<Duration>,
     /// Further texts that its key contains.

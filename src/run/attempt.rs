@@ -408,6 +408,7 @@ pub(super) fn task_of<'a>(site: &'a Arc<Site>, step: &'a Step, results: &'a Resu
             results,
         },
         cached: step.cached,
+        local: step.local,
         salts: &step.salts,
         order: &step.order,
     }

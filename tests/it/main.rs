@@ -49,6 +49,7 @@ mod publish;
 mod pull;
 mod registry_tools;
 mod remains;
+mod remote;
 mod reports;
 mod repositories;
 mod repository;

@@ -9,6 +9,7 @@ use crate::cas::tree::{self, Tree};
 use crate::cas::{Flush, Key};
 use crate::ground::form::OutputForm;
 use crate::ground::published::Published;
+use crate::ground::remote_cache::{Beside, RemoteCache};
 use crate::ground::threads::blocking;
 use crate::ground::{Failure, log};
 use crate::junit::{self, Budget, Report};
@@ -24,6 +25,20 @@ pub(crate) struct Remembered {
     pub(crate) trees: Vec<Tree>,
     /// The reports of its tests.
     pub(crate) report: Option<Arc<Report>>,
+}
+
+impl Performed {
+    /// A result that was made before, of which this many bytes were downloaded now.
+    fn known(known: Remembered, fetched: u64) -> Self {
+        Self {
+            result: known.result,
+            cached: true,
+            log: String::new(),
+            fetched,
+            warnings: Vec::new(),
+            report: known.report,
+        }
+    }
 }
 
 impl Site {
@@ -165,14 +180,79 @@ impl Site {
         }
     }
 
-    /// Returns the cached result of `action`, or makes it with `work`.
-    ///
-    /// Identical actions in flight run once. A result is recorded only after `work` has
-    /// succeeded and every blob it names is stored.
-    pub(crate) async fn perform<F>(
+    /// The result of `action` if other machines have it, brought to this one.
+    async fn from_elsewhere(
         self: &Arc<Self>,
         action: &Action,
         form: OutputForm,
+        remote: Option<&Arc<RemoteCache>>,
+    ) -> Result<Option<Performed>, Failure> {
+        if let Some(published) = self.published.get()
+            && let Some((result, fetched)) = published
+                .bring(&self.cas, &self.registry, &self.transfers, action, form)
+                .await
+        {
+            return Ok(Some(Performed {
+                result,
+                cached: true,
+                log: String::new(),
+                fetched,
+                warnings: Vec::new(),
+                report: None,
+            }));
+        }
+        let Some(remote) = remote else {
+            return Ok(None);
+        };
+        let Some(fetched) = remote.bring(&self.cas, action, form).await else {
+            return Ok(None);
+        };
+        // Looked up like any other, so that nothing of it is believed unseen.
+        let (site, key) = (Arc::clone(self), action.key());
+        let known = blocking(move || site.remembered(&key, form)).await?;
+        Ok(known.map(|known| Performed::known(known, fetched)))
+    }
+
+    /// Records a result that was made now; `false`: blobs of it are not stored here.
+    fn record(
+        &self,
+        key: &ActionKey,
+        form: OutputForm,
+        result: &ActionResult,
+        beside: Beside,
+        flush: Flush,
+    ) -> Result<bool, Failure> {
+        let outputs = result.outputs.iter();
+        let mut needs: Vec<_> = outputs.map(|o| (o.digest, o.size)).collect();
+        needs.extend(beside.files);
+        needs.extend(beside.log.into_iter().chain(beside.reports));
+        if self.published.get().is_some_and(Published::has_left) {
+            for (digest, size) in &needs {
+                // The blobs of a local result must be stored locally.
+                if !self.cas.contains(digest, *size)? {
+                    return Ok(false);
+                }
+            }
+        }
+        let (name, bytes) = (Key(*key.as_bytes()), result.encode());
+        // A result whose blobs are missing must be replaced.
+        if self.options.force || self.remembered(key, form)?.is_none() {
+            self.cas.replace_result(&name, &bytes, &needs, flush)?;
+        } else {
+            self.cas.put_result(&name, &bytes, &needs, flush)?;
+        }
+        Ok(true)
+    }
+
+    /// Returns the cached result of `action`, or makes it with `work`.
+    ///
+    /// Identical actions in flight run once. A result is recorded only after `work` has
+    /// succeeded and every blob it names is stored. If it is `shared`, it may also come from
+    /// a remote cache, and is given to it.
+    pub(crate) async fn perform<F>(
+        self: &Arc<Self>,
+        action: &Action,
+        (form, shared): (OutputForm, bool),
         work: impl FnOnce() -> F,
     ) -> Result<Performed, Failure>
     where
@@ -183,30 +263,15 @@ impl Site {
         let _flight = flight.lock().await;
         let site = Arc::clone(self);
         if let Some(known) = blocking(move || site.remembered(&key, form)).await? {
-            return Ok(Performed {
-                result: known.result,
-                cached: true,
-                log: String::new(),
-                fetched: 0,
-                warnings: Vec::new(),
-                report: known.report,
-            });
+            return Ok(Performed::known(known, 0));
         }
-        if let Some(published) = self.published.get()
+        let online = !self.options.offline;
+        let remote = self.remote.get().filter(|_| shared && online);
+        if online
             && !self.options.force
-            && !self.options.offline
-            && let Some((result, fetched)) = published
-                .bring(&self.cas, &self.registry, &self.transfers, action, form)
-                .await
+            && let Some(performed) = self.from_elsewhere(action, form, remote).await?
         {
-            return Ok(Performed {
-                result,
-                cached: true,
-                log: String::new(),
-                fetched,
-                warnings: Vec::new(),
-                report: None,
-            });
+            return Ok(performed);
         }
         let start = Instant::now();
         let made = work().await?;
@@ -227,32 +292,16 @@ impl Site {
             true => Flush::Later,
             false => Flush::Now,
         };
-        let site = Arc::clone(self);
-        let kept = result.clone();
-        let (also, log) = (made.also, made.log);
-        blocking(move || {
-            let mut needs: Vec<_> = kept.outputs.iter().map(|o| (o.digest, o.size)).collect();
-            needs.extend(also);
-            let named = log.into_iter().chain(reports);
-            needs.extend(named.map(|blob| (blob.digest, blob.size)));
-            if site.published.get().is_some_and(Published::has_left) {
-                for (digest, size) in &needs {
-                    // The blobs of a local result must be stored locally.
-                    if !site.cas.contains(digest, *size)? {
-                        return Ok(());
-                    }
-                }
-            }
-            let (name, bytes) = (Key(*key.as_bytes()), kept.encode());
-            // A result whose blobs are missing must be replaced.
-            if site.options.force || site.remembered(&key, form)?.is_none() {
-                site.cas.replace_result(&name, &bytes, &needs, flush)?;
-            } else {
-                site.cas.put_result(&name, &bytes, &needs, flush)?;
-            }
-            Ok(())
-        })
-        .await?;
+        let beside = Beside {
+            files: made.also,
+            log: made.log.map(|log| (log.digest, log.size)),
+            reports: reports.map(|blob| (blob.digest, blob.size)),
+        };
+        let (site, kept, also) = (Arc::clone(self), result.clone(), beside.clone());
+        let stored = blocking(move || site.record(&key, form, &kept, also, flush)).await?;
+        if let Some(remote) = remote.filter(|_| stored) {
+            remote.offer(&self.cas, &key, &result, beside);
+        }
         held(&self.made).insert(key);
         Ok(Performed {
             result,

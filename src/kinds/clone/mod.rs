@@ -173,6 +173,11 @@ impl Kind for CloneWork {
         "repo"
     }
 
+    /// What comes from elsewhere by its digest is verified there, which no cache can do.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
     fn reads(&self, _: &OwnFiles) -> CheckoutReads {
         CheckoutReads::nothing()
     }

@@ -425,6 +425,11 @@ impl Kind for RunWork {
         false
     }
 
+    /// What a command made with a secret may hold it.
+    fn is_shared(&self) -> bool {
+        self.secrets.is_empty()
+    }
+
     /// The command gets its grace period.
     fn stops_itself(&self) -> bool {
         true

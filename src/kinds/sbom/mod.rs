@@ -135,7 +135,7 @@ pub async fn document_of(
     let bench = Bench::of(site);
     let making = || make_pure(&prepared.action, &prepared.inputs, &bench);
     let performed = site
-        .perform(&prepared.action, prepared.form, making)
+        .perform(&prepared.action, (prepared.form, false), making)
         .await?;
     Ok(performed.result.outputs.into_iter().next())
 }

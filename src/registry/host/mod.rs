@@ -96,6 +96,49 @@ impl<T: Copy> PerHost<T> {
     }
 }
 
+impl Hosts {
+    /// A client for services of `host` that need HTTP/2, with the host's certificates, or
+    /// without TLS if it is `plain`. `connecting` and `silence` limit how long connecting and
+    /// waiting for more of an answer take.
+    ///
+    /// # Errors
+    ///
+    /// Its certificates cannot be used.
+    pub fn grpc_client(
+        &self,
+        host: &str,
+        plain: bool,
+        [connecting, silence]: [Option<Duration>; 2],
+    ) -> Result<reqwest::Client, RegistryError> {
+        look::beyond_files();
+        let mut builder = service_client()
+            .http2_prior_knowledge()
+            .http2_adaptive_window(true)
+            .connect_timeout(connecting.unwrap_or(CONNECT_TIMEOUT));
+        if let Some(silence) = silence {
+            builder = builder.read_timeout(silence);
+        }
+        if plain {
+            // Proxies pass on HTTP/2 only within TLS.
+            builder = builder.no_proxy();
+        }
+        if self.insecure_skip_tls_verify {
+            builder = builder.tls_danger_accept_invalid_certs(true);
+        }
+        let mut folders = self.certificates.iter().map(|dir| dir.join(host));
+        if let Some(folder) = folders.find(|folder| folder.is_dir()) {
+            let read = Files::in_folder(&folder).map_err(|what| unusable(&folder, &what))?;
+            let mut config = read
+                .config(self.insecure_skip_tls_verify)
+                .map_err(|error| unusable(&folder, &with_causes(&error)))?;
+            config.alpn_protocols = vec![b"h2".to_vec()];
+            builder = builder.tls_backend_preconfigured(config);
+        }
+        let built = builder.build();
+        built.map_err(|error| RegistryError::Setup(reason(error)))
+    }
+}
+
 /// What the user says about a registry's token server.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::registry) struct TokenServer<'a> {
