@@ -161,6 +161,8 @@ fn files(
 
 #[cfg(test)]
 mod merging;
+#[cfg(test)]
+mod mutated;
 
 #[cfg(test)]
 mod tests {

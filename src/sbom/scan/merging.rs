@@ -14,7 +14,8 @@ mod model;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use self::files::{LINKS, PREFIXES, TEMPLATES};
+pub(super) use self::files::TEMPLATES;
+use self::files::{LINKS, PREFIXES};
 use self::model::{Built, Model};
 use super::*;
 use crate::sbom::body::in_memory;
@@ -177,7 +178,7 @@ fn check(layers: &[Vec<Step>]) -> Result<(), TestCaseError> {
 }
 
 /// A short run, unless `PROPTEST_CASES` makes it a long one.
-fn config() -> ProptestConfig {
+pub(super) fn config() -> ProptestConfig {
     let config = ProptestConfig::default();
     let cases = match config.cases {
         256 => 48,

@@ -8,9 +8,9 @@ pub(super) const PREFIXES: &[&str] = &["", "", "", "usr/", "app/", "opt/x/", "l/
 /// Those that may become links.
 pub(super) const LINKS: std::ops::Range<usize> = 4..8;
 
-pub(super) type Content = fn(u8) -> Vec<u8>;
+pub(in crate::sbom::scan) type Content = fn(u8) -> Vec<u8>;
 
-pub(super) const TEMPLATES: &[(&str, Content)] = &[
+pub(in crate::sbom::scan) const TEMPLATES: &[(&str, Content)] = &[
     ("var/lib/dpkg/status", |variant| {
         let stanza = |name: &str| {
             format!(
