@@ -11,8 +11,10 @@ use super::build_error::BuildError;
 use super::build_options::BuildOptions;
 use super::compose::{Ask, Composer};
 use super::forecast::Forecast;
+use super::kept_record::{executed_before, keep_record};
 use super::named;
 use super::options::Pins;
+use super::partly::{Part, Rest, Whole};
 use super::places::Places;
 use super::skeletons::Skeletons;
 use super::units::{self, Planned};
@@ -33,10 +35,10 @@ use crate::kinds::{Kind as _, Results, Work, alone};
 use crate::oci::Reference;
 use crate::package::{NamesIn, Warning};
 use crate::pipeline::Sandbox;
-use crate::plan::{Plan, Step};
+use crate::plan::{Outputs, Plan, Step};
 use crate::release::{Destination, PublishedResults};
 use crate::run::event::Event;
-use crate::run::record::{RunRecord, Status, TaskRecord};
+use crate::run::record::{RunRecord, Status};
 use crate::run::{self, Assessed, How, Ran, Verdict};
 use crate::text::{shown_address, with_causes};
 
@@ -58,6 +60,8 @@ pub struct Built {
     /// The task for a shell, if that was wanted and all before it succeeded.
     pub shell: Option<ShellPlace>,
     pub(super) cas: Arc<Cas>,
+    /// The plan, if it was made as a whole.
+    pub(super) whole: Option<Whole>,
 }
 
 impl Built {
@@ -122,6 +126,10 @@ pub struct Prepared {
     /// What the files of each folder with pins name; only for `update`, and without
     /// the folders of which not every file can be read.
     named: BTreeMap<PathBuf, NamesIn>,
+    /// The outputs of all tasks of the workspace.
+    outputs: Option<Outputs>,
+    /// What is taken from an earlier build; the plan has only the rest.
+    rest: Option<Rest>,
 }
 
 /// Reads definitions and makes the plan; `ask` returns values for unset templates.
@@ -144,6 +152,7 @@ pub fn prepare(options: &BuildOptions, ask: Ask<'_>) -> Result<Prepared, BuildEr
         whole,
         params,
         walked,
+        outputs,
     } = units::plan(options, composer, &workspace)?;
     composer.has_templates(&options.variant.given, &params)?;
     let mut pinned = places.folders();
@@ -219,6 +228,8 @@ pub fn prepare(options: &BuildOptions, ask: Ask<'_>) -> Result<Prepared, BuildEr
         variant: options.variant.name(),
         architecture: options.variant.architecture_or_host(),
         named,
+        outputs,
+        rest: None,
     })
 }
 
@@ -282,6 +293,37 @@ fn cache_from(given: &[String]) -> Result<Vec<Reference>, BuildError> {
 }
 
 impl Prepared {
+    /// A part of a plan, and the rest of an earlier build.
+    pub(super) fn of_part(options: &BuildOptions, part: Part) -> Result<Self, BuildError> {
+        bounded(options, &part.plan, &part.workspace)?;
+        let workspace = part.workspace;
+        let site_options = SiteOptions {
+            output: part.output,
+            output_bound: (!options.output.named).then(|| workspace.clone()),
+            ..options.run.site_options(&options.place, options.pins)
+        };
+        Ok(Self {
+            site: Site::new(part.cas, part.registry, &workspace, site_options),
+            plan: part.plan,
+            workspace,
+            variant: options.variant.name(),
+            cache_size: options.cache_size,
+            warnings: Vec::new(),
+            places: part.places,
+            unnamed: Vec::new(),
+            refusal: None,
+            cache_from: Vec::new(),
+            remote: options.remote.clone(),
+            architecture: options.variant.architecture_or_host(),
+            keep_going: options.run.keep_going,
+            shell: None,
+            whole: false,
+            named: BTreeMap::new(),
+            outputs: None,
+            rest: Some(part.rest),
+        })
+    }
+
     /// Warnings about the definitions.
     #[must_use]
     pub fn warnings(&self) -> &[Warning] {
@@ -341,12 +383,18 @@ impl Prepared {
         self.prune_after(&ran.record);
         let (site, results) = (self.site, ran.results);
         let shell = self.shell.filter(|_| ran.failures.is_empty());
+        let (after, plan) = (self.plan.waits(), self.plan);
         Ok(Built {
             record: ran.record,
             failures: ran.failures,
             notes,
-            after: self.plan.waits(),
+            after,
             cas: Arc::clone(&site.cas),
+            whole: self.outputs.map(|outputs| Whole {
+                site: Arc::clone(&site),
+                plan,
+                outputs,
+            }),
             shell: shell.map(|step| ShellPlace {
                 site,
                 step,
@@ -398,6 +446,9 @@ impl Prepared {
         for task in &ran.record.tasks {
             notes.extend(task.warnings.iter().cloned());
         }
+        if let Some(rest) = &self.rest {
+            rest.add_to(&mut ran.record, &mut notes);
+        }
         keep_record(&self.site.cas, &ran.record);
         if ran.failures.is_empty() {
             self.keep_good(&ran.record);
@@ -427,6 +478,9 @@ impl Prepared {
     /// Records the keys of a good run, for `--affected`.
     fn keep_good(&self, record: &RunRecord) {
         let tasks = record.tasks.iter().filter_map(|task| {
+            if let Some(rest) = &self.rest {
+                return rest.good(task);
+            }
             let key = task.action_key.as_ref()?.parse().ok()?;
             let step = self.plan.steps.get(&task.task)?;
             Some((self.site.good_name(&step.home, &step.name), key))
@@ -528,27 +582,4 @@ impl Prepared {
         self.site.save()?;
         Ok(moved)
     }
-}
-
-/// Counts as executed what an earlier round of this run executed.
-fn executed_before(record: &mut RunRecord, earlier: Vec<TaskRecord>) {
-    for old in earlier {
-        let cached = |task: &&mut TaskRecord| {
-            task.task == old.task && task.status == Status::Cached && old.status == Status::Executed
-        };
-        if let Some(task) = record.tasks.iter_mut().find(cached) {
-            *task = old;
-        }
-    }
-}
-
-/// Stores the record in the cache if anything ran. An I/O error loses only the record.
-fn keep_record(cas: &Cas, record: &RunRecord) {
-    if !record.tasks.iter().any(|task| task.status.ran()) {
-        return;
-    }
-    let Ok(text) = serde_json::to_vec(record) else {
-        return;
-    };
-    drop(disk::write_hint(&cas.root().join("runs/run.json"), &text));
 }

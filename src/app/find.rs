@@ -134,6 +134,20 @@ impl Files {
         }
     }
 
+    /// These, each a definition or a pipeline.
+    pub(super) fn named(files: impl Iterator<Item = PathBuf>) -> Self {
+        let is_definition = |path: &PathBuf| {
+            let name = path.file_name().and_then(|name| name.to_str());
+            name.is_some_and(|name| Dialect::of_definition_file(name).is_some())
+        };
+        let (definitions, pipelines) = files.partition(is_definition);
+        Self {
+            definitions,
+            pipelines,
+            ..Self::default()
+        }
+    }
+
     /// The definition and the pipeline of one folder.
     pub(super) fn in_folder(folder: &Path) -> Self {
         let pipeline = folder.join(PIPELINE_FILE);

@@ -8,7 +8,7 @@
 //! Source of the rules: adr/0075, "A build with nothing to do is remembered". The file is
 //! described in docs/spec/cache.md.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -16,21 +16,22 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use super::build::Built;
+use super::build::{Built, Prepared};
 use super::build_options::BuildOptions;
 use super::options::{self, Pins};
+use super::partly::{Kept, MAX_DIFFERENCES, Stored};
 use crate::cas::{PRUNED, RESULTS};
 use crate::codec::{CodecError, Reader, Writer};
 use crate::disk;
-use crate::disk::look::Recording;
+use crate::disk::look::{Looked, Looks, Recording};
 use crate::ground::site::GOOD;
 use crate::registry::Connection;
 use crate::run::Verdict;
 use crate::run::record::{RunRecord, Status};
-use crate::workspace::{Footprint, Stat, is_unchanged};
+use crate::workspace::{Difference, Footprint, Stat, differences};
 
 /// Magic number of the file; changes with its layout, or with what is compared.
-const MAGIC: &[u8; 8] = b"jknull\x01\n";
+const MAGIC: &[u8; 8] = b"jknull\x02\n";
 
 /// Where the digest of the conditions is in the file.
 const CONDITIONS: Range<usize> = 40..72;
@@ -106,6 +107,39 @@ impl Unchanged {
     }
 }
 
+/// What is known of a build before it is planned.
+pub enum KnownOutcome {
+    /// It would do nothing, as the last one.
+    Unchanged(Unchanged),
+    /// Only some files differ from what the last one looked at.
+    Partly(Partly),
+}
+
+/// The outcome of the last build, of which some files have changed.
+pub struct Partly {
+    bytes: Vec<u8>,
+    differences: Vec<Difference>,
+    unchanged: Unchanged,
+}
+
+impl Partly {
+    /// What is to be said before the run.
+    #[must_use]
+    pub fn remarks(&self) -> &[String] {
+        &self.unchanged.remarks
+    }
+
+    /// The plan of the tasks that the changes concern; `None`: everything must be planned.
+    #[must_use]
+    pub fn prepare(&self, options: &BuildOptions) -> Option<Prepared> {
+        let File { stored, .. } = File::read(&self.bytes).ok()?;
+        let concerned = stored.concerned(&self.differences)?;
+        let Unchanged { notes, record, .. } = &self.unchanged;
+        let part = concerned.prepare(options, notes, record)?;
+        Prepared::of_part(options, part).ok()
+    }
+}
+
 /// What is looked at by a build whose outcome may be kept.
 pub struct Watched {
     place: OutcomePlace,
@@ -154,15 +188,22 @@ impl OutcomePlace {
         })
     }
 
-    /// The outcome of the last build with these options, if everything was cached and is
-    /// as it was.
+    /// The outcome of the last build with these options, if everything was cached, and is as
+    /// it was but for some files.
     #[must_use]
-    pub fn unchanged(&self) -> Option<Unchanged> {
+    pub fn known(&self) -> Option<KnownOutcome> {
         let bytes = kept(&self.file)?;
-        let answer = compared(&bytes, &self.conditions, seconds()).ok()??;
+        let (answer, differences) = compared(&bytes, &self.conditions, seconds()).ok()??;
         let mut unchanged: Unchanged = serde_json::from_slice(answer).ok()?;
         unchanged.record.start_ms = milliseconds();
-        Some(unchanged)
+        Some(match differences.is_empty() {
+            true => KnownOutcome::Unchanged(unchanged),
+            false => KnownOutcome::Partly(Partly {
+                differences,
+                unchanged,
+                bytes,
+            }),
+        })
     }
 
     /// Notes from now on what the build looks at; `None`: its outcome is not kept.
@@ -247,25 +288,48 @@ fn kept(file: &Path) -> Option<Vec<u8>> {
     is_file.then(|| disk::read(file, MAX_BYTES).ok()).flatten()
 }
 
-/// The answer in a file, if it still holds.
+/// The parts of a file.
+struct File<'f> {
+    sum: [u8; 32],
+    body: &'f [u8],
+    conditions: [u8; 32],
+    time: [u8; 8],
+    answer: &'f [u8],
+    stored: Stored<'f>,
+    /// At the footprint.
+    rest: Reader<&'f [u8]>,
+}
+
+impl<'f> File<'f> {
+    fn read(bytes: &'f [u8]) -> Result<Self, CodecError> {
+        let mut reader = Reader::new(bytes);
+        reader.magic(MAGIC, "the first bytes of a kept outcome, `jknull`")?;
+        let sum: [u8; 32] = reader.array("a checksum")?;
+        Ok(Self {
+            body: &bytes[MAGIC.len() + sum.len()..],
+            sum,
+            conditions: reader.array("a digest of conditions")?,
+            time: reader.array("a time")?,
+            answer: reader.slice(MAX_BYTES, "an answer")?,
+            stored: Stored::read(&mut reader)?,
+            rest: reader,
+        })
+    }
+}
+
+/// The answer in a file, and what is not as it was; `None`: it does not hold.
 fn compared<'a>(
     bytes: &'a [u8],
     conditions: &blake3::Hash,
     now: u64,
-) -> Result<Option<&'a [u8]>, CodecError> {
-    let mut reader = Reader::new(bytes);
-    reader.magic(MAGIC, "the first bytes of a kept outcome, `jknull`")?;
-    let sum: [u8; 32] = reader.array("a checksum")?;
-    let body = &bytes[MAGIC.len() + sum.len()..];
-    let own: [u8; 32] = reader.array("a digest of conditions")?;
-    let time: [u8; 8] = reader.array("a time")?;
-    let same = own == *conditions.as_bytes() && !is_old(&time, now);
-    if !same || *blake3::hash(body).as_bytes() != sum {
+) -> Result<Option<(&'a [u8], Vec<Difference>)>, CodecError> {
+    let mut file = File::read(bytes)?;
+    let same = file.conditions == *conditions.as_bytes() && !is_old(&file.time, now);
+    if !same || *blake3::hash(file.body).as_bytes() != file.sum {
         return Ok(None);
     }
-    let answer = reader.slice(MAX_BYTES, "an answer")?;
-    let holds = is_unchanged(&mut reader)?;
-    Ok(holds.then_some(answer))
+    let found = differences(&mut file.rest, MAX_DIFFERENCES)?;
+    Ok(found.map(|found| (file.answer, found)))
 }
 
 /// Whether `time`, as in the file, is too long ago.
@@ -275,11 +339,18 @@ fn is_old(time: &[u8], now: u64) -> bool {
     now < kept || now - kept > LIFETIME
 }
 
-fn written(conditions: &blake3::Hash, now: u64, answer: &[u8], footprint: &Footprint) -> Vec<u8> {
+fn written(
+    conditions: &blake3::Hash,
+    now: u64,
+    answer: &[u8],
+    kept: &Kept,
+    footprint: &Footprint,
+) -> Vec<u8> {
     let mut writer = Writer::default();
     writer.array(conditions.as_bytes());
     writer.u64(now);
     writer.bytes(answer);
+    kept.write(&mut writer);
     footprint.write(&mut writer);
     let body = writer.into_bytes();
     [&MAGIC[..], blake3::hash(&body).as_bytes(), &body].concat()
@@ -289,19 +360,57 @@ impl Watched {
     /// Keeps the outcome, if every task was cached. If that fails, the next build costs
     /// what this one did.
     pub fn keep(self, order: &[String], remarks: &[String], built: &Built) {
-        let tasks = &built.record.tasks;
-        let plain = tasks.iter().all(|task| task.status == Status::Cached)
-            && built.failures.is_empty()
-            && tasks.len() == order.len();
-        // What only some builds say is no part of an outcome.
-        if !plain || tasks.iter().any(|task| !task.log.is_empty()) {
-            return;
+        if is_plain(built) && built.record.tasks.len() == order.len() {
+            let _ = self.try_keep(order, remarks, built);
         }
-        let _ = self.try_keep(order, remarks, built);
     }
 
     fn try_keep(self, order: &[String], remarks: &[String], built: &Built) -> Option<()> {
-        let mut paths = self.recording.close()?;
+        let looks = self.looks()?;
+        let footprint = Footprint::take(presence(&looks), self.began)?;
+        let kept = built.whole.as_ref();
+        let kept = kept.and_then(|whole| Kept::of(whole, &looks, &footprint));
+        self.write(
+            &answer(order, remarks, built)?,
+            &kept.unwrap_or_else(Kept::nothing),
+            &footprint,
+        )
+    }
+
+    /// The same after a part of a plan, which took the rest from an earlier outcome: that is
+    /// brought up to date.
+    pub fn renew(self, partly: &Partly, built: &Built) {
+        if is_plain(built) {
+            let _ = self.try_renew(partly, built);
+        }
+    }
+
+    fn try_renew(self, partly: &Partly, built: &Built) -> Option<()> {
+        let mut looks = self.looks()?;
+        for difference in &partly.differences {
+            let look = Looked {
+                present: difference.is_there(),
+                ..Looked::default()
+            };
+            let known = looks.paths.entry(difference.path.clone());
+            known.or_insert(look);
+        }
+        let File {
+            stored, mut rest, ..
+        } = File::read(&partly.bytes).ok()?;
+        let before = Footprint::read(&mut rest).ok()?;
+        let mut footprint = before.clone();
+        footprint.update(Footprint::take(presence(&looks), self.began)?);
+        let kept = stored.renewed(&self.place.cache, (&before, &footprint), &looks)?;
+        let before = &partly.unchanged.record.tasks;
+        let order: Vec<String> = before.iter().map(|task| task.task.clone()).collect();
+        let answer = answer(&order, partly.remarks(), built)?;
+        self.write(&answer, &kept, &footprint)
+    }
+
+    /// What the build looked at that counts.
+    fn looks(&self) -> Option<Looks> {
+        let mut looks = self.recording.taken()?;
         let cache = &self.place.cache;
         let (counting, pruned) = (
             [RESULTS, GOOD].map(|name| cache.join(name)),
@@ -309,38 +418,66 @@ impl Watched {
         );
         // Everything else in the cache is only a faster way to the same outcome.
         let counts = |path: &Path| counting.iter().any(|folder| path.starts_with(folder));
-        paths.retain(|path, _| !path.starts_with(cache) || counts(path));
-        let is_pruned = pruned.exists();
-        paths.insert(pruned, is_pruned);
-        let footprint = Footprint::take(paths, self.began)?;
-        let mut record = built.record.clone();
-        let places: BTreeMap<&str, usize> = (order.iter().enumerate())
-            .map(|(at, task)| (task.as_str(), at))
-            .collect();
-        let place = |task: &str| places.get(task).copied();
-        record.tasks.sort_by_key(|task| place(&task.task));
-        (record.start_ms, record.wall_ms) = (0, 0);
-        for task in &mut record.tasks {
-            (task.start_ms, task.wall_ms) = (0, 0);
-        }
-        let answer = Unchanged {
-            remarks: remarks.to_vec(),
-            notes: built.notes.clone(),
-            record,
+        let is_own = |path: &Path| path.starts_with(cache) && !counts(path);
+        looks.paths.retain(|path, _| !is_own(path));
+        let look = Looked {
+            present: pruned.exists(),
+            closely: true,
+            ..Looked::default()
         };
-        let answer = serde_json::to_vec(&answer).ok()?;
-        let bytes = written(&self.place.conditions, seconds(), &answer, &footprint);
+        looks.paths.insert(pruned, look);
+        Some(looks)
+    }
+
+    fn write(&self, answer: &[u8], kept: &Kept, footprint: &Footprint) -> Option<()> {
+        let file = &self.place.file;
+        let bytes = written(&self.place.conditions, seconds(), answer, kept, footprint);
         // Builds that make a plan in any case write the same only once.
-        let known = kept(&self.place.file).unwrap_or_default();
+        let known = self::kept(file).unwrap_or_default();
         let is_known = known.get(TIME.end..) == bytes.get(TIME.end..)
             && known.get(CONDITIONS) == bytes.get(CONDITIONS)
             && known.get(TIME).is_some_and(|time| !is_old(time, seconds()));
         if is_known {
             return Some(());
         }
-        make_room(self.place.file.parent()?);
-        disk::write_hint(&self.place.file, &bytes).ok()
+        make_room(file.parent()?);
+        disk::write_hint(file, &bytes).ok()
     }
+}
+
+/// Whether a build has done nothing, and said nothing that only some builds say.
+fn is_plain(built: &Built) -> bool {
+    let tasks = &built.record.tasks;
+    built.failures.is_empty()
+        && tasks.iter().all(|task| task.status == Status::Cached)
+        && tasks.iter().all(|task| task.log.is_empty())
+}
+
+/// Whether something was there, by path.
+fn presence(looks: &Looks) -> HashMap<PathBuf, bool> {
+    let all = looks.paths.iter();
+    all.map(|(path, look)| (path.clone(), look.present))
+        .collect()
+}
+
+/// What a build with the same outcome answers, with its tasks in this order.
+fn answer(order: &[String], remarks: &[String], built: &Built) -> Option<Vec<u8>> {
+    let mut record = built.record.clone();
+    let places: BTreeMap<&str, usize> = (order.iter().enumerate())
+        .map(|(at, task)| (task.as_str(), at))
+        .collect();
+    let place = |task: &str| places.get(task).copied();
+    record.tasks.sort_by_key(|task| place(&task.task));
+    (record.start_ms, record.wall_ms) = (0, 0);
+    for task in &mut record.tasks {
+        (task.start_ms, task.wall_ms) = (0, 0);
+    }
+    let answer = Unchanged {
+        remarks: remarks.to_vec(),
+        notes: built.notes.clone(),
+        record,
+    };
+    serde_json::to_vec(&answer).ok()
 }
 
 /// Removes the oldest files, if there are many.

@@ -5,9 +5,13 @@
 //! composed only where they are needed, so a mistake in one, or a registry that one
 //! imports from, stops nothing else.
 
+mod part;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+pub(super) use part::plan_part;
 
 use super::build_error::{BuildError, locate_error, place};
 use super::build_options::{BuildOptions, Target};
@@ -38,6 +42,8 @@ pub(super) struct Planned {
     pub params: BTreeSet<String>,
     /// A folder that was walked to find files, and what is there.
     pub walked: Option<(PathBuf, Walked)>,
+    /// The outputs of all tasks of the workspace.
+    pub outputs: Option<Outputs>,
 }
 
 /// A pipeline file of the workspace.
@@ -577,6 +583,7 @@ impl Graph<'_> {
             whole: selection.is_below(self.root),
             params: BTreeSet::new(),
             walked: None,
+            outputs: self.outputs,
         })
     }
 }

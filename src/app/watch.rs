@@ -221,6 +221,7 @@ impl Watch {
             failures: ran.failures,
             notes,
             shell: None,
+            whole: None,
             cas: Arc::clone(&prepared.site.cas),
         };
         session.note(&built.record);

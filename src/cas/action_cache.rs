@@ -85,6 +85,12 @@ impl Cas {
         Ok((bytes == header(key, &value)).then_some(value))
     }
 
+    /// Whether there is a result under `key`, which may turn out to be damaged.
+    #[must_use]
+    pub fn has_result(&self, key: &Key) -> bool {
+        self.cheap.has(&key.0) || self.result_path(key).exists()
+    }
+
     /// The result under `key`, if it is one that may be lost.
     fn cheap_result(&self, key: &Key) -> Result<Option<Vec<u8>>, CasError> {
         let path = self.cheap.path(&key.0);

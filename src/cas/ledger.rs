@@ -102,6 +102,20 @@ impl Ledger {
         self.values(key, usize::MAX)
     }
 
+    /// Whether there is a value of `key`.
+    pub(crate) fn has(&self, key: &LedgerKey) -> bool {
+        let path = self.path(key);
+        let facts = fs::metadata(&path);
+        let Some(facts) = facts.ok().filter(|facts| facts.len() <= self.most()) else {
+            return false;
+        };
+        let mut books = self.books.lock().unwrap_or_else(PoisonError::into_inner);
+        let book = books.entry(book_of(key)).or_default();
+        let is_read = book.file == Some(identity(&facts)) && book.read == facts.len();
+        let read = is_read || File::open(&path).is_ok_and(|file| book.read(&file).is_ok());
+        read && book.places.contains_key(key)
+    }
+
     /// The last values of `key`, at most `most`.
     fn values(&self, key: &LedgerKey, most: usize) -> io::Result<Vec<Vec<u8>>> {
         let path = self.path(key);
@@ -326,8 +340,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (one, other) = (ledger(dir.path()), ledger(dir.path()));
         assert_eq!(one.last(&KEY).unwrap(), None);
+        assert!(!one.has(&KEY));
         for value in ["a", "b"] {
             other.append(&KEY, value.as_bytes()).unwrap();
+            assert!(one.has(&KEY));
             // Of the same file.
             other
                 .append(&[7, 1].repeat(16).try_into().unwrap(), b"x")

@@ -15,10 +15,12 @@ use super::options::{
     BuildCacheArgs, PlanArgs, RunArgs, SplitArgs, TargetArgs, TaskArgs, UploadPlaceArgs,
 };
 use super::output::{note, print};
-use super::prepare::{Questions, planned, remarks};
+use super::prepare::{Questions, part, planned, remarks};
 use super::remote::RemoteArgs;
 use super::{shell, watch, why};
-use crate::app::{ARCHIVES, BuildOptions, OutcomePlace, RunOptions, Verdict};
+use crate::app::{
+    ARCHIVES, BuildOptions, KnownOutcome, OutcomePlace, RunOptions, Unchanged, Verdict,
+};
 
 /// Arguments of `jackal build`.
 #[derive(Args)]
@@ -119,10 +121,30 @@ pub(super) fn build(args: BuildArgs) -> Result<(), CommandError> {
     if since.is_none()
         && let Some(place) = OutcomePlace::of(&options)
     {
-        if let Some(done) = without_plan(&place, args.dry_run, &args.report) {
-            return done;
-        }
+        let start = Instant::now();
+        let tells = args.report.tell_of_each_task();
+        let known = (!tells).then(|| place.known()).flatten();
+        let partly = match known {
+            Some(KnownOutcome::Unchanged(unchanged)) => {
+                if let Some(done) = without_plan(unchanged, start, args.dry_run, &args.report) {
+                    return done;
+                }
+                None
+            }
+            Some(KnownOutcome::Partly(partly)) if args.dry_run.is_none() => Some(partly),
+            _ => None,
+        };
         watched = place.watch();
+        if let Some(partly) = partly
+            && let Some(prepared) = part(&options, &partly)
+        {
+            partly.remarks().iter().for_each(|remark| note(remark));
+            let built = run(prepared, &args.report, args.logs)?;
+            if let Some(watched) = watched {
+                watched.renew(&partly, &built);
+            }
+            return Ok(());
+        }
     }
     let mut prepared = planned(&options, Questions::Allowed)?;
     let (order, remarks) = (prepared.order(), remarks(&prepared));
@@ -162,17 +184,13 @@ pub(super) fn build(args: BuildArgs) -> Result<(), CommandError> {
     }
 }
 
-/// Answers without a plan, if the last build had nothing to do and nothing has changed.
+/// Answers without a plan: the last build had nothing to do, and nothing has changed.
 fn without_plan(
-    place: &OutcomePlace,
+    unchanged: Unchanged,
+    start: Instant,
     format: Option<DryRun>,
     reports: &ReportArgs,
 ) -> Option<Result<(), CommandError>> {
-    let start = Instant::now();
-    if reports.tell_of_each_task() {
-        return None;
-    }
-    let unchanged = place.unchanged()?;
     let verdicts = unchanged.verdicts()?;
     unchanged.remarks.iter().for_each(|remark| note(remark));
     Some(match format {

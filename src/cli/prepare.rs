@@ -3,7 +3,7 @@
 use super::command_error::CommandError;
 use super::environment::interactive;
 use super::output::{note, prompt};
-use crate::app::{self, BuildOptions, Prepared};
+use crate::app::{self, BuildOptions, Partly, Prepared};
 
 /// Whether the user may be asked for missing values.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -31,6 +31,13 @@ pub(super) fn planned(
     let asks = questions == Questions::Allowed && interactive();
     let mut ask = |template: &str| asks.then(|| answer(template)).flatten();
     Ok(app::prepare(options, &mut ask)?)
+}
+
+/// The plan of what the changes since the last build concern; `None`: everything must be
+/// planned.
+pub(super) fn part(options: &BuildOptions, partly: &Partly) -> Option<Prepared> {
+    limit_threads(options);
+    partly.prepare(options)
 }
 
 /// Makes as many threads as jobs are allowed.

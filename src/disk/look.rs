@@ -9,13 +9,13 @@
 //! It is one for the process, since a function that forgot to pass a recording on would
 //! make a false hit. Several at once each note everything.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File, Metadata, ReadDir};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What was looked at since it was opened.
 #[derive(Debug)]
@@ -23,10 +23,45 @@ pub struct Recording(Arc<Notes>);
 
 #[derive(Debug, Default)]
 struct Notes {
-    /// Whether something was there, by path.
-    paths: Mutex<HashMap<PathBuf, bool>>,
+    looks: Mutex<Looks>,
     /// What happened depends on more than files.
     void: AtomicBool,
+}
+
+/// Everything that was looked at.
+#[derive(Debug, Default)]
+pub struct Looks {
+    pub paths: HashMap<PathBuf, Looked>,
+    /// The work that [`read_by`] named, in the order in which it was first named.
+    pub readers: Vec<String>,
+    /// Whether some work reads a file at a path that nothing looked at.
+    pub unseen: bool,
+}
+
+/// How one path was looked at.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Looked {
+    /// Whether something was there.
+    pub present: bool,
+    /// Something that is none of the following was asked, such as what is in a file.
+    pub closely: bool,
+    /// That it is there was asked, with its kind and its mode.
+    pub listed: bool,
+    /// What is in it was asked, as an input of work, or as what work has made.
+    pub digested: bool,
+    /// Whether it is as work has left it was asked.
+    pub placed: bool,
+    /// The work whose input it is, by its place in [`Looks::readers`].
+    pub readers: Vec<u32>,
+}
+
+/// What is asked of a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Question {
+    Anything,
+    Listed,
+    Digest,
+    Placed,
 }
 
 static RECORDINGS: Mutex<Vec<Arc<Notes>>> = Mutex::new(Vec::new());
@@ -45,13 +80,12 @@ impl Recording {
         Self(notes)
     }
 
-    /// What was looked at, and whether something was there; `None`: files alone do not
-    /// decide what happens.
+    /// What was looked at so far, once; `None`: files alone do not decide what happens.
     #[must_use]
-    pub fn close(self) -> Option<HashMap<PathBuf, bool>> {
-        let mut paths = self.0.paths.lock().unwrap_or_else(PoisonError::into_inner);
+    pub fn taken(&self) -> Option<Looks> {
+        let mut looks = self.0.looks();
         let void = self.0.void.load(Ordering::SeqCst);
-        (!void).then(|| std::mem::take(&mut *paths))
+        (!void).then(|| std::mem::take(&mut *looks))
     }
 }
 
@@ -66,6 +100,17 @@ impl Drop for Recording {
 thread_local! {
     /// The paths that this thread looked at, while they are traced.
     static TRACE: RefCell<Option<HashSet<PathBuf>>> = const { RefCell::new(None) };
+    /// Whether this thread compares what work has left.
+    static PLACING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Does `work`, which compares what other work has left with what it should be, and brings it
+/// to that state: what it looks at matters to nothing else.
+pub fn placing<T>(work: impl FnOnce() -> T) -> T {
+    let outer = PLACING.replace(true);
+    let done = work();
+    PLACING.set(outer);
+    done
 }
 
 /// What `work` returns, and all paths that it looked at on this thread.
@@ -121,22 +166,89 @@ pub fn note(path: &Path, present: bool) {
 
 /// The same for many.
 pub fn note_all<P: AsRef<Path>>(paths: impl Iterator<Item = P> + Clone, present: bool) {
+    note_as(Question::Anything, paths, present);
+}
+
+/// Notes that a walk found these: that they are there matters, and their kinds and modes, but
+/// not what is in them.
+pub fn note_listed<P: AsRef<Path>>(paths: impl Iterator<Item = P> + Clone) {
+    note_as(Question::Listed, paths, true);
+}
+
+/// Notes that what is in these matters, as inputs of work that [`read_by`] names, or as what
+/// work has made.
+pub fn note_digested<P: AsRef<Path>>(paths: impl Iterator<Item = P> + Clone) {
+    note_as(Question::Digest, paths, true);
+}
+
+/// Notes that the work called `reader` has these files as inputs.
+pub fn read_by<'p>(reader: &str, paths: impl Iterator<Item = &'p Path> + Clone) {
+    each(|notes| notes.looks().read_by(reader, paths.clone()));
+}
+
+fn note_as<P: AsRef<Path>>(
+    question: Question,
+    paths: impl Iterator<Item = P> + Clone,
+    present: bool,
+) {
     trace(paths.clone());
+    let question = match question {
+        Question::Anything if PLACING.get() => Question::Placed,
+        question => question,
+    };
     each(|notes| {
-        paths
-            .clone()
-            .for_each(|path| notes.add(path.as_ref(), present))
+        let mut looks = notes.looks();
+        for path in paths.clone() {
+            // A file that appeared or vanished meanwhile has no state to be compared with.
+            if !looks.add(path.as_ref(), question, present) {
+                notes.void.store(true, Ordering::SeqCst);
+            }
+        }
     });
 }
 
 impl Notes {
-    fn add(&self, path: &Path, present: bool) {
-        let mut noted = self.paths.lock().unwrap_or_else(PoisonError::into_inner);
-        // A file that appeared or vanished meanwhile has no state to be compared with.
-        match noted.get(path) {
-            Some(known) if *known != present => self.void.store(true, Ordering::SeqCst),
-            Some(_) => {}
-            None => drop(noted.insert(path.to_owned(), present)),
+    fn looks(&self) -> MutexGuard<'_, Looks> {
+        // Each look is noted as a whole, so a poisoned lock is harmless.
+        self.looks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Looks {
+    /// `false`: whether something is there has changed.
+    fn add(&mut self, path: &Path, question: Question, present: bool) -> bool {
+        let known = match self.paths.get_mut(path) {
+            Some(known) => known,
+            None => self.paths.entry(path.to_owned()).or_insert(Looked {
+                present,
+                ..Looked::default()
+            }),
+        };
+        match question {
+            Question::Anything => known.closely = true,
+            Question::Listed => known.listed = true,
+            Question::Digest => known.digested = true,
+            Question::Placed => known.placed = true,
+        }
+        known.present == present
+    }
+
+    fn read_by<'p>(&mut self, reader: &str, paths: impl Iterator<Item = &'p Path>) {
+        // A reader that looks once more is the last one, or names itself again.
+        let place = match self.readers.last().is_some_and(|last| last == reader) {
+            true => self.readers.len() - 1,
+            false => {
+                self.readers.push(reader.to_owned());
+                self.readers.len() - 1
+            }
+        };
+        let place = u32::try_from(place).unwrap_or(u32::MAX);
+        for path in paths {
+            match self.paths.get_mut(path) {
+                Some(known) if known.readers.last() == Some(&place) => {}
+                Some(known) => known.readers.push(place),
+                None => self.unseen = true,
+            }
         }
     }
 }
@@ -238,8 +350,12 @@ mod tests {
         );
         let _ = (read_dir(dir.path()), open(&at("absent/below")));
         // Other tests look at theirs meanwhile.
-        let mut noted = recording.0.paths.lock().unwrap().clone();
-        noted.retain(|path, _| path.starts_with(dir.path()));
+        let looks = recording.0.looks();
+        let own = looks.paths.iter();
+        let own = own.filter(|(path, _)| path.starts_with(dir.path()));
+        let noted: HashMap<_, _> = own
+            .map(|(path, look)| (path.clone(), look.present))
+            .collect();
         let expected = [
             (dir.path().to_owned(), true),
             (at("absent"), false),
@@ -251,12 +367,33 @@ mod tests {
 
     #[test]
     fn what_appears_meanwhile_makes_the_recording_worthless() {
-        let notes = Notes::default();
+        let mut looks = Looks::default();
         let path = Path::new("/f");
-        notes.add(path, false);
-        notes.add(path, false);
-        assert!(!notes.void.load(Ordering::SeqCst));
-        notes.add(path, true);
-        assert!(notes.void.load(Ordering::SeqCst));
+        assert!(looks.add(path, Question::Anything, false));
+        assert!(looks.add(path, Question::Listed, false));
+        assert!(!looks.add(path, Question::Anything, true));
+    }
+
+    #[test]
+    fn what_a_look_asks_is_noted_and_who_reads_a_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        let recording = Recording::open();
+        note_listed([at("a"), at("b")].iter());
+        note_digested([at("a")].iter());
+        note(&at("b"), true);
+        placing(|| note(&at("c"), false));
+        let read = |reader: &str, name: &str| read_by(reader, std::iter::once(at(name).as_path()));
+        read("one", "a");
+        read("other", "a");
+        read("other", "a");
+        let looks = recording.taken().unwrap();
+        let of = |name: &str| looks.paths.get(&at(name)).unwrap();
+        assert!(of("a").listed && of("a").digested && !of("a").closely);
+        let names = of("a").readers.iter();
+        let names = names.map(|at| looks.readers[*at as usize].as_str());
+        assert_eq!(names.collect::<Vec<_>>(), ["one", "other"]);
+        assert!(of("b").listed && of("b").closely && of("b").readers.is_empty());
+        assert!(of("c").placed && !of("c").closely && !of("c").present);
     }
 }

@@ -277,7 +277,7 @@ impl Inputs {
 
     /// The files and links of the checkout among them: each with its path in the tree, and
     /// where it is.
-    pub(crate) fn of_checkout(&self) -> impl Iterator<Item = (&str, &Path)> {
+    pub(crate) fn of_checkout(&self) -> impl Iterator<Item = (&str, &Path)> + Clone {
         let all = self.on_disk.iter();
         all.map(|(path, on_disk)| (path.as_str(), on_disk.as_path()))
     }

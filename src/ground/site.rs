@@ -231,6 +231,7 @@ impl Site {
             .zip(entries)
             .map(|(path, entry)| (path.as_str(), entry.stat))
             .collect();
+        look::note_digested(full.iter());
         let found = held(&self.stats).digest(Path::new("/"), &files, true)?;
         found
             .iter()

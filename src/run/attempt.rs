@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use crate::action::Output;
 use crate::cas::tree::{Tree, TreeKind};
 use crate::content::activity::Activity;
+use crate::disk::look;
 use crate::ground::marks::{Mark, Marks};
 use crate::ground::site::history::{self, LookedBack};
 use crate::ground::site::{Performed, Site};
@@ -163,6 +164,8 @@ async fn attempt(
     if let Some(watched) = watched {
         watched.reads(&step.id, &prepared.inputs);
     }
+    let files = prepared.inputs.of_checkout();
+    look::read_by(&step.id, files.map(|(_, path)| path));
     record.incremental = prepared.marks.has(Mark::Incremental);
     record.unpinned = prepared.marks.has(Mark::Unpinned);
     let (shared, own) = (Arc::clone(site), Arc::clone(step));

@@ -34,14 +34,13 @@ pub fn tracked(folder: &Path) -> Option<Vec<String>> {
     } else {
         20
     };
-    let all = entries(&disk::read(&path, MAX_INDEX_BYTES).ok()?, object)?;
     let below = folder.strip_prefix(&found.root).ok()?.to_str()?;
-    if below.is_empty() {
-        return Some(all);
-    }
-    let below = format!("{below}/");
-    let inside = all.iter().filter_map(|path| path.strip_prefix(&below));
-    Some(inside.map(str::to_owned).collect())
+    let inside = match below {
+        "" => String::new(),
+        below => format!("{below}/"),
+    };
+    let index = disk::read(&path, MAX_INDEX_BYTES).ok()?;
+    entries(&index, object, inside.as_bytes())
 }
 
 /// Git's index of this checkout cannot be read.
@@ -76,9 +75,9 @@ fn number(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_be_bytes(found.try_into().ok()?))
 }
 
-/// The paths in an index whose objects have names of `object` bytes. Names that are
-/// not UTF-8 are left out.
-fn entries(index: &[u8], object: usize) -> Option<Vec<String>> {
+/// The paths in an index whose objects have names of `object` bytes: those that begin with
+/// `inside`, without that. Names that are not UTF-8 are left out.
+fn entries(index: &[u8], object: usize, inside: &[u8]) -> Option<Vec<String>> {
     let version = number(index, 4)?;
     if !index.starts_with(b"DIRC") || !(2..=4).contains(&version) {
         return None;
@@ -96,7 +95,7 @@ fn entries(index: &[u8], object: usize) -> Option<Vec<String>> {
         } else {
             last.clear();
         }
-        let length = index.get(name..)?.iter().position(|byte| *byte == 0)?;
+        let length = memchr::memchr(0, index.get(name..)?)?;
         last.extend_from_slice(&index[name..name + length]);
         let end = name + length;
         at = match version {
@@ -106,7 +105,9 @@ fn entries(index: &[u8], object: usize) -> Option<Vec<String>> {
         };
         // Neither a folder of a sparse index nor another repository is a file.
         let file = matches!(mode & 0o170_000, 0o100_000 | 0o120_000);
-        if let (true, Ok(path)) = (file, std::str::from_utf8(&last)) {
+        if let (true, Some(path)) = (file, last.strip_prefix(inside))
+            && let Ok(path) = std::str::from_utf8(path)
+        {
             paths.push(path.to_owned());
         }
     }
@@ -181,9 +182,9 @@ mod tests {
         }
         let index = fs::read(root.join(".git/index")).unwrap();
         for end in 0..index.len() {
-            let _ = entries(&index[..end], 20);
+            let _ = entries(&index[..end], 20, b"");
         }
-        assert_eq!(entries(b"DIRC\0\0\0\x05\0\0\0\0", 20), None);
+        assert_eq!(entries(b"DIRC\0\0\0\x05\0\0\0\0", 20, b""), None);
     }
 
     #[test]

@@ -11,7 +11,7 @@ mod stat_cache;
 mod walk;
 mod watch;
 
-pub use footprint::{Footprint, is_unchanged};
+pub use footprint::{Difference, Footprint, differences, names_in};
 pub use git::{Checkout, Stands, Tag, checkout, git_facts};
 pub use index::{UnreadIndex, tracked_files};
 pub use list::{Identity, Links, Rules, Written, list, list_by};

@@ -1,11 +1,12 @@
 //! Caches digests of files, so that unchanged files need not be read again.
 //!
-//! One checksummed file, loaded once and saved only if it changed; a damaged file
-//! counts as empty. An entry is valid only if its file had not changed recently when it
+//! One sorted file, in which entries are looked up as it is, and a small one with what was
+//! added since. Each entry has a checksum, and a damaged one counts as unknown. An entry is valid only if its file had not changed recently when it
 //! was hashed: a younger file may have changed again within the same tick of the clock,
 //! and is read again.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashSet};
+use std::ffi::OsString;
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -20,10 +21,21 @@ use crate::oci::{Digest, Hasher};
 use super::walk::Stat;
 
 /// Magic number of the file; changes with its layout.
-const MAGIC: &[u8; 8] = b"jkstat\x02\n";
+const MAGIC: &[u8; 8] = b"jkstat\x03\n";
 
 /// Maximum length of a path, in bytes: 64 KiB, far more than Linux's `PATH_MAX`.
 const MAX_PATH: u64 = 64 << 10;
+
+/// Bytes of a checksum: it finds damage, not malice.
+const SUM: usize = 8;
+
+/// Where the places of entries are in the file, after magic number and count.
+const PLACES_AT: usize = MAGIC.len() + 8;
+
+/// Number of entries from which on others are added in a file of their own, and how many
+/// that has at most: then writing it costs little compared with what was read.
+const LARGE: usize = 4096;
+const MAX_ADDED: usize = 1024;
 
 /// Maximum number of attempts to read a file that changes meanwhile.
 const ATTEMPTS: usize = 3;
@@ -53,7 +65,10 @@ impl Known {
 /// Digests by path, each with the stat data it belongs to.
 pub struct StatCache {
     file: PathBuf,
-    known: HashMap<String, Known>,
+    stored: Stored,
+    /// What is not stored, or differs.
+    added: BTreeMap<String, Known>,
+    forgotten: HashSet<String>,
     changed: bool,
 }
 
@@ -61,12 +76,21 @@ impl StatCache {
     /// Loads `file`; a missing, damaged or foreign file counts as empty.
     #[must_use]
     pub fn load(file: &Path) -> Self {
-        let known = fs::read(file).ok().and_then(|bytes| decode(&bytes).ok());
         Self {
+            stored: Stored::read(file),
+            added: Stored::read(&added_beside(file)).all(),
             file: file.to_owned(),
-            known: known.unwrap_or_default(),
+            forgotten: HashSet::new(),
             changed: false,
         }
+    }
+
+    fn known(&self, path: &str) -> Option<Known> {
+        let added = self.added.get(path).copied();
+        added.or_else(|| match self.forgotten.contains(path) {
+            true => None,
+            false => self.stored.get(path),
+        })
     }
 
     /// Digests the regular files `paths` (relative to `root`) in parallel, in
@@ -81,11 +105,10 @@ impl StatCache {
         files: &[(&str, Stat)],
         sha256: bool,
     ) -> io::Result<Vec<FileDigest>> {
-        let known = &self.known;
         let sound = |path: &str, stat: &Stat| {
-            let entry = known.get(path)?;
+            let entry = self.known(path)?;
             let complete = !sha256 || entry.digest.sha256.is_some();
-            (complete && entry.stat == *stat && entry.settled()).then_some(*entry)
+            (complete && entry.stat == *stat && entry.settled()).then_some(entry)
         };
         // A lookup is cheaper than waking another thread; reading is not.
         let mut found: Vec<Option<Known>> =
@@ -107,7 +130,7 @@ impl StatCache {
             // A recently changed entry is never valid: storing it would only make every
             // run write.
             if entry.settled() {
-                self.known.insert(files[at].0.to_owned(), entry);
+                self.added.insert(files[at].0.to_owned(), entry);
                 self.changed = true;
             }
         }
@@ -120,7 +143,11 @@ impl StatCache {
 
     /// Forgets the file at `path`, so that it is read again.
     pub fn forget(&mut self, path: &str) {
-        self.changed |= self.known.remove(path).is_some();
+        if self.known(path).is_some() {
+            self.added.remove(path);
+            self.forgotten.insert(path.to_owned());
+            self.changed = true;
+        }
     }
 
     /// Writes the cache atomically if it has changed since it was loaded.
@@ -132,17 +159,55 @@ impl StatCache {
         if !self.changed {
             return Ok(());
         }
-        disk::write_hint(&self.file, &encode(&self.known))?;
+        let beside = added_beside(&self.file);
+        let few = self.added.len() <= MAX_ADDED && self.forgotten.is_empty();
+        if few && self.stored.count() >= LARGE {
+            disk::write_hint(&beside, &encode(self.added.iter().map(entry)))?;
+        } else {
+            let bytes = encode(self.merged());
+            disk::write_hint(&self.file, &bytes)?;
+            let _ = fs::remove_file(&beside);
+            self.stored = Stored::of(bytes);
+            self.added.clear();
+            self.forgotten.clear();
+        }
         self.changed = false;
         Ok(())
     }
+
+    /// All entries, sorted by path.
+    fn merged(&self) -> impl Iterator<Item = (&str, Vec<u8>)> {
+        let mut stored = (0..self.stored.count())
+            .filter_map(|at| Some((self.stored.path(at)?, self.stored.sound(at)?)))
+            .filter(|(path, _)| !self.added.contains_key(*path) && !self.forgotten.contains(*path))
+            .map(|(path, bytes)| (path, bytes.to_vec()))
+            .peekable();
+        let mut added = self.added.iter().map(entry).peekable();
+        std::iter::from_fn(move || {
+            let first = match (stored.peek(), added.peek()) {
+                (Some((one, _)), Some((other, _))) => one < other,
+                (one, _) => one.is_some(),
+            };
+            match first {
+                true => stored.next(),
+                false => added.next(),
+            }
+        })
+    }
+}
+
+/// The file with what was added to `file`.
+fn added_beside(file: &Path) -> PathBuf {
+    let mut name = OsString::from(file);
+    name.push(".added");
+    name.into()
 }
 
 fn hash(path: &Path, sha256: bool) -> io::Result<Known> {
     for _ in 0..ATTEMPTS {
         let hashed = SystemTime::now().duration_since(UNIX_EPOCH);
         let hashed = hashed.map_or(0, |d| i64::try_from(d.as_nanos()).unwrap_or(i64::MAX));
-        let mut file = disk::look::open(path)?;
+        let mut file = fs::File::open(path)?;
         let stat = Stat::of(&file.metadata()?);
         let (mut fast, mut named) = (blake3::Hasher::new(), sha256.then(Hasher::default));
         let mut buffer = vec![0; 64 * 1024];
@@ -176,89 +241,168 @@ fn hash(path: &Path, sha256: bool) -> io::Result<Known> {
     )))
 }
 
-fn encode(known: &HashMap<String, Known>) -> Vec<u8> {
-    let mut writer = Writer::default();
-    writer.u64(known.len() as u64);
-    for (
-        path,
-        Known {
-            stat,
-            hashed,
-            digest,
-        },
-    ) in known
-    {
-        let Stat {
-            size,
-            mtime,
-            ctime,
-            inode,
-            device,
-            mode,
-        } = *stat;
-        writer.text(path);
-        for number in [size, inode, device] {
-            writer.u64(number);
-        }
-        for time in [mtime, ctime, *hashed] {
-            writer.i64(time);
-        }
-        writer.u32(mode);
-        writer.array(&digest.blake3);
-        writer.flag(digest.sha256.is_some());
-        if let Some(digest) = &digest.sha256 {
-            writer.digest(digest);
-        }
+/// The entries of a file, sorted by path, as they are in it.
+#[derive(Default)]
+struct Stored(Vec<u8>);
+
+impl Stored {
+    fn read(file: &Path) -> Self {
+        Self::of(fs::read(file).unwrap_or_default())
     }
-    let body = writer.into_bytes();
-    [&MAGIC[..], blake3::hash(&body).as_bytes(), &body].concat()
+
+    fn of(bytes: Vec<u8>) -> Self {
+        Self(match bytes.starts_with(MAGIC) {
+            true => bytes,
+            false => Vec::new(),
+        })
+    }
+
+    fn count(&self) -> usize {
+        let count = self.number(MAGIC.len()).unwrap_or_default();
+        // A wrong one must not be believed.
+        count.min(self.0.len() / 8)
+    }
+
+    fn number(&self, at: usize) -> Option<usize> {
+        let bytes = self.0.get(at..)?.first_chunk()?;
+        usize::try_from(u64::from_le_bytes(*bytes)).ok()
+    }
+
+    /// The bytes of the entry at a place, and what follows.
+    fn from(&self, at: usize) -> Option<&[u8]> {
+        let start = self.number(at.checked_mul(8)?.checked_add(PLACES_AT)?)?;
+        self.0.get(start..)
+    }
+
+    fn path(&self, at: usize) -> Option<&str> {
+        let path = Reader::new(self.from(at)?).slice(MAX_PATH, "a path").ok()?;
+        std::str::from_utf8(path).ok()
+    }
+
+    /// The bytes of the entry at a place, if its checksum is right.
+    fn sound(&self, at: usize) -> Option<&[u8]> {
+        let bytes = self.from(at)?;
+        let mut reader = Reader::new(bytes);
+        decode(&mut reader).ok()?;
+        let end = usize::try_from(reader.at()).ok()?;
+        let sum: [u8; SUM] = reader.array("a checksum").ok()?;
+        (checksum(&bytes[..end]) == sum).then(|| &bytes[..end + SUM])
+    }
+
+    fn entry(&self, at: usize) -> Option<(&str, Known)> {
+        decode(&mut Reader::new(self.sound(at)?)).ok()
+    }
+
+    fn get(&self, path: &str) -> Option<Known> {
+        let (mut low, mut high) = (0, self.count());
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match self.path(middle)?.cmp(path) {
+                std::cmp::Ordering::Less => low = middle + 1,
+                std::cmp::Ordering::Greater => high = middle,
+                std::cmp::Ordering::Equal => {
+                    let (own, known) = self.entry(middle)?;
+                    return (own == path).then_some(known);
+                }
+            }
+        }
+        None
+    }
+
+    /// All entries that are sound.
+    fn all(&self) -> BTreeMap<String, Known> {
+        let all = (0..self.count()).filter_map(|at| self.entry(at));
+        all.map(|(path, known)| (path.to_owned(), known)).collect()
+    }
 }
 
-fn decode(bytes: &[u8]) -> Result<HashMap<String, Known>, CodecError> {
-    let mut reader = Reader::new(bytes);
-    reader.magic(MAGIC, "the first bytes of a stat cache, `jkstat`")?;
-    let sum: [u8; 32] = reader.array("a checksum")?;
-    let body = &bytes[MAGIC.len() + sum.len()..];
-    if *blake3::hash(body).as_bytes() != sum {
-        return Err(CodecError::malformed(
-            MAGIC.len() as u64,
-            "the checksum of the rest",
-        ));
+fn checksum(entry: &[u8]) -> [u8; SUM] {
+    let mut sum = [0; SUM];
+    sum.copy_from_slice(&blake3::hash(entry).as_bytes()[..SUM]);
+    sum
+}
+
+/// The bytes of an entry, with its checksum.
+fn entry<'e>((path, known): (&'e String, &Known)) -> (&'e str, Vec<u8>) {
+    let Known {
+        stat,
+        hashed,
+        digest,
+    } = known;
+    let Stat {
+        size,
+        mtime,
+        ctime,
+        inode,
+        device,
+        mode,
+    } = *stat;
+    let mut writer = Writer::default();
+    writer.text(path);
+    for number in [size, inode, device] {
+        writer.u64(number);
     }
-    let known = reader.list(|reader| {
-        let path = reader.text(MAX_PATH, "a path")?;
-        let size = reader.u64("a size")?;
-        let inode = reader.u64("an inode")?;
-        let device = reader.u64("a device")?;
-        let mtime = reader.i64("a time")?;
-        let ctime = reader.i64("a time")?;
-        let hashed = reader.i64("a time")?;
-        let mode = reader.u32("a mode")?;
-        let stat = Stat {
+    for time in [mtime, ctime, *hashed] {
+        writer.i64(time);
+    }
+    writer.u32(mode);
+    writer.array(&digest.blake3);
+    writer.flag(digest.sha256.is_some());
+    if let Some(digest) = &digest.sha256 {
+        writer.digest(digest);
+    }
+    let mut bytes = writer.into_bytes();
+    let sum = checksum(&bytes);
+    bytes.extend_from_slice(&sum);
+    (path, bytes)
+}
+
+/// The file of entries that are sorted by path.
+fn encode<'e>(entries: impl Iterator<Item = (&'e str, Vec<u8>)>) -> Vec<u8> {
+    let (mut places, mut body) = (Vec::new(), Vec::new());
+    for (_, entry) in entries {
+        places.push(body.len());
+        body.extend_from_slice(&entry);
+    }
+    let start = PLACES_AT + 8 * places.len();
+    let mut writer = Writer::new(MAGIC);
+    writer.u64(places.len() as u64);
+    for place in places {
+        writer.u64((start + place) as u64);
+    }
+    writer.array(&body);
+    writer.into_bytes()
+}
+
+fn decode<'e>(reader: &mut Reader<&'e [u8]>) -> Result<(&'e str, Known), CodecError> {
+    let at = reader.at();
+    let path = std::str::from_utf8(reader.slice(MAX_PATH, "a path")?);
+    let path = path.map_err(|_| CodecError::malformed(at, "a path"))?;
+    let size = reader.u64("a size")?;
+    let inode = reader.u64("an inode")?;
+    let device = reader.u64("a device")?;
+    let mtime = reader.i64("a time")?;
+    let ctime = reader.i64("a time")?;
+    let hashed = reader.i64("a time")?;
+    let mode = reader.u32("a mode")?;
+    let blake3 = reader.array("a BLAKE3 digest")?;
+    let sha256 = match reader.flag()? {
+        true => Some(reader.digest()?),
+        false => None,
+    };
+    let known = Known {
+        stat: Stat {
             size,
             mtime,
             ctime,
             inode,
             device,
             mode,
-        };
-        let blake3 = reader.array("a BLAKE3 digest")?;
-        let sha256 = match reader.flag()? {
-            true => Some(reader.digest()?),
-            false => None,
-        };
-        let digest = FileDigest { blake3, sha256 };
-        Ok((
-            path,
-            Known {
-                stat,
-                hashed,
-                digest,
-            },
-        ))
-    })?;
-    reader.end()?;
-    Ok(known.into_iter().collect())
+        },
+        hashed,
+        digest: FileDigest { blake3, sha256 },
+    };
+    Ok((path, known))
 }
 
 #[cfg(test)]
@@ -277,7 +421,7 @@ mod tests {
         fs::write(&path, "one").unwrap();
         let files = [("f", stat(&path))];
         cache.digest(dir.path(), &files, false).unwrap();
-        assert!(cache.known.is_empty(), "too young to be believed");
+        assert!(cache.added.is_empty(), "too young to be believed");
         std::thread::sleep(std::time::Duration::from_millis(60));
         let first = cache.digest(dir.path(), &files, true).unwrap();
         assert_eq!(first[0].sha256, Some(Digest::of(b"one")));
@@ -327,13 +471,68 @@ mod tests {
         cache.digest(dir.path(), &files, true).unwrap();
         cache.save().unwrap();
         let sound = fs::read(&file).unwrap();
-        assert_eq!(StatCache::load(&file).known.len(), 1);
+        let known = StatCache::load(&file).known("f").unwrap().digest;
         for index in 0..sound.len() {
             let mut bytes = sound.clone();
             bytes[index] ^= 1;
-            assert!(decode(&bytes).is_err());
-            assert!(decode(&sound[..index]).is_err());
+            for damaged in [&bytes[..], &sound[..index]] {
+                fs::write(&file, damaged).unwrap();
+                let found = StatCache::load(&file).known("f");
+                assert!(found.is_none_or(|found| found.digest == known), "{index}");
+            }
         }
+        // A place that leads nowhere, and one that leads to itself.
+        for place in [u64::MAX, 0, sound.len() as u64] {
+            let mut bytes = sound.clone();
+            bytes[PLACES_AT..PLACES_AT + 8].copy_from_slice(&place.to_le_bytes());
+            fs::write(&file, bytes).unwrap();
+            assert!(StatCache::load(&file).known("f").is_none());
+        }
+    }
+
+    #[test]
+    fn entries_that_are_added_to_many_are_written_beside_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("cache");
+        let known = |size: u64| Known {
+            stat: Stat {
+                size,
+                ..stat(dir.path())
+            },
+            hashed: 0,
+            digest: FileDigest {
+                blake3: [0; 32],
+                sha256: None,
+            },
+        };
+        let mut cache = StatCache::load(&file);
+        let add = |cache: &mut StatCache, path: String, size| {
+            cache.added.insert(path, known(size));
+            cache.changed = true;
+        };
+        for at in 0..LARGE {
+            add(&mut cache, format!("f{at:05}"), 1);
+        }
+        cache.save().unwrap();
+        let size = |path: &str| {
+            let found = StatCache::load(&file).known(path);
+            found.map(|known| known.stat.size)
+        };
+        let whole = fs::read(&file).unwrap();
+        for (path, of) in [("f00007", 2), ("f", 3), ("z", 4)] {
+            add(&mut cache, path.to_owned(), of);
+            cache.save().unwrap();
+            assert_eq!(fs::read(&file).unwrap(), whole);
+            assert_eq!((size(path), size("f00008")), (Some(of), Some(1)));
+        }
+        // What is forgotten is so for all, and everything is in one file again.
+        let mut cache = StatCache::load(&file);
+        cache.forget("f00008");
+        cache.forget("z");
+        cache.save().unwrap();
+        assert!(!added_beside(&file).exists());
+        let sizes = ["f00007", "f00008", "f", "z", "f00009"].map(size);
+        assert_eq!(sizes, [Some(2), None, Some(3), None, Some(1)]);
     }
 
     #[test]

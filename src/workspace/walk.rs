@@ -124,6 +124,16 @@ impl Stat {
         bytes
     }
 
+    /// The mode in what [`bytes`](Self::bytes) returned.
+    pub(crate) fn mode_in(bytes: &[u8; Self::BYTES]) -> u32 {
+        u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])
+    }
+
+    /// Inode and device in what [`bytes`](Self::bytes) returned.
+    pub(crate) fn identity_in(bytes: &[u8; Self::BYTES]) -> &[u8] {
+        &bytes[28..]
+    }
+
     /// Whether it changed so long before `at`, in nanoseconds since the epoch, that a
     /// change since then would be seen. What is kept with it must have been read after `at`.
     #[must_use]
@@ -228,14 +238,14 @@ pub fn walk(root: &Path) -> Walked {
         }
     }
     entries.sort_unstable_by(|a, b| a.path.cmp(&b.path));
-    look::note(root, true);
+    look::note_listed(std::iter::once(root));
     // One that ignores itself counts, and is not among the entries.
     let folders = entries.iter().filter(|entry| entry.kind == Kind::Directory);
     let folders = folders.map(|entry| entry.path.as_str());
     for folder in std::iter::once("").chain(folders) {
         let _ = look::symlink_metadata(&root.join(folder).join(".gitignore"));
     }
-    look::note_all(entries.iter().map(|entry| root.join(&entry.path)), true);
+    look::note_listed(entries.iter().map(|entry| root.join(&entry.path)));
     look::note_all(odd.iter().map(|(path, _)| path), true);
     (entries, odd)
 }

@@ -119,6 +119,54 @@ impl Repository {
         self.without_plan(&mut self.command(&["build"])).code == Some(0)
     }
 
+    /// Builds what a change concerns, and makes sure that a plan of everything agrees: it
+    /// finds nothing else to do, and the same keys.
+    fn agrees(&self, why: &str) {
+        let keys = |args: &[&str]| {
+            let args = [&["build", "--summary"][..], args].concat();
+            let built = said(&mut self.command(&args));
+            assert_eq!(built.code, Some(0), "{why}: {}", built.stderr);
+            built
+        };
+        let built = said(&mut self.command(&["build"]));
+        assert_eq!(built.code, Some(0), "{why}: {}", built.stderr);
+        let good = self.good();
+        // A report of each task needs a plan.
+        let whole = keys(&["../whole.json"]);
+        assert!(
+            whole.stderr.contains("0 executed, "),
+            "{why}: {}\n{}",
+            built.stderr,
+            whole.stderr
+        );
+        assert_eq!(self.good(), good, "{why}");
+        let record = fs::read(self.beside("whole.json")).unwrap();
+        let record: serde_json::Value = serde_json::from_slice(&record).unwrap();
+        for task in record["tasks"].as_array().unwrap() {
+            let key = task["actionKey"].as_str().unwrap();
+            assert!(good.contains(key), "{why}: {}", task["task"]);
+        }
+    }
+
+    /// The keys of all tasks of the last good run.
+    fn good(&self) -> String {
+        let folder = self.sandbox.cache().join("v1/good");
+        let file = fs::read_dir(folder).unwrap().next().unwrap().unwrap();
+        let text = fs::read_to_string(file.path()).unwrap();
+        text.split_once('\n').unwrap().1.to_owned()
+    }
+
+    /// Removes what results are made of: whoever looks at a result runs its task again.
+    fn forget_blobs(&self) {
+        for folder in fs::read_dir(self.sandbox.cache().join("v1/blobs/sha256")).unwrap() {
+            let folder = folder.unwrap().path();
+            if folder.is_dir() {
+                fs::remove_dir_all(&folder).unwrap();
+                fs::create_dir(&folder).unwrap();
+            }
+        }
+    }
+
     fn path(&self, path: &str) -> std::path::PathBuf {
         self.sandbox.src().join(path)
     }
@@ -215,6 +263,42 @@ const CHANGES: &[Change] = &[
     ("a changed output", |r| {
         r.sandbox.write("out/all", "by hand\n")
     }),
+    ("an edited and a new file", |r| {
+        r.sandbox.write("src/a", "another\n");
+        r.sandbox.write("src/deep/newer", "newer\n");
+    }),
+    ("an edited file and pipeline", |r| {
+        r.sandbox.write("src/a", "and another\n");
+        r.sandbox
+            .write("lib/jackal.pipeline.yaml", format!("{LIB}# y\n"))
+    }),
+    ("an edited file and a tool", |r| {
+        r.sandbox.write("src/a", "and so on\n");
+        r.tool("bin/own", "#!/bin/sh\n: x\n")
+    }),
+    ("an edited input and output", |r| {
+        r.sandbox.write("lib/in", "input\n");
+        r.sandbox.write("lib/out", "output\n");
+    }),
+    ("a file that a link leads to", |r| {
+        r.sandbox.write("elsewhere", "changed\n")
+    }),
+    ("a file of no task", |r| r.sandbox.write("README", "new\n")),
+    ("an edited file of no task", |r| {
+        r.sandbox.write("README", "newer\n")
+    }),
+    ("a file that became a folder", |r| {
+        fs::remove_file(r.path("src/deep/newer")).unwrap();
+        r.sandbox.write("src/deep/newer/f", "f\n");
+    }),
+    ("what was ignored as a folder", |r| {
+        // `*.log` is ignored whatever it is; `made` of the root is an output.
+        r.sandbox.write("src/x.log", "ignored\n");
+    }),
+    ("an ignored file less", |r| {
+        fs::remove_file(r.path("src/x.log")).unwrap();
+        r.sandbox.write("src/a", "x.log\n");
+    }),
     ("a removed output", |r| {
         fs::remove_file(r.path("lib/out")).unwrap()
     }),
@@ -288,7 +372,92 @@ fn every_change_of_a_file_is_noticed_after_a_null_build() {
         repository.keep(name);
         change(&repository);
         assert!(!repository.is_kept(), "{name}");
+        repository.agrees(name);
     }
+}
+
+#[test]
+fn edited_files_plan_only_the_tasks_that_read_them() {
+    let repository = Repository::new();
+    repository.keep("");
+    repository.forget_blobs();
+    // As an editor does it, by a rename, and in place.
+    let edits: [fn(&Repository); 3] = [
+        |r| r.sandbox.write("src/b", "in place\n"),
+        |r| {
+            r.sandbox.write("src/.new", "another file\n");
+            fs::rename(r.path("src/.new"), r.path("src/b")).unwrap();
+        },
+        |r| {
+            r.sandbox.write("src/b", "in place\n");
+            fs::remove_file(r.path("out/all")).unwrap();
+        },
+    ];
+    for (at, edit) in edits.iter().enumerate() {
+        settle();
+        edit(&repository);
+        settle();
+        let built = said(&mut repository.command(&["build"]));
+        let expected = match at {
+            // The result of the first one is still there.
+            2 => "0 executed, ",
+            _ => "1 executed, ",
+        };
+        assert!(built.stderr.contains(expected), "{at}: {}", built.stderr);
+        assert!(repository.path("out/all").exists());
+    }
+    // With nothing more to do, that is remembered, still without a look at the others.
+    settle();
+    said(&mut repository.command(&["build"]));
+    assert!(repository.is_kept());
+    fs::write(repository.path("src/b"), "once more\n").unwrap();
+    settle();
+    let built = said(&mut repository.command(&["build"]));
+    assert!(built.stderr.contains("1 executed, "), "{}", built.stderr);
+    // A plan of everything looks at the others, and at once makes them again.
+    fs::remove_dir_all(repository.sandbox.cache().join("v1/null")).unwrap();
+    let built = said(&mut repository.command(&["build"]));
+    assert!(!built.stderr.contains("0 executed, "), "{}", built.stderr);
+}
+
+#[test]
+fn tasks_that_follow_are_planned_and_end_early_if_nothing_changes_for_them() {
+    let sandbox = Sandbox::new();
+    sandbox.write(
+        "jackal.pipeline.yaml",
+        "kind: JackalPipeline\nversion: 1\nname: p\ntasks:\n  \
+         first: { run: [sh, -c, 'head -1 a >b'], inputs: [a], outputs: [b], tools: [sh, head], sandbox: none }\n  \
+         second: { run: [sh, -c, 'cat b >c'], inputs: ['task:first'], outputs: [c], tools: [sh, cat], sandbox: none }\n  \
+         third: { run: [sh, -c, 'cat d >e'], inputs: [d], outputs: [e], tools: [sh, cat], sandbox: none }\n",
+    );
+    for name in ["a", "d"] {
+        sandbox.write(name, "1\n");
+    }
+    let build = |expected: &str| {
+        settle();
+        let built = sandbox.run(&["build"]);
+        assert!(built.stderr.contains(expected), "{}", built.stderr);
+    };
+    build("3 executed, 0 cached");
+    build("0 executed, 3 cached");
+    for (text, expected) in [
+        ("1\n2\n", "1 executed, 2 cached"),
+        ("2\n", "2 executed, 1 cached"),
+        ("2\n", "0 executed, 3 cached"),
+    ] {
+        sandbox.write("a", text);
+        build(expected);
+        let c = fs::read_to_string(sandbox.src().join("c")).unwrap();
+        assert_eq!(c, format!("{}\n", &text[..1]));
+    }
+    // A failure is one, and the next build tries again.
+    fs::remove_file(sandbox.src().join("a")).unwrap();
+    fs::create_dir(sandbox.src().join("a")).unwrap();
+    settle();
+    assert_ne!(sandbox.run(&["build"]).code, Some(0));
+    fs::remove_dir(sandbox.src().join("a")).unwrap();
+    sandbox.write("a", "3\n");
+    build("2 executed, 1 cached");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::fs;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
@@ -41,7 +42,8 @@ pub(super) fn deliver(
         Ok(list) => list.contains(path),
         Err(_) => site.options.clean_outputs,
     };
-    let repaired = placing(site, &work.folder, &tracked, |placing| placing.all(&wanted))?;
+    let place = || placing(site, &work.folder, &tracked, |placing| placing.all(&wanted));
+    let repaired = look::placing(place)?;
     if site.cas.is_read_only() {
         return Ok(());
     }
@@ -162,7 +164,7 @@ fn hashed(folder: &Path, path: &str) -> String {
 }
 
 /// The outputs of every task of the workspace, as a pipeline sees them.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Generated {
     /// Those in its folder, relative to it.
     pub paths: BTreeSet<String>,
@@ -170,6 +172,16 @@ pub struct Generated {
     places: Arc<BTreeSet<PathBuf>>,
     /// What is left of others; found out once for all tasks.
     delivered: OnceLock<Delivered>,
+}
+
+impl fmt::Debug for Generated {
+    /// Without what is the same for all tasks of a workspace, and what is found out later.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { paths, folder, .. } = self;
+        let mut shown = f.debug_struct("Generated");
+        shown.field("paths", paths).field("folder", folder);
+        shown.finish_non_exhaustive()
+    }
 }
 
 impl Generated {

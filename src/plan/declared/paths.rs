@@ -86,6 +86,26 @@ impl Outputs {
         (outputs, overlaps)
     }
 
+    /// All of them, each with the folder of its task.
+    pub(crate) fn all_made(&self) -> impl Iterator<Item = (&MadePath, &Path)> {
+        let all = self.by_place.values();
+        all.filter_map(|made| Some((made, self.folders.get(&made.step)?.as_path())))
+    }
+
+    /// Those of which [`all_made`](Self::all_made) told.
+    pub(crate) fn of_made(all: Vec<(MadePath, PathBuf)>) -> Self {
+        let (mut by_place, mut folders) = (BTreeMap::new(), BTreeMap::new());
+        for (made, folder) in all {
+            folders.insert(made.step.clone(), folder);
+            by_place.insert(made.at.clone(), made);
+        }
+        Self {
+            places: Arc::new(by_place.keys().cloned().collect()),
+            by_place,
+            folders,
+        }
+    }
+
     /// Where tasks write, as the commands of `folder` see it.
     pub(super) fn generated(&self, folder: &Path) -> Generated {
         Generated::of(folder, &self.places)
