@@ -67,7 +67,7 @@ pub(super) use found::Mark;
 pub(super) use java::GROUP_KEYS;
 
 /// Version of what cataloguers find; raised whenever an SBOM could differ.
-pub const CATALOGUE_VERSION: u32 = 6;
+pub const CATALOGUE_VERSION: u32 = 7;
 
 /// Every cataloguer, in the order in which their packages are collected.
 const TABLE: &[Cataloguer] = &[
