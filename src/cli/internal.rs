@@ -38,7 +38,8 @@ pub(super) struct ActionArgs {
     /// Folder with the action
     folder: PathBuf,
     /// Cache that receives the outputs
-    #[arg(long)]
+    // `--cache` is Zarf's name of `--cache-dir`.
+    #[arg(long = "into")]
     cache: PathBuf,
 }
 

@@ -28,7 +28,7 @@ fn alone(folder: &Path) -> Outputs {
     command
         .args(["internal", "action"])
         .arg(folder)
-        .args(["--cache", "cache"])
+        .args(["--into", "cache"])
         .current_dir(empty.path())
         .env_clear();
     let said = said(&mut command);
@@ -148,7 +148,7 @@ fn an_action_lacks_nothing_and_believes_nothing() {
     let blob = std::fs::read_dir(&blobs).unwrap().next().unwrap().unwrap();
     let refused = || {
         let cache = packed.path().join("cache");
-        sandbox.run(&["internal", "action", to, "--cache", cache.to_str().unwrap()])
+        sandbox.run(&["internal", "action", to, "--into", cache.to_str().unwrap()])
     };
     std::fs::write(blob.path(), "#!/bin/no\n").unwrap();
     assert_eq!(refused().code, Some(5), "{}", refused().stderr);
