@@ -17,8 +17,6 @@ use crate::kinds::Prepared;
 use crate::sbom::CATALOGUE_VERSION;
 use crate::sbom::findings::{Findings, Pack, Packs};
 
-use super::scan::SbomError;
-
 /// Most packs of components of one name: as many packages of a workspace may have one
 /// called `base`.
 const MOST: usize = 8;
@@ -57,6 +55,18 @@ impl Places {
     }
 }
 
+/// Why findings could not be stored.
+pub(super) enum NotKept {
+    Cas(CasError),
+    Io(io::Error),
+}
+
+impl From<CasError> for NotKept {
+    fn from(error: CasError) -> Self {
+        Self::Cas(error)
+    }
+}
+
 type Opened = Pack<BufReader<File>>;
 
 /// The findings of earlier scans, and a new pack.
@@ -91,18 +101,13 @@ impl<'c> Kept<'c> {
     }
 
     /// Stores the new pack, and names it in `places`.
-    pub(super) fn finish(self, cas: &Cas, places: &Places) -> Result<(), SbomError> {
-        let failed = |source| SbomError::Io {
-            what: "findings".to_owned(),
-            source,
-        };
-        let (out, used) = self.packs.finish().map_err(failed)?;
+    pub(super) fn finish(self, cas: &Cas, places: &Places) -> Result<(), NotKept> {
+        let (out, used) = self.packs.finish().map_err(NotKept::Io)?;
         let Some(out) = out else {
             return Ok(());
         };
-        let ingest = out
-            .into_inner()
-            .map_err(|error| failed(error.into_error()))?;
+        let ingest = out.into_inner();
+        let ingest = ingest.map_err(|error| NotKept::Io(error.into_error()))?;
         let pack = ingest.output("findings")?;
         record(cas, &places.own, vec![pack.clone()])?;
         let mut all = vec![pack];
@@ -113,11 +118,11 @@ impl<'c> Kept<'c> {
                 all.push(output);
             }
         }
-        record(cas, &places.shared, all)
+        Ok(record(cas, &places.shared, all)?)
     }
 }
 
-fn record(cas: &Cas, key: &ActionKey, outputs: Vec<Output>) -> Result<(), SbomError> {
+fn record(cas: &Cas, key: &ActionKey, outputs: Vec<Output>) -> Result<(), CasError> {
     let needs: Vec<_> = outputs
         .iter()
         .map(|pack| (pack.digest, pack.size))
@@ -129,5 +134,5 @@ fn record(cas: &Cas, key: &ActionKey, outputs: Vec<Output>) -> Result<(), SbomEr
         wall_ms: 0,
     };
     let key = Key(*key.as_bytes());
-    Ok(cas.replace_result(&key, &result.encode(), &needs, Flush::Later)?)
+    cas.replace_result(&key, &result.encode(), &needs, Flush::Later)
 }

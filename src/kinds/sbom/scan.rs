@@ -9,7 +9,7 @@ use std::io::{self, BufReader, Read};
 use base64::Engine as _;
 use serde_json::json;
 
-use super::findings::{Kept, Places};
+use super::findings::{Kept, NotKept, Places};
 use crate::action::Output;
 use crate::archive::Bounded;
 use crate::cas::{Cas, CasError, Ingest};
@@ -250,7 +250,13 @@ pub(super) fn component_sbom(
         what: name.to_owned(),
         source,
     })?;
-    kept.finish(cas, places)?;
+    kept.finish(cas, places).map_err(|error| match error {
+        NotKept::Cas(error) => SbomError::Cas(error),
+        NotKept::Io(source) => SbomError::Io {
+            what: "findings".to_owned(),
+            source,
+        },
+    })?;
     write(cas, found)
 }
 
