@@ -10,6 +10,7 @@ mod documents;
 mod error;
 mod heartbeat;
 mod holders;
+mod index_signature;
 mod item;
 mod journal;
 mod left;

@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 use super::artifact::Place;
 use super::error::ReleaseError;
 use super::heartbeat;
+use super::index_signature;
 use super::item::{Item, Moved, Released, Rules};
 use super::journal::{Journal, JournalError, Known, Step};
 use super::proofs::Proofs;
@@ -124,6 +125,7 @@ pub async fn run(
     }
     // Nothing visible has changed so far.
     publish(&work, &left, attaching).await?;
+    sign_indexes(registry, &items, &mut released).await?;
     beats(registry, &items, &mut released, &work.proofs).await?;
     work.proofs.remember();
     drop(left);
@@ -201,14 +203,45 @@ async fn beats(
     });
     for (number, failed) in each(beats).await? {
         if let (Some(number), Some(failed)) = (number, failed) {
-            let note = &mut released[number].note;
-            *note = Some(match note.take() {
-                Some(other) => format!("{other}\n{failed}"),
-                None => failed,
-            });
+            note(&mut released[number], failed);
         }
     }
     Ok(())
+}
+
+/// Signs the index under each tag whose items are signed.
+async fn sign_indexes(
+    registry: &Arc<Registry>,
+    items: &[Arc<Item>],
+    released: &mut [Released],
+) -> Result<(), ReleaseError> {
+    let mut by_place: BTreeMap<&Place, Vec<usize>> = BTreeMap::new();
+    for (number, item) in items.iter().enumerate() {
+        by_place.entry(&item.place).or_default().push(number);
+    }
+    let signing = by_place.into_values().filter_map(|numbers| {
+        let first = numbers.first().copied()?;
+        let here: Vec<Arc<Item>> = numbers
+            .iter()
+            .map(|number| Arc::clone(&items[*number]))
+            .collect();
+        let registry = Arc::clone(registry);
+        Some(async move { Ok((first, index_signature::sign(&registry, &here).await.err())) })
+    });
+    for (number, failed) in each(signing).await? {
+        if let Some(failed) = failed {
+            note(&mut released[number], failed);
+        }
+    }
+    Ok(())
+}
+
+/// Adds what the user should know about an item.
+fn note(released: &mut Released, text: String) {
+    released.note = Some(match released.note.take() {
+        Some(other) => format!("{other}\n{text}"),
+        None => text,
+    });
 }
 
 /// The items of each repository or image layout, in their order.

@@ -319,7 +319,7 @@ fn unreadable(place: &Place, error: RemoteError) -> ReleaseError {
     }
 }
 
-fn nothing() -> BlobSource {
+pub(super) fn nothing() -> BlobSource {
     struct Nothing;
     impl crate::content::Fetch for Nothing {
         fn fetch(&self, _: &Descriptor) -> io::Result<Box<dyn io::Read + Send + '_>> {

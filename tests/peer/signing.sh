@@ -99,6 +99,13 @@ for host in "127.0.0.1:$port" "$(tr -d '\n' < own.addr)"; do
     done
   done
   ok "$host: both cosign versions verify our signature and attestations"
+  # The tag names an index, which has a signature of its own.
+  yes_ "$jackal" package publish "plain/$archive" "oci://$host/tagged" --signing-key p256/cosign.key
+  for cosign in "$cosign3" "$cosign2"; do
+    yes_ "$cosign" verify --key p256/cosign.pub "${how[@]}" "$host/tagged/peer:1.0.0"
+    no_ "$cosign" verify --key p384/cosign.pub "${how[@]}" "$host/tagged/peer:1.0.0"
+  done
+  ok "$host: both cosign versions verify the tag"
   yes_ "$jackal" package pull "oci://$host/signed/peer:1.0.0" -a amd64 -o pulled --policy policy.yaml
   yes_ "$jackal" package verify "pulled/$archive" --policy policy.yaml
   zstd -dcq "pulled/$archive" | tar -xf - -C pulled jackal.yaml
