@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, watch};
 use super::build_error::BuildError;
 use super::build_options::BuildOptions;
 use super::compose::{Ask, Composer};
+use super::find;
 use super::forecast::Forecast;
 use super::kept_record::{executed_before, keep_record};
 use super::named;
@@ -142,6 +143,11 @@ pub fn prepare(options: &BuildOptions, ask: Ask<'_>) -> Result<Prepared, BuildEr
     let workspace = options.target.workspace(place);
     let registry = place.connection.client()?;
     let cas = Arc::new(Cas::open(&place.cache)?);
+    // All that is in the cache counts as the program's own, and as no source.
+    let cache = find::real(&place.cache.path);
+    if find::real(&workspace).starts_with(&cache) {
+        return Err(BuildError::InCache { workspace, cache });
+    }
     let skeletons = Skeletons::new(&cas, &registry, options.pins);
     let composer = &mut Composer::new(place, &options.variant, skeletons, ask);
     let Planned {

@@ -41,6 +41,12 @@ pub enum BuildError {
         also: Option<Place>,
         source: Box<PlanError>,
     },
+    /// The sources are in the folder of the cache.
+    #[error(
+        "the sources in `{}` are in the folder of the cache, `{}`: give the cache a folder of its own with `--cache-dir`",
+        workspace.display(), cache.display()
+    )]
+    InCache { workspace: PathBuf, cache: PathBuf },
     /// A pipeline parameter has a wrong value.
     #[error("{0}")]
     Params(String),
@@ -182,6 +188,7 @@ impl BuildError {
             | Self::CacheFrom { .. }
             | Self::AgainstForm { .. }
             | Self::NowhereToCompare
+            | Self::InCache { .. }
             | Self::Revision(_)
             | Self::Include { .. }
             | Self::NoPackage(_)

@@ -23,7 +23,7 @@ use super::plans::{git_facts, output_folder, parameters, plan_options};
 use crate::ground::marks::{Mark, Marks};
 use crate::pipeline::{self, ExpandError, Facts, Instance, Member, ParamError, Pipeline, Verb};
 use crate::pipeline::{CacheLimits, WorkspaceSettings};
-use crate::plan::{Chosen, Outputs, Plan, PlanError, PlanOptions, Selection, Unit, imply};
+use crate::plan::{Chosen, Named, Outputs, Plan, PlanError, PlanOptions, Selection, Unit, imply};
 use crate::text::with_causes;
 use crate::workspace::Walked;
 use crate::yaml::SourceText;
@@ -111,10 +111,11 @@ pub(super) fn plan(
     let params = checked.flat_map(|one| one.pipeline.params.keys());
     let params = params.cloned().collect();
     let mut graph = loader.expanded(&chosen)?;
-    if let Target::Words { words, .. } = &options.target
-        && words.is_empty()
-    {
-        graph.ascend(&mut selection);
+    if let Target::Words { words, .. } = &options.target {
+        graph.packaged(&mut selection);
+        if words.is_empty() {
+            graph.ascend(&mut selection);
+        }
     }
     graph.collect(composer, &selection)?;
     let planned = graph.plan(&selection)?;
@@ -393,6 +394,51 @@ impl Graph<'_> {
         let is_named = |path: &Path| !named.is_empty() && named.contains(&find::real(path));
         let own = packages.into_iter();
         self.packages = own.filter(|(_, path)| !is_named(path)).collect();
+    }
+
+    /// A definition that a pipeline makes a package of means the tasks that do so.
+    fn packaged(&self, selection: &mut Selection) {
+        let chosen = std::mem::take(&mut selection.chosen);
+        selection.chosen = (chosen.into_iter())
+            .flat_map(|named| {
+                let tasks = match &named.chosen {
+                    Chosen::File(file) => self.packagers(file),
+                    _ => Vec::new(),
+                };
+                match tasks.is_empty() {
+                    true => vec![named],
+                    false => (tasks.into_iter())
+                        .map(|chosen| Named {
+                            chosen,
+                            ..named.clone()
+                        })
+                        .collect(),
+                }
+            })
+            .collect();
+    }
+
+    /// The tasks of pipelines that make a package of the definition at `file`.
+    fn packagers(&self, file: &Path) -> Vec<Chosen> {
+        let real = find::real(file);
+        let units = self.pipelines.iter().filter_map(|(_, unit)| unit.as_ref());
+        let tasks = units.flat_map(|unit| {
+            let of = unit
+                .instances
+                .iter()
+                .filter(|instance| match &instance.verb {
+                    Verb::Package(verb) => find::real(&unit.folder.join(&verb.definition)) == real,
+                    _ => false,
+                });
+            of.map(|instance| {
+                let name = instance.id.strip_prefix(&unit.prefix);
+                Chosen::Task {
+                    folder: Some(unit.folder.clone()),
+                    name: name.unwrap_or(&instance.id).to_owned(),
+                }
+            })
+        });
+        tasks.collect()
     }
 
     /// Takes the units that the selection may name, and those that they need.

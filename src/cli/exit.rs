@@ -109,7 +109,7 @@ impl From<Class> for Exit {
 impl ToExit for BuildError {
     fn exit(&self) -> Exit {
         match self {
-            Self::CacheFrom { .. } | Self::AgainstForm { .. } => Exit::Usage,
+            Self::CacheFrom { .. } | Self::AgainstForm { .. } | Self::InCache { .. } => Exit::Usage,
             error => error.class().into(),
         }
     }

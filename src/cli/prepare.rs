@@ -1,5 +1,7 @@
 //! From options to a plan, with warnings and questions on the terminal.
 
+use std::num::NonZero;
+
 use super::command_error::CommandError;
 use super::environment::interactive;
 use super::output::{note, prompt};
@@ -40,11 +42,13 @@ pub(super) fn part(options: &BuildOptions, partly: &Partly) -> Option<Prepared> 
     partly.prepare(options)
 }
 
-/// Makes as many threads as jobs are allowed.
+/// Makes as many threads as jobs are allowed, and no more than the processors can use.
 pub(super) fn limit_threads(options: &BuildOptions) {
+    let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let threads = processors.saturating_mul(2).max(4);
     // An error means that the pool exists already, which is fine.
     let _ = rayon::ThreadPoolBuilder::new()
-        .num_threads(options.run.jobs)
+        .num_threads(options.run.jobs.min(threads))
         .build_global();
 }
 

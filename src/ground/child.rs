@@ -167,12 +167,23 @@ pub(super) fn follow(pid: Pid, end: fn(Pid)) -> Result<Report, String> {
 fn reaped(pid: Pid) -> io::Result<Option<WaitStatus>> {
     loop {
         match wait(WaitOptions::NOHANG) {
+            // A command may have asked to be traced: its signals come here first.
+            Ok(Some((ended, status))) if ended == pid && status.stopped() => resume(pid, status),
             Ok(Some((ended, status))) if ended == pid => return Ok(Some(status)),
             Ok(Some(_)) | Err(rustix::io::Errno::INTR) => {}
             Ok(None) => return Ok(None),
             Err(error) => return Err(error.into()),
         }
     }
+}
+
+/// Lets a traced child that has stopped go on, with the signal that it got. Without that,
+/// it would stay as it is.
+fn resume(pid: Pid, status: WaitStatus) {
+    let signal = status.stopping_signal();
+    let signal = signal.and_then(|signal| nix::sys::signal::Signal::try_from(signal).ok());
+    let pid = nix::unistd::Pid::from_raw(pid.as_raw_nonzero().get());
+    let _ = nix::sys::ptrace::cont(pid, signal);
 }
 
 /// Whether this process still has children, once those that have ended are collected.

@@ -315,7 +315,9 @@ failures! {
     WalkError: of_walk;
     TreeError: of_tree;
     LocalSourceError: |error| match error {
-        LocalSourceError::Outside(_) | LocalSourceError::LeadsOut { .. } => Class::Configuration,
+        LocalSourceError::Outside(_)
+        | LocalSourceError::LeadsOut { .. }
+        | LocalSourceError::Absent(_) => Class::Configuration,
         LocalSourceError::Walk(error) => of_walk(error),
         LocalSourceError::Io { .. } => Class::Environment,
     };

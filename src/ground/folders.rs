@@ -8,10 +8,11 @@ use std::collections::BTreeMap;
 use std::path::{Component as Part, Path, PathBuf};
 use std::sync::Arc;
 
+use super::generated::Generated;
 use crate::package::is_archive_name;
 
 /// Folders by the prefix of their sources.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Folders {
     /// The package's folder, for sources that match no other prefix.
     pub own: PathBuf,
@@ -19,8 +20,17 @@ pub struct Folders {
     pub imported: BTreeMap<String, PathBuf>,
     /// How the names of the package's archives begin; empty: it has none.
     pub archive: String,
-    /// Paths that tasks write, and that are sources or lie in one.
-    pub made: Arc<Vec<MadePath>>,
+    /// What tasks write.
+    pub made: MadePaths,
+}
+
+/// What tasks write, as far as it concerns one step.
+#[derive(Clone, Debug, Default)]
+pub struct MadePaths {
+    /// Outputs that it reads by their paths, or that lie in what it reads.
+    pub read: Arc<Vec<MadePath>>,
+    /// All outputs of the workspace.
+    pub all: Arc<Generated>,
 }
 
 /// A declared output of a task, as a place on this machine.
@@ -85,6 +95,15 @@ impl From<PathBuf> for Folders {
 }
 
 impl Folders {
+    /// The folder `own` alone, and what tasks write.
+    #[must_use]
+    pub fn over(own: PathBuf, made: MadePaths) -> Self {
+        Self {
+            made,
+            ..Self::from(own)
+        }
+    }
+
     /// The folder of `source`: the longest matching prefix.
     #[must_use]
     pub fn find<'a>(&'a self, source: &'a str) -> Found<'a> {
@@ -149,7 +168,7 @@ mod tests {
                 .map(|prefix| (prefix.to_owned(), PathBuf::from(format!("/real/{prefix}"))))
                 .into(),
             archive: "jackal-package-app-amd64".to_owned(),
-            made: Arc::default(),
+            made: MadePaths::default(),
         };
         assert!(folders.wrote("jackal-package-app-amd64-1.0.0.tar.zst.part001"));
         assert!(folders.wrote("jackal-package-app-amd64.tar"));

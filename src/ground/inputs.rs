@@ -134,12 +134,17 @@ impl Inputs {
             return Ok(self.recorded(source.trim_end_matches('/'), &part)?);
         }
         let (found, mut entries) = listed_in(folders, source, links, &site.own_files())?;
+        let old = folders.made.all.delivered(site);
+        // What was imported is unpacked in the cache.
+        let imported = site.is_own(found.root);
         let mut top = true;
         entries.retain(|entry| {
             let on_disk = lexical(&found.root.join(&entry.path));
             let made = all.iter().any(|made| on_disk.starts_with(&made.at));
             let named = std::mem::take(&mut top);
-            !made && (named || !site.is_own(&on_disk))
+            // What a task made that does not make it any more is no source.
+            let old = !named && old.has(site, found.root, entry, found.below);
+            !made && !old && (named || imported || !site.is_own(&on_disk))
         });
         self.entries(site, found.root, &entries, |path| found.named(path))?;
         for made in all.iter().filter(|made| made.at.starts_with(&full)) {

@@ -10,6 +10,7 @@ pub mod confine;
 mod failure;
 pub(crate) mod folders;
 pub(crate) mod form;
+pub(crate) mod generated;
 pub(crate) mod in_flight;
 pub(crate) mod inputs;
 pub mod launch;

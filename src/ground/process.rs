@@ -95,8 +95,10 @@ pub struct Finished {
     pub ending: Ending,
     /// Its output, in order of arrival.
     pub log: Vec<Piece>,
-    /// Number of output bytes that did not fit in the log.
+    /// Number of output bytes after that which did not fit in the log.
     pub dropped: u64,
+    /// What came after those.
+    pub end: Vec<Piece>,
     pub wall: Duration,
     /// If it was stopped, what was running then: command lines, the innermost first.
     pub running: Vec<String>,

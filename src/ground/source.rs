@@ -8,7 +8,7 @@
 use std::io;
 use std::path::{Component as Part, Path, PathBuf};
 
-use super::folders::{Folders, Found};
+use super::folders::{Folders, Found, lexical};
 use crate::disk::{self, TEMPORARY_PREFIX, look};
 use crate::package::is_archive_name;
 use crate::workspace::{self, Entry, Identity, Links, Rules, WalkError, Written};
@@ -28,6 +28,9 @@ pub enum LocalSourceError {
          {WORKSPACE_FILE} into a folder above both"
     )]
     LeadsOut { path: String, bound: PathBuf },
+    /// Nothing is there.
+    #[error("`{0}` does not exist: create it, or correct the path in the definition")]
+    Absent(String),
     #[error("cannot read `{path}`")]
     Io {
         /// The file or folder.
@@ -123,10 +126,25 @@ pub(crate) fn located(
                     link: full,
                     target,
                 })),
+                Err(_) if error.kind() == io::ErrorKind::NotFound => {
+                    Err(LocalSourceError::Absent(source.to_owned()))
+                }
                 Err(_) => Err(disk::at(&full)(error).into()),
             }
         }
     }
+}
+
+/// Where `path`, which has neither `.` nor `..`, is without the links on the way, as far as
+/// that exists; `None`: there are none.
+pub(crate) fn behind_links(path: &Path) -> Option<PathBuf> {
+    let mut above = path.ancestors();
+    let real = above.find_map(|above| {
+        let real = look::canonicalize(above).ok()?;
+        Some(real.join(path.strip_prefix(above).ok()?))
+    })?;
+    // Joined with nothing, a path ends with a slash.
+    (lexical(&real) != path).then(|| lexical(&real))
 }
 
 /// What jackal wrote into the folders that it packs.
@@ -184,18 +202,25 @@ pub(crate) fn listed_in<'f>(
 ) -> Result<(Found<'f>, Vec<Entry>), LocalSourceError> {
     let found = folders.find(source);
     let bound = bound(found.root, &own.cache)?;
+    let full = lexical(&found.root.join(found.below));
+    let made = &folders.made.all;
+    if let Some(real) = behind_links(&full).filter(|real| made.touches(real)) {
+        return Err(WalkError::Made { link: full, real }.into());
+    }
     located(found.root, &bound, found.below).map_err(|error| match error {
         LocalSourceError::LeadsOut { bound, .. } => LocalSourceError::LeadsOut {
             path: source.to_owned(),
             bound,
         },
         LocalSourceError::Outside(_) => outside(source),
+        LocalSourceError::Absent(_) => LocalSourceError::Absent(source.to_owned()),
         other => other,
     })?;
     let left_out = LeftOut::new(own, folders);
     let rules = Rules {
         links,
         bound: &bound,
+        made: &|real| made.touches(real),
         cache: left_out.cache,
         output: left_out.output,
         written: &|name, place| left_out.written(name, place),

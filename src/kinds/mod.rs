@@ -31,6 +31,7 @@ use std::sync::Arc;
 use crate::action::{Action, ActionKey, ActionResult, Fields, Output};
 use crate::cas::tree::Tree;
 use crate::ground::form::OutputForm;
+use crate::ground::generated::Generated;
 use crate::ground::inputs::Inputs;
 use crate::ground::marks::{Mark, Marks};
 use crate::ground::reads::CheckoutReads;
@@ -358,7 +359,7 @@ pub(crate) struct Around<'a> {
     /// Folders that tools are looked up in.
     pub(crate) path: &'a [PathBuf],
     /// Outputs of every task.
-    pub(crate) generated: &'a Arc<run::Generated>,
+    pub(crate) generated: &'a Arc<Generated>,
     /// Outputs of other tasks that it reads by path.
     pub(crate) by_path: Vec<run::OutputNamed>,
     /// Tasks whose outputs it reads by name.

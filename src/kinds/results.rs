@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::action::{Action, ActionKey, Output};
 use crate::cas::tree;
-use crate::ground::folders::MadePath;
+use crate::ground::folders::{MadePath, MadePaths};
 use crate::ground::inputs::{Inputs, Recorded};
 use crate::ground::marks::Marks;
 use crate::ground::{Class, Failure, Readers};
@@ -47,9 +47,9 @@ pub(crate) fn of<'r>(results: &'r Results, step: &str) -> Result<&'r Arc<Done>, 
 }
 
 /// No inputs yet, over what tasks made at paths of the checkout.
-pub(crate) fn inputs_over(cx: &Context<'_>, made: &[MadePath]) -> Result<Inputs, Failure> {
-    let mut recorded = Vec::with_capacity(made.len());
-    for MadePath { at, step, output } in made {
+pub(crate) fn inputs_over(cx: &Context<'_>, made: &MadePaths) -> Result<Inputs, Failure> {
+    let mut recorded = Vec::with_capacity(made.read.len());
+    for MadePath { at, step, output } in made.read.iter() {
         let outputs = &of(cx.results, step)?.outputs;
         // An optional output may be missing.
         let found = outputs.iter().find(|found| found.name == *output);

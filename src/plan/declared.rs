@@ -13,9 +13,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::graph::{Graph, GraphError};
-use crate::ground::folders::Folders;
+use crate::ground::folders::{Folders, MadePaths};
+use crate::ground::generated::Generated;
 use crate::ground::marks::Marks;
-use crate::kinds::run::{Generated, InputTask};
+use crate::kinds::run::InputTask;
 use crate::kinds::{self, Around, Work};
 use crate::oci::{Platform, host_architecture};
 use crate::package::{Definition, ImportedCommands};
@@ -202,7 +203,7 @@ impl Planner<'_> {
                 name: verb.name.clone(),
             })?;
         let folders = Folders {
-            made: self.outputs.made_for(instance, self.unit),
+            made: self.made_for(instance),
             ..self.folders(&verb.definition, &composed)
         };
         let imported = composed.commands.get(&component.name);
@@ -298,12 +299,20 @@ impl Planner<'_> {
         path.parent().unwrap_or(Path::new(".")).to_owned()
     }
 
+    /// What tasks write, as far as the instance reads it.
+    fn made_for(&self, instance: &Instance) -> MadePaths {
+        MadePaths {
+            read: self.outputs.made_for(instance, self.unit),
+            all: Arc::clone(&self.generated),
+        }
+    }
+
     fn folders(&self, definition: &str, composed: &Composed) -> Folders {
         Folders {
             own: self.beside(definition),
             imported: composed.imported.clone(),
             archive: packages::archive_prefix(&composed.definition),
-            made: Arc::default(),
+            made: MadePaths::default(),
         }
     }
 

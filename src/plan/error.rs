@@ -204,6 +204,16 @@ pub enum PlanError {
         /// Each task waits for the next.
         cycle: Vec<String>,
     },
+    /// A command reads what it writes itself.
+    #[error(
+        "`{task}` reads `{path}`, which is its own output: a task that changes its sources is \
+         no build step; write to another path, or start the command without jackal"
+    )]
+    OwnOutput {
+        task: String,
+        /// Relative to the pipeline's folder.
+        path: PathBuf,
+    },
     /// Archives would go into a folder that a command writes.
     #[error(
         "the output `{output}/` of `{task}` is also the folder that packages are written to: \
@@ -234,7 +244,7 @@ impl PlanError {
             Self::ArchiveInOutput { task, .. } | Self::OutputOverlap { task, .. } => {
                 (task, "outputs")
             }
-            Self::PathCycle { task, .. } => (task, "inputs"),
+            Self::PathCycle { task, .. } | Self::OwnOutput { task, .. } => (task, "inputs"),
             Self::Set { task, .. } => (task, "set"),
             Self::Unpinned { task, .. } => (task, "network"),
             Self::Unnamed { task, .. }
@@ -253,7 +263,7 @@ impl PlanError {
         match self {
             Self::SameTask { .. } => Code::DuplicateTask,
             Self::OutputOverlap { .. } => Code::OutputOverlap,
-            Self::PathCycle { .. } => Code::DependencyCycle,
+            Self::PathCycle { .. } | Self::OwnOutput { .. } => Code::DependencyCycle,
             _ => Code::InvalidPlan,
         }
     }

@@ -63,6 +63,16 @@ pub enum Refusal {
         /// In seconds.
         limit: u64,
     },
+    /// The package is too old, and nothing else tells when its key signed it.
+    #[error(
+        "built {age} seconds ago, as the package says, but the policy allows {limit} seconds, and a signature with a key has no time of its own: get a newer package{}", undated(*.age)
+    )]
+    OldBuild {
+        /// In seconds.
+        age: u64,
+        /// In seconds.
+        limit: u64,
+    },
     /// The time of the signature is unknown.
     #[error("the policy limits the age of the signature, but the package has no trusted time")]
     NoTime,
@@ -171,6 +181,17 @@ pub enum Refusal {
     },
 }
 
+/// What a package without a time of its build lacks, if it is as old as that.
+fn undated(age: u64) -> &'static str {
+    const YEARS_30: u64 = 30 * 365 * 24 * 60 * 60;
+    match age > YEARS_30 {
+        true => {
+            ", or one that was built with SOURCE_DATE_EPOCH set, for example to the time of the commit"
+        }
+        false => "",
+    }
+}
+
 impl Refusal {
     /// Every refusal with its causes, one per line.
     pub(crate) fn list(refusals: &[Self]) -> String {
@@ -192,7 +213,7 @@ impl Refusal {
             Self::Root(_) => Code::UnusableRoot,
             Self::NoAttestation { .. } => Code::NoAttestation,
             Self::TooMany { .. } => Code::TooManySignatures,
-            Self::Old { .. } => Code::OldSignature,
+            Self::Old { .. } | Self::OldBuild { .. } => Code::OldSignature,
             Self::NoTime => Code::NoTrustedTime,
             Self::Query { .. } => Code::OtherPackage,
             Self::Tag { .. } => Code::MovedTag,

@@ -202,6 +202,9 @@ pub(super) fn judge(
         let since = signed.times.iter().min().copied().or(facts.timestamp);
         let age = since.map(|since| policy.now.saturating_sub(since));
         match age.map(u64::try_from) {
+            Some(Ok(age)) if age > limit && signed.times.is_empty() => {
+                return Err(Refusal::OldBuild { age, limit });
+            }
             Some(Ok(age)) if age > limit => return Err(Refusal::Old { age, limit }),
             // Recent, or in the future because of clock skew.
             Some(_) => {}

@@ -20,6 +20,7 @@ pub fn list(root: &Path, path: &str) -> Result<Vec<Entry>, WalkError> {
     let rules = Rules {
         links: Links::Kept,
         bound: root,
+        made: &|_| false,
         cache: None,
         output: None,
         written: &|_, _| false,
@@ -45,6 +46,8 @@ pub struct Rules<'r> {
     pub links: Links,
     /// Canonical; a followed link leads to what is in it, or is refused.
     pub bound: &'r Path,
+    /// Whether tasks write to the place, which no link may lead to.
+    pub made: &'r dyn Fn(&Path) -> bool,
     /// A folder that is left out, as the program keeps its own files there.
     pub cache: Option<Identity>,
     /// A folder in which `written` names files that are left out.
@@ -153,7 +156,7 @@ impl Listing<'_> {
         let (mut kept, mut left_out) = (0, usize::from(here == Written::Here));
         for name in names(&full)? {
             let hidden = (self.rules.written)(&name, here);
-            match !hidden && self.visit(&format!("{path}/{name}"))? {
+            match !hidden && self.visit_listed(&format!("{path}/{name}"))? {
                 true => kept += 1,
                 false => left_out += 1,
             }
@@ -164,6 +167,15 @@ impl Listing<'_> {
             return Ok(false);
         }
         Ok(true)
+    }
+
+    /// The same for a name that was there a moment ago: if it is gone, it is as if it had
+    /// not been there.
+    fn visit_listed(&mut self, path: &str) -> Result<bool, WalkError> {
+        match look::symlink_metadata(&self.root.join(path)) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+            _ => self.visit(path),
+        }
     }
 
     /// Whether the link at `path` is followed.
@@ -201,6 +213,12 @@ impl Listing<'_> {
                 link: full.to_owned(),
                 target: target(),
                 bound: self.rules.bound.to_owned(),
+            });
+        }
+        if (self.rules.made)(&real) {
+            return Err(WalkError::Made {
+                link: full.to_owned(),
+                real,
             });
         }
         Ok(look::metadata(&real).map_err(disk::at(&real))?)
@@ -252,6 +270,7 @@ mod tests {
         let rules = Rules {
             links,
             bound: &fs::canonicalize(bound).unwrap(),
+            made: &|_| false,
             cache: Identity::of(&root.join("t/cache")),
             output: Identity::of(&root.join("t/out/dist")),
             written: &|name, place| name.ends_with(".zst") && place == Written::Here,

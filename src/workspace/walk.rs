@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::git::checkout;
 
-use crate::disk::{self, look};
+use crate::disk::{self, TEMPORARY_PREFIX, look};
 
 /// File times may lag behind the clock by a kernel tick, at most 10 ms.
 const TICK: i64 = 20_000_000;
@@ -55,6 +55,16 @@ pub enum WalkError {
         target: PathBuf,
         /// The folder that it must not leave.
         bound: PathBuf,
+    },
+    /// A link to what a task makes, which may not be there, or not be as it will be.
+    #[error(
+        "{link:?} leads to {real:?}, which a task makes or where it writes: name what the task \
+         makes instead of the link"
+    )]
+    Made {
+        link: PathBuf,
+        /// Without links.
+        real: PathBuf,
     },
     /// A link to nothing.
     #[error("{link:?} is a link to {target:?}, which does not exist: correct or remove the link")]
@@ -208,7 +218,14 @@ pub fn walk(root: &Path) -> Walked {
         // the sources end.
         .parents(checkout(root).is_some())
         .require_git(false)
-        .filter_entry(|entry| entry.file_name() != ".git")
+        .filter_entry(|entry| {
+            let name = entry.file_name();
+            // What the program itself is writing is soon gone, or has another name.
+            name != ".git"
+                && !name
+                    .as_encoded_bytes()
+                    .starts_with(TEMPORARY_PREFIX.as_bytes())
+        })
         .build_parallel()
         .run(|| {
             let sender = sender.clone();
@@ -216,8 +233,12 @@ pub fn walk(root: &Path) -> Walked {
                 let found = match found {
                     Ok(found) => {
                         let path = found.path().to_owned();
-                        entry(root, &found).map_err(|error| (path, error))
+                        match entry(root, &found) {
+                            Err(WalkError::Walk(error)) if is_gone(&error) => Ok(None),
+                            found => found.map_err(|error| (path, error)),
+                        }
                     }
+                    Err(error) if is_gone(&error) => Ok(None),
                     Err(error) => {
                         let path = path_in(&error).unwrap_or(root).to_owned();
                         Err((path, error.into()))
@@ -286,6 +307,12 @@ pub fn taken_apart(pattern: &str) -> (usize, &str) {
 pub fn fixed_part(pattern: &str) -> &str {
     let end = pattern.find(['*', '?', '[', '{']);
     end.map_or(pattern, |end| &pattern[..end])
+}
+
+/// Whether something was there a moment ago, and is not any more.
+fn is_gone(error: &ignore::Error) -> bool {
+    let io = error.io_error().map(io::Error::kind);
+    io == Some(io::ErrorKind::NotFound)
 }
 
 /// What could not be read.

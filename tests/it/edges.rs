@@ -88,6 +88,99 @@ fn an_edge_that_closes_a_cycle_is_refused_with_both_places() {
 }
 
 #[test]
+fn a_command_does_not_read_its_own_output() {
+    let sandbox = Sandbox::new();
+    sandbox.write("main.go", "aaa\n");
+    for (input, output) in [("main.go", "main.go"), ("'./o/**'", "o/")] {
+        pipeline(
+            &sandbox,
+            &format!(
+                "  fmt: {{ run: [sh, -c, 'echo > x'], inputs: [{input}], outputs: [{output}] }}\n"
+            ),
+        );
+        let said = build(&sandbox, &["--dry-run"]);
+        assert_eq!(said.code, Some(3), "{}", said.stderr);
+        assert!(said.stderr.contains("p.yaml:5:"), "{}", said.stderr);
+        assert!(said.stderr.contains("its own output"), "{}", said.stderr);
+    }
+    assert_eq!(text(&sandbox, "main.go"), "aaa\n");
+}
+
+#[test]
+fn a_link_to_what_a_task_makes_is_refused_before_and_after_it_ran() {
+    use std::os::unix::fs::symlink;
+    let sandbox = Sandbox::new();
+    sandbox.write("src", "1\n");
+    sandbox.write("kept/own", "own\n");
+    symlink("gen", sandbox.src().join("g2")).unwrap();
+    symlink("../gen", sandbox.src().join("kept/in")).unwrap();
+    let make = "  g: { run: [sh, -c, 'mkdir -p gen; cp src gen/x'], inputs: [src], outputs: [gen/x], tools: [sh, mkdir, cp] }\n";
+    sandbox.write("jackal.yaml", COMPONENT.replace("SOURCE", "kept"));
+    for user in [
+        "run: [cp, g2/x, all], inputs: [g2/x], outputs: [all], tools: [cp]",
+        "image: { base: scratch, layers: [{ from: g2/x, to: /x }] }",
+        "component: { definition: jackal.yaml, name: c }",
+    ] {
+        pipeline(
+            &sandbox,
+            &format!("{make}  u: {{ dependsOn: [g], {user} }}\n"),
+        );
+        for round in 0..2 {
+            let said = build(&sandbox, &[]);
+            let shown = format!("{round} {user}: {}", said.stderr);
+            assert!(said.code.is_some_and(|code| code != 0), "{shown}");
+            assert!(said.stderr.contains("which a task makes"), "{shown}");
+        }
+        fs::remove_dir_all(sandbox.src().join("gen")).unwrap();
+    }
+}
+
+#[test]
+fn a_folder_holds_no_output_that_no_task_declares_any_more() {
+    let made = |names: &[&str]| {
+        let sandbox = Sandbox::new();
+        sandbox.write("web/index.html", "i\n");
+        sandbox.write("src", "1\n");
+        sandbox.write("jackal.yaml", COMPONENT.replace("SOURCE", "web"));
+        for name in names {
+            pipeline(
+                &sandbox,
+                &format!(
+                    "  g: {{ run: [cp, src, web/{name}], inputs: [src], outputs: [web/{name}], tools: [cp] }}\n  \
+                       c: {{ component: {{ definition: jackal.yaml, name: c }} }}\n  \
+                       p: {{ package: {{ definition: jackal.yaml, components: c }} }}\n"
+                ),
+            );
+            built(&sandbox);
+        }
+        let archive = "dist/jackal-package-demo-amd64-1.0.0.tar.zst";
+        fs::read(sandbox.src().join(archive)).unwrap()
+    };
+    assert_eq!(made(&["v1.js", "v2.js"]), made(&["v2.js"]));
+}
+
+#[test]
+fn a_pattern_for_what_only_tasks_make_is_an_error_before_and_after_they_ran() {
+    let sandbox = Sandbox::new();
+    sandbox.write("src", "1\n");
+    for pattern in ["gen/*/x", "ge*/**"] {
+        pipeline(
+            &sandbox,
+            &format!(
+                "  g: {{ run: [sh, -c, 'mkdir -p gen/a; cp src gen/a/x'], inputs: [src], outputs: [gen/a/], tools: [sh, mkdir, cp] }}\n  \
+                   u: {{ dependsOn: [g], run: [sh, -c, 'cat gen/*/x > all'], inputs: ['{pattern}'], outputs: [all], tools: [sh, cat] }}\n"
+            ),
+        );
+        for _ in 0..2 {
+            let said = build(&sandbox, &[]);
+            assert_eq!(said.code, Some(3), "{pattern}: {}", said.stderr);
+            let why = "is the output of a task";
+            assert!(said.stderr.contains(why), "{pattern}: {}", said.stderr);
+        }
+    }
+}
+
+#[test]
 fn outputs_are_relative_to_the_file_and_apart_from_archives() {
     let sandbox = Sandbox::new();
     sandbox.write("c/in", "1\n");

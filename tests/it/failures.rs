@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::sandbox::{HEAD, Sandbox};
+use crate::sandbox::{HEAD, Sandbox, said};
 
 /// The causes of each task that failed: kind, message and help.
 pub fn causes(sandbox: &Sandbox, tasks: &str) -> Vec<(String, String)> {
@@ -221,5 +221,29 @@ fn the_folder_of_a_failed_command_is_kept_and_replaced_by_the_next() {
             .filter(|name| name.starts_with("failed-"))
             .collect();
         assert_eq!(kept.len(), 1, "{kept:?}");
+    }
+}
+
+#[test]
+fn names_that_a_command_makes_of_a_secret_are_masked() {
+    let sandbox = Sandbox::new();
+    let task = |name: &str, script: &str| {
+        format!(
+            "  {name}: {{ run: [sh, -c, '{script}'], inputs: [], outputs: [{name}/], tools: [sh, mkdir, ln], secrets: {{ TOK: {{ env: MYTOK }} }} }}\n"
+        )
+    };
+    let tasks = [
+        task("link", "mkdir link; ln -s /etc/$TOK link/l"),
+        task("other", "mkdir $TOK; : > $TOK/f"),
+        task("more", "mkdir more; : > more-$TOK"),
+    ];
+    sandbox.write("p.yaml", format!("{HEAD}tasks:\n{}", tasks.concat()));
+    let mut command = sandbox.command(&["build", "--pipeline", "p.yaml", "--keep-going"]);
+    command.args(["--logs", "full", "--summary", "s.json"]);
+    let said = said(command.env("MYTOK", "supersecret99"));
+    assert!(said.stderr.contains("***"), "{}", said.stderr);
+    let summary = fs::read_to_string(sandbox.src().join("s.json")).unwrap();
+    for text in [said.stderr, said.stdout, summary] {
+        assert!(!text.contains("supersecret99"), "{text}");
     }
 }

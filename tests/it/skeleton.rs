@@ -160,9 +160,9 @@ fn a_skeleton_is_imported_as_the_folder_it_was_made_of() {
     sandbox.write("base/f", "file\n");
     sandbox.write(
         "deep/jackal.yaml",
-        format!("{head}- name: web\n  files:\n  - {{source: g, target: /g}}\n"),
+        format!("{head}- name: web\n  files:\n  - {{source: d, target: /d}}\n"),
     );
-    sandbox.write("deep/g", "deep\n");
+    sandbox.write("deep/d/in/g", "deep\n");
     sandbox.write(
         "pkg/jackal.yaml",
         "kind: JackalPackageConfig\nmetadata: {name: demo, version: 1.0.0}\ncomponents:\n- name: \
@@ -196,7 +196,7 @@ fn a_skeleton_is_imported_as_the_folder_it_was_made_of() {
     assert_eq!(sandbox.run(&extract).code, Some(0));
     let file =
         |path: &str| fs::read_to_string(sandbox.src().join("x/components/web/files").join(path));
-    assert_eq!(file("0/g").unwrap(), "deep\n");
+    assert_eq!(file("0/d/in/g").unwrap(), "deep\n");
     assert_eq!(file("1/f").unwrap(), "file\n");
 }
 

@@ -447,3 +447,31 @@ fn a_value_for_a_template_that_no_package_of_the_build_has_is_refused() {
         assert!(said.stderr.contains(part), "{refused:?}: {}", said.stderr);
     }
 }
+
+#[test]
+fn a_definition_that_a_pipeline_packages_means_the_task_that_does_so() {
+    let sandbox = Sandbox::new();
+    sandbox.write("jackal-workspace.yaml", "");
+    package(&sandbox, "web");
+    let tasks = "  c: { component: { definition: jackal.yaml, name: c } }\n  \
+                   pkg: { package: { definition: jackal.yaml, components: c } }\n  \
+                   other: { run: ['true'], inputs: [], tools: ['true'] }\n";
+    sandbox.write("web/jackal.pipeline.yaml", pipeline(tasks));
+    let said = sandbox.run(&["build", "web/jackal.yaml"]);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    assert!(said.stderr.contains("executed web:pkg"), "{}", said.stderr);
+    assert!(!said.stderr.contains("web:other"), "{}", said.stderr);
+}
+
+#[test]
+fn sources_in_the_folder_of_the_cache_are_refused() {
+    let sandbox = Sandbox::new();
+    package(&sandbox, "web");
+    let said = sandbox.run(&["build", "web", "--cache-dir", "."]);
+    assert_eq!(said.code, Some(2), "{}", said.stderr);
+    assert!(
+        said.stderr.contains("a folder of its own"),
+        "{}",
+        said.stderr
+    );
+}

@@ -1,5 +1,6 @@
 //! What a command prints, while it runs.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -12,6 +13,9 @@ use crate::content::activity::Lines;
 /// Maximum size of a command's log, in bytes: 16 MiB; logs of builds rarely exceed 1
 /// MiB.
 const MAX_LOG_BYTES: usize = 16 << 20;
+
+/// How much of that is kept for its end, which tells why a command failed.
+const MAX_END_BYTES: usize = 1 << 20;
 
 /// How long to wait for output of processes that left the group, after the group has
 /// been killed.
@@ -66,10 +70,12 @@ impl Output {
             let _ = tokio::time::timeout(DRAIN, &mut self.readers).await;
         }
         let log = std::mem::take(&mut *self.log.lock().unwrap_or_else(PoisonError::into_inner));
+        let (dropped, end) = (log.dropped, log.end.into());
         Finished {
             ending,
             log: log.pieces,
-            dropped: log.dropped,
+            dropped,
+            end,
             wall: self.start.elapsed(),
             running: Vec::new(),
             lost: Vec::new(),
@@ -82,6 +88,36 @@ struct Log {
     pieces: Vec<Piece>,
     held: usize,
     dropped: u64,
+    /// The last pieces, if there are more than the others may be.
+    end: VecDeque<Piece>,
+    end_held: usize,
+}
+
+impl Log {
+    fn add(&mut self, at: Duration, stream: Stream, bytes: &[u8]) {
+        let (kept, rest) =
+            bytes.split_at(bytes.len().min(MAX_LOG_BYTES - MAX_END_BYTES - self.held));
+        let piece = |bytes: &[u8]| Piece {
+            at,
+            stream,
+            bytes: bytes.to_vec(),
+        };
+        if !kept.is_empty() {
+            self.held += kept.len();
+            self.pieces.push(piece(kept));
+        }
+        if rest.is_empty() {
+            return;
+        }
+        self.end_held += rest.len();
+        self.end.push_back(piece(rest));
+        while self.end_held > MAX_END_BYTES
+            && let Some(first) = self.end.pop_front()
+        {
+            self.end_held -= first.bytes.len();
+            self.dropped += first.bytes.len() as u64;
+        }
+    }
 }
 
 async fn read(
@@ -96,12 +132,39 @@ async fn read(
     while let Ok(count @ 1..) = from.read(&mut buffer).await {
         lines.take(&buffer[..count]);
         let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
-        let kept = count.min(MAX_LOG_BYTES - log.held);
-        log.held += kept;
-        log.dropped += (count - kept) as u64;
-        if kept > 0 {
-            let (at, bytes) = (start.elapsed(), buffer[..kept].to_vec());
-            log.pieces.push(Piece { at, stream, bytes });
+        log.add(start.elapsed(), stream, &buffer[..count]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_log_keeps_its_beginning_and_its_end() {
+        let mut log = Log::default();
+        let line = [b'x'; 1 << 16];
+        log.add(Duration::ZERO, Stream::Stdout, b"first");
+        for _ in 0..512 {
+            log.add(Duration::ZERO, Stream::Stdout, &line);
         }
+        log.add(Duration::ZERO, Stream::Stderr, b"last");
+        let all = |pieces: &mut dyn Iterator<Item = &Piece>| -> usize {
+            pieces.map(|piece| piece.bytes.len()).sum()
+        };
+        let (head, end) = (all(&mut log.pieces.iter()), all(&mut log.end.iter()));
+        assert!(head + end <= MAX_LOG_BYTES);
+        assert_eq!((head + end) as u64 + log.dropped, 512 * (1 << 16) + 9);
+        assert_eq!(log.pieces[0].bytes, b"first");
+        assert_eq!(log.end.back().unwrap().bytes, b"last");
+    }
+
+    #[test]
+    fn a_log_that_fits_is_whole() {
+        let mut log = Log::default();
+        let bytes = vec![b'x'; MAX_LOG_BYTES];
+        log.add(Duration::ZERO, Stream::Stdout, &bytes);
+        assert_eq!(log.dropped, 0);
+        assert_eq!(log.held + log.end_held, MAX_LOG_BYTES);
     }
 }

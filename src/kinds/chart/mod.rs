@@ -101,6 +101,11 @@ fn local_parts<'f>(
             let message = format!("`{path}`: {source}; correct `localPath`, or create the chart");
             Failure::new(Class::Configuration, message)
         }
+        LocalSourceError::Absent(_) => {
+            let message =
+                format!("`{local_path}` does not exist: correct `localPath`, or create the chart");
+            Failure::new(Class::Configuration, message)
+        }
         LocalSourceError::LeadsOut { bound, .. } => {
             let path = local_path.to_owned();
             LocalSourceError::LeadsOut { path, bound }.into()

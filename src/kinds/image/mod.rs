@@ -17,7 +17,7 @@ use layers::check_layers;
 use crate::action::{Action, Fields as _, Output, fields};
 use crate::cas::{Cas, tree};
 use crate::ground::Failure;
-use crate::ground::folders::{Folders, MadePath};
+use crate::ground::folders::{Folders, MadePaths};
 use crate::ground::inputs::Inputs;
 use crate::ground::lockfile::{ImagePin, LOCK_FILE, Lockfile};
 use crate::ground::reads::CheckoutReads;
@@ -57,7 +57,7 @@ pub struct ImportWork {
     /// The folder that `path` is relative to.
     pub folder: PathBuf,
     /// Paths that tasks write and that it reads.
-    pub made: Arc<Vec<MadePath>>,
+    pub made: MadePaths,
     /// A folder or a file.
     pub path: String,
     /// Which image of it: a reference, or only its tag.
@@ -72,7 +72,7 @@ pub struct BuildWork {
     /// The folder that sources of layers are relative to.
     pub folder: PathBuf,
     /// Paths that tasks write and that are read as such.
-    pub made: Arc<Vec<MadePath>>,
+    pub made: MadePaths,
     /// The step that makes or fetches the base image.
     pub base: Option<String>,
     /// The platform of the image.
@@ -330,7 +330,10 @@ impl Kind for ImportWork {
             reference: self.wanted.clone(),
         };
         settings.write("", &mut action.settings);
-        let (site, folders) = (Arc::clone(cx.site), Folders::from(self.folder.clone()));
+        let (site, folders) = (
+            Arc::clone(cx.site),
+            Folders::over(self.folder.clone(), self.made.clone()),
+        );
         let mut inputs = inputs_over(cx, &self.made)?;
         let inputs = blocking(move || {
             inputs.source(&site, &folders, &settings.path, Links::Named)?;
@@ -471,7 +474,7 @@ impl Kind for BuildWork {
 
 impl BuildWork {
     fn local(&self, site: &Site, mut inputs: Inputs, results: &Results) -> Result<Inputs, Failure> {
-        let folders = Folders::from(self.folder.clone());
+        let folders = Folders::over(self.folder.clone(), self.made.clone());
         for layer in &self.layers {
             let source = trimmed(&layer.source);
             let Some(step) = &layer.of else {

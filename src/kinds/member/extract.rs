@@ -61,6 +61,15 @@ pub enum MemberError {
         entry: String,
         what: &'static str,
     },
+    /// A hard link whose file is not extracted.
+    #[error(
+        "cannot extract `{entry}` from `{archive}`: it is a hard link to `{first}`: name that, or a folder with both"
+    )]
+    SecondName {
+        archive: String,
+        entry: String,
+        first: String,
+    },
     /// Its unpacked size exceeds the limit.
     #[error(
         "`{archive}` unpacks to more than {limit} bytes, which is suspicious for its size: to accept it, pass --max-content-size"
@@ -143,6 +152,7 @@ pub fn extract_member(
                 taking.file(below, entry.is_executable(), entry.size, &mut tar, &read)?;
             }
             TarKind::Symlink => taking.link(below, &entry.link)?,
+            TarKind::Hardlink => taking.again(below, &entry.link, entry.is_executable())?,
             _ => {
                 let what = "neither a file, a folder nor a symbolic link";
                 return Err(taking.foreign(&entry.name, what));
@@ -291,6 +301,37 @@ impl<'t> Taking<'t> {
             Some(target) => self.insert(below, Piece::Link(target)),
             None => Err(self.foreign(below.as_bytes(), "a link without a valid target")),
         }
+    }
+
+    /// A second name of a file that came before it, as tars hold it.
+    fn again(&mut self, below: Below, target: &[u8], executable: bool) -> Result<(), MemberError> {
+        let first = std::str::from_utf8(target).map(SafePath::parse);
+        let first = first.ok().and_then(Result::ok);
+        let inside = first.as_ref().and_then(|first| {
+            let rest = first.as_str().strip_prefix(self.wanted)?;
+            rest.strip_prefix('/')
+        });
+        let found = inside.and_then(|inside| self.entries.get(inside));
+        let (below, content) = match (below, found) {
+            (Below::At(below), Some(Piece::File { content, .. })) => (below, content.clone()),
+            (below, _) => {
+                let first = String::from_utf8_lossy(target);
+                let first: String = first.chars().take(200).collect();
+                return Err(MemberError::SecondName {
+                    archive: self.archive.to_owned(),
+                    entry: match &below {
+                        Below::Itself => self.wanted.to_owned(),
+                        Below::At(below) => format!("{}/{below}", self.wanted),
+                    },
+                    first: first.escape_debug().to_string(),
+                });
+            }
+        };
+        let piece = Piece::File {
+            executable,
+            content,
+        };
+        self.insert(below, piece)
     }
 
     /// Extracts a file of exactly `size` bytes.

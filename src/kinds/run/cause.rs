@@ -10,7 +10,7 @@ mod services;
 mod system;
 
 use super::RunWork;
-use super::command::{Failed, Remains, RunError, RunTask};
+use super::command::{Failed, Mask, Remains, RunError, RunTask};
 use crate::ground::confine::Confinement;
 use crate::ground::inputs::Inputs;
 use crate::ground::link::Lost;
@@ -35,6 +35,7 @@ pub(super) struct Scene<'s> {
     level: Level,
     rules: Confinement,
     shims: Vec<String>,
+    secrets: Vec<String>,
 }
 
 impl<'s> Scene<'s> {
@@ -51,6 +52,7 @@ impl<'s> Scene<'s> {
                 writable: Vec::new(),
             },
             shims: task.shims.clone(),
+            secrets: task.secrets.clone(),
         }
     }
 
@@ -78,7 +80,18 @@ impl<'s> Scene<'s> {
             warnings,
             ..reported
         }));
-        failure.because(causes)
+        self.masked(failure.because(causes))
+    }
+
+    /// Names of files can be made from secrets, and links can point to such names.
+    fn masked(&self, mut failure: Failure) -> Failure {
+        let mask = Mask::of(&self.secrets);
+        failure.message = mask.line(&failure.message);
+        for cause in &mut failure.causes {
+            cause.message = mask.line(&cause.message);
+            cause.help = mask.line(&cause.help);
+        }
+        failure
     }
 
     /// What the log of a command that succeeded tells of files that it missed.
@@ -86,7 +99,9 @@ impl<'s> Scene<'s> {
         let lost = lost.iter();
         let lost = lost.filter_map(|lost| services::cause(self, *lost, log));
         let lost = lost.map(|cause| format!("{}: {}", cause.message, cause.help));
-        lost.chain(self.refused(log)).collect()
+        let mask = Mask::of(&self.secrets);
+        let all = lost.chain(self.refused(log));
+        all.map(|text| mask.line(&text)).collect()
     }
 
     /// What the log tells of files that the sandbox refused.

@@ -42,7 +42,7 @@ pub use error::{RunError, Unkept};
 pub(crate) use kept::Keep;
 pub(crate) use kept::Staging;
 use kept::{After, Room};
-use mask::Mask;
+pub(super) use mask::Mask;
 pub(crate) use materialise::{Placing, Wanted};
 pub(crate) use private::Private;
 pub(super) use reports::matcher;
@@ -389,7 +389,10 @@ impl Staged {
         let is_report = reports::matcher(&self.reports);
         let keeps = |path: &str| self.room.keeps(path) || is_report(path);
         let dropped = stage::dropped(&self.layout, &self.inputs, &self.outputs, &keeps);
-        log.extend(note_of(&dropped, finished.wall));
+        let shown: Vec<String> = (dropped.iter())
+            .map(|path| mask::text(path, &self.secrets))
+            .collect();
+        log.extend(note_of(&shown, finished.wall));
         let kept = collect(cas, &self.layout, &self.outputs, &log).map(|ran| Ran {
             lost: finished.lost.clone(),
             ..ran

@@ -6,17 +6,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::RunWork;
-use super::deliver::{Delivered, within};
 use crate::cas::tree::{self, Tree, TreeEntry};
 use crate::disk::look;
 use crate::ground::folders::{lexical, relative_to};
+use crate::ground::generated::{Delivered, within};
 use crate::ground::inputs::Inputs;
 use crate::ground::site::Site;
-use crate::ground::source::{LocalSourceError, bound};
+use crate::ground::source::{LocalSourceError, behind_links, bound};
 use crate::ground::{Class, Failure};
 use crate::kinds::{Results, of};
 use crate::text::first_of;
-use crate::workspace::{self, Climbing, Entry, Globs, Kind, Snapshot, taken_apart};
+use crate::workspace::{self, Climbing, Entry, Globs, Kind, Snapshot, WalkError, taken_apart};
 
 /// The inputs of `work`. If a file of the workspace and an output have the same path,
 /// the output is used.
@@ -199,7 +199,7 @@ fn matched(site: &Site, work: &RunWork) -> Result<Vec<Entry>, Failure> {
         site,
         work,
         levels: levels(site, work)?,
-        delivered: work.generated.delivered(site, &work.folder),
+        delivered: work.generated.delivered(site),
         found: Vec::new(),
     };
     for text in work.globs.iter().filter(|glob| !glob.starts_with('!')) {
@@ -235,16 +235,15 @@ impl Selection<'_> {
                 && self
                     .delivered
                     .has(site, &level.folder, entry, pattern.folder());
-            any |= !old;
-            if !old {
-                self.take(level, entry);
-            }
+            // What tasks make does not count: it is not there before they run.
+            any |= !old && self.take(level, entry);
         }
         let ignored = ignored(site, work, level, pattern, self.found.len() > before)?;
-        any |= !ignored.is_empty();
-        match ignored.is_empty() {
-            true => self.warn_of_left_out(level, pattern),
-            false => ignored.iter().for_each(|entry| self.take(level, entry)),
+        if ignored.is_empty() {
+            self.warn_of_left_out(level, pattern);
+        }
+        for entry in &ignored {
+            any |= self.take(level, entry);
         }
         let made = generated(work, &shown(work, level, pattern.bare));
         if !any && !work.optional_globs.contains(pattern.text) && !made {
@@ -254,19 +253,21 @@ impl Selection<'_> {
         Ok(())
     }
 
-    /// Adds an entry of `level`, unless a task makes it or a pattern excludes it.
-    fn take(&mut self, level: &Level, entry: &Entry) {
+    /// Adds an entry of `level`, unless a pattern excludes it; `false`: a task makes it.
+    fn take(&mut self, level: &Level, entry: &Entry) -> bool {
         if level.excluded.matches(&entry.path) || self.is_excluded_elsewhere(level, entry) {
-            return;
+            return true;
         }
         let path = shown(self.work, level, &entry.path);
         let entry = Entry {
             path,
             ..entry.clone()
         };
-        if !left_out(self.work, &entry) {
+        let own = !left_out(self.work, &entry);
+        if own {
             self.found.push(entry);
         }
+        own
     }
 
     /// Whether a pattern that climbs elsewhere excludes the entry. Its own level is not
@@ -373,7 +374,17 @@ fn ignored(
     };
     let exists = |path: &str| look::symlink_metadata(&level.folder.join(path)).is_ok();
     let made = generated(work, &shown(work, level, start));
-    if start.is_empty() || known || made || listed(start) || !exists(start) {
+    if start.is_empty() || known || made || listed(start) {
+        return Ok(Vec::new());
+    }
+    let full = lexical(&level.folder.join(start));
+    let real = behind_links(&full);
+    if let Some(real) = real.filter(|real| work.generated.touches(real)) {
+        let error = WalkError::Made { link: full, real };
+        let message = format!("{}{error}", work.place.of("inputs"));
+        return Err(Failure::new(Class::Configuration, message));
+    }
+    if !exists(start) {
         return Ok(Vec::new());
     }
     let mut entries = workspace::list(&level.folder, start)?;
@@ -390,15 +401,26 @@ fn why_nothing(work: &RunWork, level: &Level, pattern: &Pattern<'_>, own: &Globs
     if level.folder == work.folder
         && let Some(path) = made.find(|path| path.starts_with(&below) || own.matches(path))
     {
-        return format!("; `{path}` is the output of a task: name it, or the task as `task:NAME`");
+        return of_a_task(path);
     }
     let all = workspace::walk_all(&level.folder).into_iter();
     let ignored: Vec<String> = all.filter(|path| own.matches(path)).collect();
+    let shown_first = ignored.first().map(|first| shown(work, level, first));
+    if let Some(path) = shown_first.filter(|path| generated(work, path)) {
+        return of_a_task(&path);
+    }
     let count = ignored.len();
     ignored.first().map_or_else(String::new, |first| {
         let first = shown(work, level, first);
         format!("; .gitignore leaves out {count} that it would match, such as `{first}`: name them, or their folder, literally")
     })
+}
+
+fn of_a_task(path: &str) -> String {
+    format!(
+        "; `{path}` is the output of a task, which patterns leave out: name it, or the task as \
+         `task:NAME`, instead of the pattern"
+    )
 }
 
 /// The failure for a pattern that selects nothing.

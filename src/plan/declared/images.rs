@@ -1,7 +1,6 @@
 //! The steps of `images` and `image` tasks.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use super::{Composed, Planner};
 use crate::kinds::Work;
@@ -31,7 +30,7 @@ impl Planner<'_> {
         }
         let work = Work::from(BuildWork {
             folder: self.unit.folder.clone(),
-            made: self.outputs.made_for(instance, self.unit),
+            made: self.made_for(instance),
             base: base.clone(),
             platform,
             layers,
@@ -160,7 +159,7 @@ impl Planner<'_> {
         fetched: &mut BTreeMap<String, Work>,
     ) -> Result<(), PlanError> {
         let folders = self.folders(path, composed);
-        let made = self.outputs.made_for(instance, self.unit);
+        let made = self.made_for(instance);
         let components = &composed.definition.components;
         for component in components {
             for image in &component.images {
@@ -176,7 +175,7 @@ impl Planner<'_> {
                     let reference = reference(&component.name, image)?;
                     let work = Work::from(ImportWork {
                         folder: found.root.to_owned(),
-                        made: Arc::clone(&made),
+                        made: made.clone(),
                         path: found.below.to_owned(),
                         wanted: reference.to_string(),
                         platform: platform.clone(),
@@ -216,7 +215,7 @@ impl Planner<'_> {
         };
         let work = Work::from(ImportWork {
             folder: self.unit.folder.clone(),
-            made: self.outputs.made_for(instance, self.unit),
+            made: self.made_for(instance),
             path: path.to_owned(),
             wanted,
             platform: platform.clone(),

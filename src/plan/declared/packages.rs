@@ -64,7 +64,7 @@ impl Planner<'_> {
         } = verb;
         let composed = self.composed(instance, path)?;
         let folders = Folders {
-            made: self.outputs.made_for(instance, self.unit),
+            made: self.made_for(instance),
             ..self.folders(path, &composed)
         };
         let mut definition = composed.definition.without_logins();

@@ -12,7 +12,8 @@ use std::sync::Arc;
 use super::{Composed, Unit};
 use crate::graph::GraphError;
 use crate::ground::folders::{Folders, MadePath, lexical, relative_to};
-use crate::kinds::run::{Generated, OutputNamed};
+use crate::ground::generated::Generated;
+use crate::kinds::run::OutputNamed;
 use crate::oci::place;
 use crate::pipeline::verb::{ImageSource, ImagesFrom, LayerSource};
 use crate::pipeline::{Instance, Verb};
@@ -126,7 +127,8 @@ impl Outputs {
             instance.input_globs = instance.input_globs.iter().map(own).collect();
             instance.optional_globs = instance.optional_globs.iter().map(own).collect();
             for made in self.read_by(instance, unit) {
-                if made.step == instance.id {
+                // A command that reads what it writes is a circle of one.
+                if made.step == instance.id && !matches!(instance.verb, Verb::Run(_)) {
                     continue;
                 }
                 instance.order_only.remove(&made.step);
@@ -310,6 +312,10 @@ pub(super) fn of_cycle(units: &[Unit], path: Vec<String>) -> PlanError {
     let added = |pair: &(String, String)| units.iter().find_map(|unit| unit.path_edges.get(pair));
     match pairs.find_map(|pair| Some((added(&pair)?, pair))) {
         None => PlanError::Graph(GraphError::Cycle { path }),
+        Some((at, (task, of))) if task == of => PlanError::OwnOutput {
+            task,
+            path: at.clone(),
+        },
         Some((at, (task, of))) => PlanError::PathCycle {
             task,
             of,

@@ -134,9 +134,19 @@ fn what_leads_out_or_can_be_read_in_two_ways_is_refused() {
     ];
     for entries in roads {
         let refused = taken(&odd_tar(entries), "d", None);
-        let foreign = matches!(refused, Err(MemberError::Foreign { .. }));
+        let foreign = matches!(
+            refused,
+            Err(MemberError::Foreign { .. } | MemberError::SecondName { .. })
+        );
         assert!(foreign, "{entries:?}: {refused:?}");
     }
+    // A second name needs the file before it.
+    let link = (Kind::Link, "d/b", "d/a");
+    assert!(taken(&odd_tar(&[link, (Kind::Regular, "d/a", "1")]), "d", None).is_err());
+    let pair = [(Kind::Regular, "d/a", "1"), link];
+    let copies = [(Kind::Regular, "d/a", "1"), (Kind::Regular, "d/b", "1")];
+    let of = |entries: &[(Kind, &str, &str)]| taken(&odd_tar(entries), "d", None).unwrap();
+    assert_eq!(of(&pair), of(&copies));
     // What is elsewhere in the archive does no harm.
     for other in [
         (Kind::Regular, "../d/x", ""),

@@ -32,12 +32,43 @@ const MIN_LINE_BYTES: usize = 6;
 /// `prefixes`, without which their text is looked at as well.
 pub(crate) fn pieces(finished: &Finished, secrets: &[String], prefixes: &[String]) -> Vec<Piece> {
     let secrets = needles(secrets);
+    if finished.dropped == 0 {
+        let all = finished.log.iter().chain(&finished.end);
+        return part(&all.collect::<Vec<_>>(), &secrets, prefixes, Cut::No);
+    }
+    let (begin, end) = (finished.log.iter(), finished.end.iter());
+    let mut log = part(&begin.collect::<Vec<_>>(), &secrets, prefixes, Cut::End);
+    let more = format!("\n[{} more bytes were not kept]\n", finished.dropped);
+    log.push(Piece {
+        at: finished.end.first().map_or(finished.wall, |piece| piece.at),
+        stream: Stream::Stderr,
+        bytes: more.into_bytes(),
+    });
+    log.extend(part(
+        &end.collect::<Vec<_>>(),
+        &secrets,
+        prefixes,
+        Cut::Begin,
+    ));
+    log
+}
+
+/// Where a part of a log may begin or end within a secret.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Cut {
+    No,
+    Begin,
+    End,
+}
+
+/// A part of a log, masked.
+fn part(all: &[&Piece], secrets: &[Vec<u8>], prefixes: &[String], cut: Cut) -> Vec<Piece> {
     let whole = |stream| {
-        let pieces = finished.log.iter().filter(|piece| piece.stream == stream);
+        let pieces = all.iter().filter(|piece| piece.stream == stream);
         let bytes: Vec<u8> = pieces.flat_map(|piece| &piece.bytes).copied().collect();
-        let mut ranges = found(&bytes, &secrets, finished.dropped > 0);
+        let mut ranges = found(&bytes, secrets, cut);
         for prefix in prefixes {
-            ranges.extend(behind(prefix, &bytes, &secrets));
+            ranges.extend(behind(prefix, &bytes, secrets));
         }
         merged(ranges)
     };
@@ -51,7 +82,7 @@ pub(crate) fn pieces(finished: &Finished, secrets: &[String], prefixes: &[String
     }
     let mut log = Vec::new();
     let mut at = [0, 0];
-    for piece in &finished.log {
+    for &piece in all {
         let stream = usize::from(piece.stream == Stream::Stderr);
         let (start, end) = (at[stream], at[stream] + piece.bytes.len());
         let mut next = start;
@@ -74,20 +105,12 @@ pub(crate) fn pieces(finished: &Finished, secrets: &[String], prefixes: &[String
             ..piece.clone()
         });
     }
-    if finished.dropped > 0 {
-        let more = format!("\n[{} more bytes were not kept]\n", finished.dropped);
-        log.push(Piece {
-            at: finished.wall,
-            stream: Stream::Stderr,
-            bytes: more.into_bytes(),
-        });
-    }
     log
 }
 
 /// A text with `secrets` masked.
 pub(crate) fn text(text: &str, secrets: &[String]) -> String {
-    Mask::of(secrets).text(text, false)
+    Mask::of(secrets).text(text, Cut::No)
 }
 
 /// Secrets to mask in many texts.
@@ -100,15 +123,18 @@ impl Mask {
 
     /// A text of a report: a long one may have been cut off in the middle of a secret.
     pub(crate) fn report_text(&self, text: &str) -> String {
-        self.text(text, text.len() + MAX_CHAR_BYTES > junit::MAX_NAME)
+        match text.len() + MAX_CHAR_BYTES > junit::MAX_NAME {
+            true => self.text(text, Cut::End),
+            false => self.text(text, Cut::No),
+        }
     }
 
     /// A whole line of a log.
     pub(crate) fn line(&self, line: &str) -> String {
-        self.text(line, false)
+        self.text(line, Cut::No)
     }
 
-    fn text(&self, text: &str, cut: bool) -> String {
+    fn text(&self, text: &str, cut: Cut) -> String {
         let (mut masked, mut next) = (Vec::new(), 0);
         let bytes = text.as_bytes();
         for (from, to) in found(bytes, &self.0, cut) {
@@ -158,12 +184,10 @@ fn encodings(text: &str) -> Vec<String> {
             forms.extend(form.get(start..end).map(str::to_owned));
         }
     }
-    for (hex, form) in [
-        ("0123456789ABCDEF", false),
-        ("0123456789abcdef", false),
-        ("0123456789ABCDEF", true),
-    ] {
-        forms.push(percent_encoded(text, hex.as_bytes(), form));
+    for hex in ["0123456789ABCDEF", "0123456789abcdef"] {
+        for kept in KEPT {
+            forms.push(percent_encoded(text, hex.as_bytes(), kept));
+        }
     }
     let digits = |upper: bool| -> String {
         let digit = |byte: u8| match upper {
@@ -174,20 +198,58 @@ fn encodings(text: &str) -> Vec<String> {
     };
     forms.extend([digits(false), digits(true)]);
     let json = serde_json::Value::from(text).to_string();
-    forms.push(json.trim_matches('"').to_owned());
+    let plain = json
+        .strip_prefix('"')
+        .and_then(|json| json.strip_suffix('"'));
+    let plain = plain.unwrap_or(&json);
+    for slash in ["/", "\\/"] {
+        let form = plain.replace('/', slash);
+        let ascii = escaped(&form, |character| !character.is_ascii());
+        let html =
+            |form: &str| escaped(form, |character| "&<>\u{2028}\u{2029}".contains(character));
+        forms.extend([html(&form), html(&ascii), ascii, form]);
+    }
     forms
 }
 
-/// `text` with every byte but the unreserved ones as `%` and two digits of `hex`; in
-/// a `form`, a space is `+`.
+/// The characters beside the unreserved ones that programs do not percent-encode; `+`
+/// alone: it stands for a space.
 ///
-/// Source: RFC 3986, section 2.3; WHATWG URL, "application/x-www-form-urlencoded".
-fn percent_encoded(text: &str, hex: &[u8], form: bool) -> String {
+/// Source: the documentation of Python's `quote`, of JavaScript's `encodeURIComponent` and
+/// `encodeURI`, of Go's `url.PathEscape`; WHATWG URL, "application/x-www-form-urlencoded".
+const KEPT: [&str; 6] = ["", "+", "/", "!'()*", ";,/?:@&=+$#!'()*", "$&+:=@"];
+
+/// `text` with some characters as JSON may write them, `\u` and four digits each.
+///
+/// Source: RFC 8259, section 7.
+fn escaped(text: &str, which: impl Fn(char) -> bool) -> String {
+    let mut form = String::with_capacity(text.len());
+    for character in text.chars() {
+        match which(character) {
+            false => form.push(character),
+            true => {
+                for unit in character.encode_utf16(&mut [0; 2]) {
+                    form.push_str(&format!("\\u{unit:04x}"));
+                }
+            }
+        }
+    }
+    form
+}
+
+/// `text` with every byte but the unreserved ones and those that are `kept` as `%` and two
+/// digits of `hex`.
+///
+/// Source: RFC 3986, section 2.3.
+fn percent_encoded(text: &str, hex: &[u8], kept: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {
-            b' ' if form => encoded.push('+'),
-            byte if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) => {
+            b' ' if kept == "+" => encoded.push('+'),
+            byte if byte.is_ascii_alphanumeric()
+                || b"-._~".contains(&byte)
+                || kept != "+" && kept.as_bytes().contains(&byte) =>
+            {
                 encoded.push(char::from(byte));
             }
             byte => {
@@ -202,7 +264,7 @@ fn percent_encoded(text: &str, hex: &[u8], form: bool) -> String {
 }
 
 /// Where `needles` are, as ranges in order that do not touch one another.
-fn found(bytes: &[u8], needles: &[Vec<u8>], cut: bool) -> Vec<(usize, usize)> {
+fn found(bytes: &[u8], needles: &[Vec<u8>], cut: Cut) -> Vec<(usize, usize)> {
     let mut ranges = exactly(bytes, needles, cut);
     // `base64` begins a new line after 76 characters, `xxd -p` after 60.
     let ends: Vec<usize> = memchr::memchr2_iter(b'\n', b'\r', bytes).collect();
@@ -227,7 +289,7 @@ fn found(bytes: &[u8], needles: &[Vec<u8>], cut: bool) -> Vec<(usize, usize)> {
             }
             index + low
         };
-        for (from, to) in exactly(&flat, &wrapped, false) {
+        for (from, to) in exactly(&flat, &wrapped, Cut::No) {
             ranges.push((place(from), place(to - 1) + 1));
         }
     }
@@ -253,7 +315,7 @@ fn behind(prefix: &str, bytes: &[u8], needles: &[Vec<u8>]) -> Vec<(usize, usize)
         }
         start += line.len();
     }
-    let ranges = found(&text, needles, false).into_iter();
+    let ranges = found(&text, needles, Cut::No).into_iter();
     let pieces = ranges.flat_map(|(from, to)| {
         // A line of its own each.
         let lines = places[from..to].chunk_by(|one, next| one + 1 == *next);
@@ -262,8 +324,8 @@ fn behind(prefix: &str, bytes: &[u8], needles: &[Vec<u8>]) -> Vec<(usize, usize)
     pieces.collect()
 }
 
-/// Where `needles` are, with what `cut` off at the end.
-fn exactly(bytes: &[u8], needles: &[Vec<u8>], cut: bool) -> Vec<(usize, usize)> {
+/// Where `needles` are, with what is `cut` off.
+fn exactly(bytes: &[u8], needles: &[Vec<u8>], cut: Cut) -> Vec<(usize, usize)> {
     let mut ranges = Vec::new();
     for needle in needles {
         let finder = memmem::Finder::new(needle);
@@ -274,13 +336,16 @@ fn exactly(bytes: &[u8], needles: &[Vec<u8>], cut: bool) -> Vec<(usize, usize)> 
             extend(&mut ranges, (start, start + needle.len()));
             from = start + 1;
         }
-        if cut {
-            let longest = needle.len().min(bytes.len());
-            let tail = (1..longest)
-                .rev()
-                .find(|length| bytes.ends_with(&needle[..*length]));
-            if let Some(length) = tail {
-                ranges.push((bytes.len() - length, bytes.len()));
+        let mut shorter = (1..needle.len().min(bytes.len())).rev();
+        match cut {
+            Cut::No => {}
+            Cut::End => {
+                let tail = shorter.find(|length| bytes.ends_with(&needle[..*length]));
+                ranges.extend(tail.map(|length| (bytes.len() - length, bytes.len())));
+            }
+            Cut::Begin => {
+                let rest = |length: &usize| bytes.starts_with(&needle[needle.len() - length..]);
+                ranges.extend(shorter.find(rest).map(|length| (0, length)));
             }
         }
     }
@@ -313,6 +378,7 @@ mod tests {
             lost: Vec::new(),
             log: pieces.iter().map(piece).collect(),
             dropped,
+            end: Vec::new(),
             wall: Duration::ZERO,
             running: Vec::new(),
         };
@@ -424,5 +490,42 @@ mod tests {
     fn a_secret_cut_off_at_the_end_of_the_log_is_masked() {
         let log = masked(&[(Stream::Stdout, "a hunt")], 7, &["hunter2"]);
         assert!(log.starts_with("a ***\n["), "{log}");
+    }
+
+    #[test]
+    fn a_secret_cut_off_at_the_beginning_of_the_end_is_masked() {
+        let piece = |text: &str| Piece {
+            at: Duration::ZERO,
+            stream: Stream::Stdout,
+            bytes: text.as_bytes().to_vec(),
+        };
+        let finished = Finished {
+            ending: Ending::Exited(1),
+            lost: Vec::new(),
+            log: vec![piece("a hun")],
+            dropped: 7,
+            end: vec![piece("ter2 is hunter2\n")],
+            wall: Duration::ZERO,
+            running: Vec::new(),
+        };
+        let shown = log::text(&super::pieces(&finished, &["hunter2".to_owned()], &[]));
+        assert_eq!(shown, "a ***\n[7 more bytes were not kept]\n*** is ***\n");
+    }
+
+    #[test]
+    fn forms_that_languages_print_by_default_are_masked() {
+        for (secret, printed) in [
+            // Python: urllib.parse.quote; JavaScript: encodeURI, encodeURIComponent.
+            ("pa/ss w0rd", "pa/ss%20w0rd"),
+            ("a?b&c=d e", "a?b&c=d%20e"),
+            ("it's (s3cret)", "it's%20(s3cret)"),
+            // Go: encoding/json; Python: json.dumps; PHP: json_encode.
+            ("ab&cd<ef>0123", "ab\\u0026cd\\u003cef\\u003e0123"),
+            ("s\u{e9}cret01", "s\\u00e9cret01"),
+            ("a/b/c0123", "a\\/b\\/c0123"),
+        ] {
+            let shown = masked(&[(Stream::Stdout, printed)], 0, &[secret]);
+            assert_eq!(shown, "***", "{printed}");
+        }
     }
 }
