@@ -5,10 +5,11 @@
 //! machine; this module maps them to paths on this machine.
 
 use std::collections::BTreeMap;
-use std::path::{Component as Part, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::generated::Generated;
+pub use super::path::{lexical, relative_to};
 use crate::package::is_archive_name;
 
 /// Folders by the prefix of their sources.
@@ -42,36 +43,6 @@ pub struct MadePath {
     pub step: String,
     /// Its name among the step's outputs.
     pub output: String,
-}
-
-/// `path`, which is absolute, without `.` and `..`: as it is written, whatever links
-/// are on the way.
-#[must_use]
-pub fn lexical(path: &Path) -> PathBuf {
-    let mut normal = PathBuf::new();
-    for part in path.components() {
-        match part {
-            Part::CurDir => {}
-            Part::ParentDir => drop(normal.pop()),
-            part => normal.push(part),
-        }
-    }
-    normal
-}
-
-/// `path` as it is written relative to the folder `base`; both are absolute,
-/// or relative to one folder.
-#[must_use]
-pub fn relative_to(base: &Path, path: &Path) -> String {
-    let common = base
-        .components()
-        .zip(path.components())
-        .take_while(|(a, b)| a == b)
-        .count();
-    let up = base.components().skip(common).map(|_| "..".into());
-    let down = path.components().skip(common);
-    let names = up.chain(down.map(|name| name.as_os_str().to_string_lossy()));
-    names.collect::<Vec<_>>().join("/")
 }
 
 /// The location of a source.

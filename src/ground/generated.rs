@@ -8,40 +8,44 @@ use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use super::folders::lexical;
-use super::site::Site;
+use super::path::lexical;
 use crate::archive::SafePath;
+use crate::cas::Cas;
 use crate::cas::tree::{Tree, TreeEntry, TreeKind};
 use crate::disk::look;
+use crate::oci::Digest;
 use crate::workspace::{self, Entry, Stat};
 
+/// The digest of a file by its full path, if it can be read.
+pub(crate) type DigestOf<'d> = &'d dyn Fn(&Entry) -> Option<Digest>;
+
 /// What was last placed at `path`.
-pub(crate) fn placed(site: &Site, folder: &Path, path: &str) -> Option<Tree> {
-    Tree::decode(&fs::read(note(site, folder, path)).ok()?).ok()
+pub(crate) fn placed(cas: &Cas, folder: &Path, path: &str) -> Option<Tree> {
+    Tree::decode(&fs::read(note(cas, folder, path)).ok()?).ok()
 }
 
 /// The record of what was last placed at `path`.
-pub(crate) fn note(site: &Site, folder: &Path, path: &str) -> PathBuf {
-    site.cas.root().join("placed").join(hashed(folder, path))
+pub(crate) fn note(cas: &Cas, folder: &Path, path: &str) -> PathBuf {
+    cas.root().join("placed").join(hashed(folder, path))
 }
 
 /// The folder that lists the paths in `folder` at which outputs were placed.
-fn listing(site: &Site, folder: &Path) -> PathBuf {
-    site.cas.root().join("placed-in").join(hashed(folder, ""))
+fn listing(cas: &Cas, folder: &Path) -> PathBuf {
+    cas.root().join("placed-in").join(hashed(folder, ""))
 }
 
 /// The entry of `path` in that list.
-pub(crate) fn listed(site: &Site, folder: &Path, path: &str) -> PathBuf {
-    listing(site, folder).join(hashed(folder, path))
+pub(crate) fn listed(cas: &Cas, folder: &Path, path: &str) -> PathBuf {
+    listing(cas, folder).join(hashed(folder, path))
 }
 
 /// Paths in `folder` at which outputs were placed that are not `declared` any more.
 pub(crate) fn undeclared(
-    site: &Site,
+    cas: &Cas,
     folder: &Path,
     declared: &BTreeSet<String>,
 ) -> impl Iterator<Item = String> + use<> {
-    let names = fs::read_dir(listing(site, folder)).into_iter().flatten();
+    let names = fs::read_dir(listing(cas, folder)).into_iter().flatten();
     let declared = declared.iter();
     let declared: BTreeSet<String> = declared.map(|path| hashed(folder, path)).collect();
     names
@@ -134,8 +138,8 @@ impl Generated {
     }
 
     /// What results put into the folder of the pipeline, at other paths.
-    pub(crate) fn delivered(&self, site: &Site) -> &Delivered {
-        let find = || Delivered::of(site, &self.folder, &self.paths);
+    pub(crate) fn delivered(&self, cas: &Cas) -> &Delivered {
+        let find = || Delivered::of(cas, &self.folder, &self.paths);
         self.delivered.get_or_init(find)
     }
 }
@@ -150,10 +154,10 @@ pub(crate) struct Delivered {
 }
 
 impl Delivered {
-    fn of(site: &Site, folder: &Path, declared: &BTreeSet<String>) -> Self {
-        let trees: Vec<_> = undeclared(site, folder, declared)
+    fn of(cas: &Cas, folder: &Path, declared: &BTreeSet<String>) -> Self {
+        let trees: Vec<_> = undeclared(cas, folder, declared)
             .filter_map(|path| {
-                let entries = placed(site, folder, &path)?.entries.into_iter();
+                let entries = placed(cas, folder, &path)?.entries.into_iter();
                 Some((
                     path,
                     entries.map(|entry| (entry.path.clone(), entry)).collect(),
@@ -173,7 +177,13 @@ impl Delivered {
 
     /// Whether the entry of `root` is as a result put it there, and a pattern that lies
     /// in its folder `begin` does not name it. What Git tracks is a source.
-    pub(crate) fn has(&self, site: &Site, root: &Path, entry: &Entry, begin: &str) -> bool {
+    pub(crate) fn has(
+        &self,
+        digest: DigestOf<'_>,
+        root: &Path,
+        entry: &Entry,
+        begin: &str,
+    ) -> bool {
         if self.trees.is_empty() {
             return false;
         }
@@ -200,7 +210,7 @@ impl Delivered {
                 }
                 (Some(placed), workspace::Kind::File { .. }) => {
                     let there = look::symlink_metadata(&full);
-                    there.is_ok_and(|there| same(site, &full, &there, placed))
+                    there.is_ok_and(|there| same(digest, &full, &there, placed))
                 }
                 (None, _) => false,
             }
@@ -209,8 +219,13 @@ impl Delivered {
 }
 
 /// Whether the file at `path` has the entry's bytes.
-pub(crate) fn same(site: &Site, path: &Path, there: &fs::Metadata, expected: &TreeEntry) -> bool {
-    let TreeKind::File { digest, .. } = &expected.kind else {
+pub(crate) fn same(
+    digest: DigestOf<'_>,
+    path: &Path,
+    there: &fs::Metadata,
+    expected: &TreeEntry,
+) -> bool {
+    let TreeKind::File { digest: known, .. } = &expected.kind else {
         return false;
     };
     let entry = Entry {
@@ -218,8 +233,7 @@ pub(crate) fn same(site: &Site, path: &Path, there: &fs::Metadata, expected: &Tr
         kind: workspace::Kind::File { executable: false },
         stat: Stat::of(there),
     };
-    site.digests(Path::new("/"), &[&entry])
-        .is_ok_and(|found| found.first() == Some(digest))
+    digest(&entry).as_ref() == Some(known)
 }
 
 /// Whether `path`, or a folder that it is in, is one of those.

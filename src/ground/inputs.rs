@@ -134,7 +134,7 @@ impl Inputs {
             return Ok(self.recorded(source.trim_end_matches('/'), &part)?);
         }
         let (found, mut entries) = listed_in(folders, source, links, &site.own_files())?;
-        let old = folders.made.all.delivered(site);
+        let old = folders.made.all.delivered(&site.cas);
         // What was imported is unpacked in the cache.
         let imported = site.is_own(found.root);
         let mut top = true;
@@ -143,7 +143,8 @@ impl Inputs {
             let made = all.iter().any(|made| on_disk.starts_with(&made.at));
             let named = std::mem::take(&mut top);
             // What a task made that does not make it any more is no source.
-            let old = !named && old.has(site, found.root, entry, found.below);
+            let old =
+                !named && old.has(&|entry| site.digest(entry), found.root, entry, found.below);
             !made && !old && (named || imported || !site.is_own(&on_disk))
         });
         self.entries(site, found.root, &entries, |path| found.named(path))?;

@@ -18,6 +18,7 @@ pub(crate) mod link;
 pub(crate) mod lockfile;
 pub(crate) mod log;
 pub(crate) mod marks;
+pub(crate) mod path;
 pub(crate) mod process;
 pub(crate) mod published;
 mod readers;

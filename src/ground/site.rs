@@ -220,6 +220,12 @@ impl Site {
         std::future::pending().await
     }
 
+    /// The digest of a file by its full path, if it can be read.
+    pub(crate) fn digest(&self, entry: &Entry) -> Option<Digest> {
+        let found = self.digests(Path::new("/"), &[entry]).ok()?;
+        found.first().copied()
+    }
+
     /// Digests the files among `entries` (relative to `root`), in their order.
     pub(crate) fn digests(&self, root: &Path, entries: &[&Entry]) -> Result<Vec<Digest>, Failure> {
         let full: Vec<String> = entries

@@ -44,7 +44,7 @@ pub(super) fn deliver(
         return Ok(());
     }
     for Wanted { path, tree } in wanted {
-        let note = note(site, &work.folder, path);
+        let note = note(&site.cas, &work.folder, path);
         // Without this record, the file is never removed again.
         match tree {
             Some(tree) if repaired > 0 || !note.exists() => {
@@ -53,7 +53,7 @@ pub(super) fn deliver(
             None if note.exists() => drop(fs::remove_file(&note)),
             _ => {}
         }
-        let listed = listed(site, &work.folder, path);
+        let listed = listed(&site.cas, &work.folder, path);
         if tree.is_some() && !listed.exists() {
             drop(disk::write_hint(&listed, path.as_bytes()));
         }
@@ -76,10 +76,10 @@ pub(super) fn withdraw(
         .map(|output| output.path.clone())
         .collect();
     if withdrawal.whole && withdrawal.is_first(folder) {
-        paths.extend(undeclared(site, folder, &work.generated.paths));
+        paths.extend(undeclared(&site.cas, folder, &work.generated.paths));
     }
     for path in paths {
-        let Some(tree) = placed(site, folder, &path) else {
+        let Some(tree) = placed(&site.cas, folder, &path) else {
             continue;
         };
         let left = withdrawal.left();
@@ -87,8 +87,8 @@ pub(super) fn withdraw(
             placing.withdraw(&path, &tree, withdrawal)
         })?;
         if withdrawal.left() == left {
-            withdrawal.forget(&note(site, folder, &path));
-            withdrawal.forget(&listed(site, folder, &path));
+            withdrawal.forget(&note(&site.cas, folder, &path));
+            withdrawal.forget(&listed(&site.cas, folder, &path));
         }
     }
     Ok(())
@@ -108,8 +108,8 @@ fn placing<R>(
     with(&Placing {
         cas: &site.cas,
         root: folder,
-        same: &|path, there, entry| same(site, path, there, entry),
-        placed: &|path| placed(site, folder, path),
+        same: &|path, there, entry| same(&|entry| site.digest(entry), path, there, entry),
+        placed: &|path| placed(&site.cas, folder, path),
         tracked,
         clean: site.options.clean_outputs,
     })

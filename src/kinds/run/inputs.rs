@@ -199,7 +199,7 @@ fn matched(site: &Site, work: &RunWork) -> Result<Vec<Entry>, Failure> {
         site,
         work,
         levels: levels(site, work)?,
-        delivered: work.generated.delivered(site),
+        delivered: work.generated.delivered(&site.cas),
         found: Vec::new(),
     };
     for text in work.globs.iter().filter(|glob| !glob.starts_with('!')) {
@@ -232,9 +232,12 @@ impl Selection<'_> {
         for entry in begin.filter(|entry| own.matches(&entry.path)) {
             // What a task made that does not make it any more is no source either.
             let old = !pattern.is_literal()
-                && self
-                    .delivered
-                    .has(site, &level.folder, entry, pattern.folder());
+                && self.delivered.has(
+                    &|entry| site.digest(entry),
+                    &level.folder,
+                    entry,
+                    pattern.folder(),
+                );
             // What tasks make does not count: it is not there before they run.
             any |= !old && self.take(level, entry);
         }
