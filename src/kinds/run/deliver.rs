@@ -9,7 +9,7 @@ use super::RunWork;
 use super::command::{Placing, Wanted};
 use crate::action::Output;
 use crate::cas::tree::Tree;
-use crate::disk;
+use crate::disk::{self, look};
 use crate::ground::generated::{listed, note, placed, same, undeclared};
 use crate::ground::site::Site;
 use crate::ground::{Class, Failure, Withdrawal};
