@@ -317,12 +317,15 @@ impl<'f> File<'f> {
     }
 }
 
-/// The answer in a file, and what is not as it was; `None`: it does not hold.
+/// An answer, and what is not as it was when it was given.
+type Compared<'a> = (&'a [u8], Vec<Difference>);
+
+/// The answer in a file; `None`: it does not hold.
 fn compared<'a>(
     bytes: &'a [u8],
     conditions: &blake3::Hash,
     now: u64,
-) -> Result<Option<(&'a [u8], Vec<Difference>)>, CodecError> {
+) -> Result<Option<Compared<'a>>, CodecError> {
     let mut file = File::read(bytes)?;
     let same = file.conditions == *conditions.as_bytes() && !is_old(&file.time, now);
     if !same || *blake3::hash(file.body).as_bytes() != file.sum {

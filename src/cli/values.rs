@@ -87,8 +87,8 @@ pub(super) fn listed_pairs(
 ) -> Result<BTreeMap<String, String>, CommandError> {
     let mut fields = Vec::new();
     for text in given {
-        if text.matches('=').count() == 1 {
-            fields.push(text.trim_matches('"').to_owned());
+        if text.matches('=').count() == 1 && !text.starts_with('"') {
+            fields.push(text.clone());
             continue;
         }
         fields.extend(record(text).ok_or_else(|| {

@@ -350,7 +350,7 @@ mod tests {
             );
         }
         let absent = to("absent").unwrap_err();
-        assert!(matches!(absent, LocalSourceError::Io { .. }), "{absent}");
+        assert!(matches!(absent, LocalSourceError::Absent(_)), "{absent}");
         let dangling = to("dangling").unwrap_err();
         assert!(matches!(dangling, LocalSourceError::Walk(_)), "{dangling}");
     }

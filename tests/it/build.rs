@@ -461,7 +461,7 @@ fn mistakes_and_failures_have_their_own_exit_codes_and_leave_no_archive() {
             3,
             "jackal.yaml:9:13: `../cache` leads out of",
         ),
-        (good.replace("source: tree", "source: absent"), 4, "absent"),
+        (good.replace("source: tree", "source: absent"), 3, "absent"),
         (
             good.clone() + "- name: image\n  images:\n  - 127.0.0.1:9/a/b:1\n",
             4,

@@ -297,7 +297,8 @@ fn hostile_folders_are_refused_and_nothing_is_written_outside() {
     let path = home.path().join("p.tar");
     let file = ("components/c/files/0", Some(&b"a"[..]), "");
     let definition = ("zarf.yaml", Some(DEFINITION), "");
-    let cases: [(&[(&str, Option<&[u8]>, &str)], &str); 9] = [
+    type Extra<'e> = (&'e str, Option<&'e [u8]>, &'e str);
+    let cases: [(&[Extra<'_>], &str); 9] = [
         (&[("components/c/../../../x", Some(b""), "")], "leads out"),
         (&[("components/c/files/0", Some(b"b"), "")], "two entries"),
         (&[("components/c/files/0/x", Some(b"b"), "")], "two entries"),

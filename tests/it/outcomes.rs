@@ -87,8 +87,11 @@ fn scripts_written_for_jackal_and_zarf_keep_working() {
             assert!(ended.stderr.contains("no.key"), "{}", ended.stderr);
             continue;
         }
-        let create = ["package", "create", "--confirm"];
-        let ended = sandbox.run(&[&create, flags].concat());
+        let create = match flags.contains(&"--confirm=true") {
+            true => &["package", "create"][..],
+            false => &["package", "create", "--confirm"],
+        };
+        let ended = sandbox.run(&[create, flags].concat());
         assert_eq!(ended.code, Some(0), "{flags:?}: {}", ended.stderr);
     }
     assert!(sandbox.src().join("t").is_dir(), "--tmpdir is made");

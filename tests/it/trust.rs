@@ -289,16 +289,20 @@ fn nothing_is_visible_before_its_signature_was_read_back() {
         said.stdout
     );
     let requests = registry.requests();
+    let visible = requests
+        .iter()
+        .position(|request| request.method == "PUT" && request.path.ends_with("/manifests/1.0.0"))
+        .unwrap();
+    // The index of the tag is signed after it.
     let place = |is: &dyn Fn(&str, &str) -> bool| {
-        requests
+        requests[..visible]
             .iter()
             .rposition(|request| is(&request.method, &request.path))
             .unwrap()
     };
     let attached = place(&|method, path| method == "PUT" && path.contains("/manifests/sha256:"));
     let read_back = place(&|method, path| method == "GET" && path.contains("/referrers/"));
-    let visible = place(&|method, path| method == "PUT" && path.ends_with("/manifests/1.0.0"));
-    assert!(attached < read_back && read_back < visible, "{requests:?}");
+    assert!(attached < read_back, "{requests:?}");
     let (_, manifest) = registry.manifest("team/demo:1.0.0", "amd64");
     let mut titles = manifest
         .layers
