@@ -455,6 +455,7 @@ impl Publication {
         }
         let rules = Rules {
             move_tag: options.move_tag,
+            sign_indexes: options.sign_indexes,
             concurrency: options.concurrency,
             pushed: Some(options.place.cache.path.join(release::PUSHED)),
             proofs: (self.own_cache).then(|| options.place.cache.path.join(release::PROOFS)),

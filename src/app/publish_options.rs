@@ -23,6 +23,8 @@ pub struct PublishOptions {
     pub tag: Option<String>,
     /// Whether tags that name something else may be moved.
     pub move_tag: bool,
+    /// Whether the indexes under the tags are signed, too.
+    pub sign_indexes: bool,
     /// Whether to split files that are too large for a layer.
     pub split_layers: bool,
     /// Formats of SBOMs to attach to the packages and their images, besides those that

@@ -121,6 +121,8 @@ pub(super) fn run(args: PackageSignArgs) -> Result<(), CommandError> {
     };
     let attest = read_attested(args.attest)?;
     // The new signature replaces the old one, which is verified only on request.
+    // Who names an architecture signs that alone.
+    let whole = !args.read.has_architecture();
     let mut read = args.read.into_options(Check::Look)?;
     args.upload.limit(&mut read.connection);
     let opened = app::Opened::open(&args.source, &read)?;
@@ -141,7 +143,7 @@ pub(super) fn run(args: PackageSignArgs) -> Result<(), CommandError> {
             args.source,
             destination,
             tag,
-            read,
+            (read, whole),
             signer,
             (in_place, attest),
         );

@@ -144,6 +144,7 @@ pub(super) fn run(mut args: PublishArgs) -> Result<(), CommandError> {
         destinations,
         tag: args.tag,
         move_tag: args.move_tag,
+        sign_indexes: true,
         split_layers: args.split_layers,
         sbom_formats: args.sbom_formats.iter().map(|format| format.0).collect(),
         concurrency: transfer.oci_concurrency,
@@ -158,12 +159,13 @@ pub(super) fn run(mut args: PublishArgs) -> Result<(), CommandError> {
     publish(options, None, transfer.release.json)
 }
 
-/// Publishes `source` to its own place, with a signature.
+/// Publishes `source` to its own place, with a signature; `whole`: so is the index under its
+/// tag, if that names nothing else.
 pub(super) fn republish(
     source: String,
     to: String,
     tag: String,
-    read: ReadOptions,
+    (read, whole): (ReadOptions, bool),
     signer: Arc<Signer>,
     (seal, attest): (Option<Seal>, Vec<Attested>),
 ) -> Result<(), CommandError> {
@@ -186,6 +188,7 @@ pub(super) fn republish(
         destinations: vec![to],
         tag: Some(tag),
         move_tag: true,
+        sign_indexes: whole,
         split_layers: false,
         sbom_formats: BTreeSet::new(),
         concurrency: read.concurrency,
@@ -217,6 +220,7 @@ pub(super) fn into_layout(
         destinations: vec![format!("oci-layout:{}", to.display())],
         tag: None,
         move_tag: true,
+        sign_indexes: true,
         split_layers: false,
         sbom_formats: BTreeSet::new(),
         concurrency: 1,

@@ -60,6 +60,11 @@ pub(super) struct ReadArgs {
 }
 
 impl ReadArgs {
+    /// Whether the user names an architecture.
+    pub(super) fn has_architecture(&self) -> bool {
+        self.architecture.is_some()
+    }
+
     /// `check` says what the package is read for.
     pub(super) fn into_options(self, check: Check) -> Result<ReadOptions, CommandError> {
         let digest = |text: String| {

@@ -92,6 +92,7 @@ fn resume(
         destinations: begun.destinations,
         tag: begun.tag,
         move_tag: begun.move_tag,
+        sign_indexes: true,
         split_layers: begun.split_layers,
         sbom_formats: begun
             .sbom_formats

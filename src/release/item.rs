@@ -66,6 +66,8 @@ pub struct Rules {
     /// Whether to move a tag that names another package of the same
     /// architecture.
     pub move_tag: bool,
+    /// Whether the index under a tag is signed like the items in it.
+    pub sign_indexes: bool,
     /// Maximum number of parallel transfers.
     pub concurrency: usize,
     /// Where it is remembered which repositories have which blobs; `None`: nowhere.

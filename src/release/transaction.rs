@@ -125,7 +125,9 @@ pub async fn run(
     }
     // Nothing visible has changed so far.
     publish(&work, &left, attaching).await?;
-    sign_indexes(registry, &items, &mut released).await?;
+    if work.rules.sign_indexes {
+        sign_indexes(registry, &items, &mut released).await?;
+    }
     beats(registry, &items, &mut released, &work.proofs).await?;
     work.proofs.remember();
     drop(left);

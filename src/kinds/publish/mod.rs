@@ -277,6 +277,7 @@ impl Kind for PublishWork {
         let folder = site.cas.root().join("releases");
         let rules = Rules {
             move_tag: self.verb.move_tags,
+            sign_indexes: true,
             concurrency: release::CONCURRENCY,
             pushed: Some(site.cas.root().join(release::PUSHED)),
             proofs: (!site.cas.is_read_only()).then(|| site.cas.root().join(release::PROOFS)),
