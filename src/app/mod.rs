@@ -26,11 +26,15 @@ mod key_files;
 mod lint;
 mod logins;
 mod made;
+mod make_legacy;
+mod migrate_error;
+mod moved_parts;
 mod named;
 mod options;
 mod overview;
 mod package_delta;
 mod package_diff;
+mod package_migrate;
 mod package_read;
 mod package_sign;
 mod partly;
@@ -79,10 +83,12 @@ pub use images::{copy_image, image_at, pull_to_layout, pull_to_tarball, push_lay
 pub use key_files::{KeyFileOptions, KeyPair, generate_key, import_key};
 pub use lint::{LintOptions, Linted, lint};
 pub use logins::{log_in, log_out};
+pub use make_legacy::{Legacy, legacy_formats, make_legacy};
 pub use options::{Pins, Place, RunOptions, SkeletonOptions, TrustedImports, Variant};
 pub use overview::{Overview, overview};
 pub use package_delta::{package_delta, package_join};
 pub use package_diff::package_diff;
+pub use package_migrate::{Migrated, package_migrate};
 pub use package_read::{
     ExtractOptions, package_definition, package_documents, package_extract, package_heartbeat,
     package_sboms, package_verify,

@@ -31,7 +31,7 @@ pub enum PackageReadError {
     },
     /// It has no checksums, and what is made of it needs them.
     #[error(
-        "`{0}` has no checksums.txt, as packages from before v0.25.1, so nobody could verify what is made of it: ask its publisher for a package of v0.25.1 or later"
+        "`{0}` has no checksums.txt, as packages from before v0.25.1, so nobody could verify what is made of it: write it in today's form first, with `jackal package migrate {0}`"
     )]
     NoChecksums(String),
     /// There is no heartbeat that can be trusted.

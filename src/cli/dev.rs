@@ -12,6 +12,7 @@ use super::generate::{self, GenerateArgs};
 use super::generate_config;
 use super::inputs::{self, InputsArgs};
 use super::lint::{self, LintArgs};
+use super::make_legacy::{self, MakeLegacyArgs};
 use super::output::print;
 use super::patch_git::{self, PatchGitArgs};
 use super::registry::{self, RegistryArgs};
@@ -54,6 +55,12 @@ pub(super) enum DevCommand {
     /// `jackal explain CODE` says more about a finding.
     #[command(visible_alias = "l")]
     Lint(Box<LintArgs>),
+    /// Write a package as a program of an earlier version did, to test what reads it
+    ///
+    /// From v0.25.0 on, what was published is written as well, to the image layout
+    /// `published`. Contents stay as they are.
+    #[command(hide = true)]
+    MakeLegacy(Box<MakeLegacyArgs>),
     /// Print the SHA-256 checksum of a file or URL
     #[command(visible_alias = "s")]
     Sha256sum {
@@ -80,6 +87,7 @@ pub(super) fn run(command: DevCommand) -> Result<(), CommandError> {
         DevCommand::PatchGit(args) => patch_git::run(&args),
         DevCommand::Inputs(args) => inputs::run(*args),
         DevCommand::Lint(args) => lint::run(*args),
+        DevCommand::MakeLegacy(args) => make_legacy::run(*args),
         DevCommand::Sha256sum {
             source,
             extract_path,

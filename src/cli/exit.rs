@@ -8,11 +8,11 @@ use std::io;
 use std::process::ExitCode;
 
 use crate::app::errors::{
-    ArtifactError, BuildError, CasError, Class, DeltaError, DocumentsError, DownloadError, Failure,
-    GenerateError, GraphError, HeartbeatError, InitError, JournalError, KeyFileError, LayoutError,
-    OpenError, PackageDeltaError, PackageReadError, PackageSignError, PackageSourceError,
-    PublishError, PullError, RegistryError, ReleaseError, RemoteError, SkeletonMakeError,
-    TreeError, TrustError, WatchError,
+    ArtifactError, BuildError, CasError, Class, DeltaError, DocumentsError, DownloadError,
+    ExportError, Failure, GenerateError, GraphError, HeartbeatError, InitError, JournalError,
+    KeyFileError, LayoutError, OpenError, PackageDeltaError, PackageMigrateError, PackageReadError,
+    PackageSignError, PackageSourceError, PublishError, PullError, RegistryError, ReleaseError,
+    RemoteError, SkeletonMakeError, TreeError, TrustError, WatchError,
 };
 
 /// The exit code of a command that failed.
@@ -358,6 +358,30 @@ impl ToExit for PullError {
             Self::Read(error) => error.hints(),
             Self::NoRepository(_) => hint("check the name"),
             Self::Interrupted => hint("run the command again to continue"),
+            _ => Vec::new(),
+        }
+    }
+}
+
+impl ToExit for PackageMigrateError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Read(error) => error.exit(),
+            Self::Exists(_) => Exit::Usage,
+            Self::Name(_)
+            | Self::Definition(_)
+            | Self::Checksums(_)
+            | Self::Artifact(_)
+            | Self::Signed => Exit::Verification,
+            Self::Newer { .. } => Exit::Usage,
+            Self::Export(ExportError::Stopped) => Exit::Interrupted,
+            Self::Cas(_) | Self::Io(_) | Self::Export(_) => Exit::Environment,
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::Read(error) => error.hints(),
             _ => Vec::new(),
         }
     }

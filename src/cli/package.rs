@@ -10,6 +10,7 @@ use super::inspect::{self, InspectArgs};
 use super::list_tags::{self, ListTagsArgs};
 use super::package_delta::{self, DeltaArgs, JoinArgs};
 use super::package_diff::{self, DiffArgs};
+use super::package_migrate::{self, MigrateArgs};
 use super::package_sign::{self, PackageSignArgs};
 use super::publish::{self, PublishArgs};
 use super::pull::{self, PullArgs};
@@ -32,6 +33,12 @@ pub(super) enum PackageCommand {
     Delta(DeltaArgs),
     /// Recreate archive NEW from archive OLD and a delta
     Join(JoinArgs),
+    /// Write a package of an earlier version in today's form
+    ///
+    /// Files, and the configurations and layers of images, stay as they are. What was changed
+    /// is printed, and named in `build.migrations` of its definition. A package without
+    /// checksums gets them from what is found, so check first that it is what you expect.
+    Migrate(Box<MigrateArgs>),
     /// Sign an existing package without repacking it
     #[command(visible_alias = "s")]
     Sign(Box<PackageSignArgs>),
@@ -60,6 +67,7 @@ pub(super) fn run(command: PackageCommand) -> Result<(), CommandError> {
         PackageCommand::Diff(args) => package_diff::run(*args),
         PackageCommand::Delta(args) => package_delta::delta(&args),
         PackageCommand::Join(args) => package_delta::join(&args),
+        PackageCommand::Migrate(args) => package_migrate::run(*args),
         PackageCommand::Sign(args) => package_sign::run(*args),
         PackageCommand::Publish(args) => publish::run(*args),
         PackageCommand::Pull(args) => pull::run(*args),

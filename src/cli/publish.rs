@@ -169,6 +169,24 @@ pub(super) fn republish(
     signer: Arc<Signer>,
     (seal, attest): (Option<Seal>, Vec<Attested>),
 ) -> Result<(), CommandError> {
+    let options = PublishOptions {
+        tag: Some(tag),
+        move_tag: true,
+        sign_indexes: whole,
+        signer: Some(signer),
+        attest,
+        seal,
+        ..plain(source, to, read)?
+    };
+    publish(options, None, false)
+}
+
+/// Publishes `source` to `to`, as it is.
+pub(super) fn plainly(source: String, to: String, read: ReadOptions) -> Result<(), CommandError> {
+    publish(plain(source, to, read)?, None, false)
+}
+
+fn plain(source: String, to: String, read: ReadOptions) -> Result<PublishOptions, CommandError> {
     let place = Place {
         here: current_folder()?,
         cache: match read.cache {
@@ -182,25 +200,24 @@ pub(super) fn republish(
     };
     let given = variable("JACKAL_STATE_DIR").map(PathBuf::from);
     let state = state_folder(given, Some(&place.cache.path), Journals::Written)?;
-    let options = PublishOptions {
+    Ok(PublishOptions {
         place,
         sources: vec![source],
         destinations: vec![to],
-        tag: Some(tag),
-        move_tag: true,
-        sign_indexes: whole,
+        tag: None,
+        move_tag: false,
+        sign_indexes: false,
         split_layers: false,
         sbom_formats: BTreeSet::new(),
         concurrency: read.concurrency,
         architecture: read.architecture,
         policy: read.policy,
-        signer: Some(signer),
-        attest,
-        seal,
+        signer: None,
+        attest: Vec::new(),
+        seal: None,
         state,
         skeletons: skeletons(Variant::default())?,
-    };
-    publish(options, None, false)
+    })
 }
 
 /// Creates the skeleton of the folder `source` in the image layout `to`.

@@ -25,8 +25,8 @@ mod values;
 pub const MAX_DEFINITION_BYTES: u64 = 16 << 20;
 
 pub use artifact::{
-    ArchiveName, ArchiveNameError, Checksums, ChecksumsError, MAX_FILES, MarkError, SKELETON,
-    is_archive_name, layers, manifest, mark_signed,
+    ArchiveName, ArchiveNameError, Checksums, ChecksumsError, EditError, MAX_FILES, MarkError,
+    SKELETON, earlier, is_archive_name, layers, manifest, mark_signed, migrated,
 };
 pub use chart_version::{ChartConstraint, chart_version};
 pub use compose::{

@@ -112,7 +112,7 @@ pub enum Refusal {
     NoChecksums,
     /// It has no list of checksums, and a key or policy was given.
     #[error(
-        "the package has no checksums.txt, as those from before v0.25.1, so no signature can cover its files: read it without key and policy, or ask its publisher for a package of v0.25.1 or later"
+        "the package has no checksums.txt, as those from before v0.25.1, so no signature can cover its files: read it without key and policy, or write it in today's form with `jackal package migrate` and sign that"
     )]
     Unverifiable,
     /// `checksums.txt` cannot be read.

@@ -13,6 +13,7 @@ mod charts;
 mod clean;
 mod codes;
 mod commands;
+mod compat;
 mod compose;
 mod config;
 mod confinement;

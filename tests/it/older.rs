@@ -239,7 +239,7 @@ fn packages_without_checksums_are_refused_where_trust_is_asked_for() {
             &["package", "verify", path, "--key", "keys/cosign.pub"],
         );
         assert_eq!(output.status.code(), Some(5), "{name}");
-        assert!(text(&output.stderr).contains("v0.25.1 or later"), "{name}");
+        assert!(text(&output.stderr).contains("package migrate"), "{name}");
         let layout = format!("oci-layout:{}", home.path().join("layout").display());
         let output = jackal(home.path(), &["package", "publish", path, &layout]);
         assert_eq!(
@@ -248,7 +248,7 @@ fn packages_without_checksums_are_refused_where_trust_is_asked_for() {
             "{name}: {}",
             text(&output.stderr)
         );
-        assert!(text(&output.stderr).contains("v0.25.1 or later"), "{name}");
+        assert!(text(&output.stderr).contains("package migrate"), "{name}");
     }
 }
 
@@ -448,4 +448,158 @@ fn published_packages_are_read_pulled_and_copied() {
         );
         let _ = fs::remove_dir_all(home.path().join("copy"));
     }
+}
+
+fn migrated(home: &Path, source: &str, to: &str) -> PathBuf {
+    let output = good(home, &["package", "migrate", source, "-o", to]);
+    home.join(text(&output.stdout).trim())
+}
+
+fn definition(home: &Path, source: &str) -> String {
+    text(&good(home, &["package", "inspect", source]).stdout)
+}
+
+/// Names, links and content of the files of all components, by the names of today.
+fn parts(home: &Path, package: &Path, version: &str) -> Vec<(String, String, Vec<u8>)> {
+    let older_repo = match version.contains("v0.24") {
+        true => "repo-263061042",
+        false => "repo-297096851",
+    };
+    let to = home.join("parts");
+    let (from, out) = (package.to_str().unwrap(), to.to_str().unwrap());
+    good(home, &["package", "extract", from, "-o", out]);
+    let mut found = Vec::new();
+    for entry in fs::read_dir(to.join("components")).unwrap() {
+        for (name, kind, _, link, content) in entries(&entry.unwrap().path()) {
+            if kind != b'5' {
+                let name = name
+                    .replace("files/0/a.txt", "files/0")
+                    .replace("files/1/run.sh", "files/1")
+                    .replace("manifests/mani-0.yaml", "manifests/manifests/cm.yaml")
+                    .replace("repo-3625710818", older_repo)
+                    .replace("repo-3268601431", "repo-263061042")
+                    .replace("repo-297096851", older_repo);
+                found.push((name, link, content));
+            }
+        }
+    }
+    found.sort();
+    // One clone served both URLs in v0.24.
+    found.dedup();
+    fs::remove_dir_all(&to).unwrap();
+    found
+}
+
+#[test]
+fn migrated_packages_have_the_same_files_and_are_the_same_twice() {
+    let home = tempfile::tempdir().unwrap();
+    for (name, has_checksums) in ARCHIVES {
+        let source = at(name);
+        let source = source.to_str().unwrap();
+        let made = migrated(home.path(), source, "one");
+        let again = migrated(home.path(), source, "two");
+        assert_eq!(
+            fs::read(&made).unwrap(),
+            fs::read(&again).unwrap(),
+            "{name}"
+        );
+        let path = made.to_str().unwrap();
+        let output = good(home.path(), &["package", "verify", path]);
+        assert!(text(&output.stdout).contains("verified"), "{name}");
+        assert!(!text(&output.stderr).contains("warning"), "{name}");
+        let (before, after) = (
+            definition(home.path(), source),
+            definition(home.path(), path),
+        );
+        assert_eq!(
+            after.contains("- checksums-added\n"),
+            !has_checksums,
+            "{after}"
+        );
+        let kept = |line: &&str| {
+            let line = line.trim();
+            !line.starts_with("aggregateChecksum")
+                && !line.starts_with("- ")
+                && line != "migrations:"
+        };
+        let lines =
+            |text: &str| -> Vec<String> { text.lines().filter(kept).map(str::to_owned).collect() };
+        assert_eq!(lines(&before), lines(&after), "{name}");
+        assert_eq!(
+            parts(home.path(), Path::new(source), name),
+            parts(home.path(), &made, name),
+            "{name}"
+        );
+        let (one, two) = (home.path().join("one"), home.path().join("two"));
+        fs::remove_dir_all(one).unwrap();
+        fs::remove_dir_all(two).unwrap();
+    }
+}
+
+#[test]
+fn migrated_parts_have_the_names_of_today() {
+    let home = tempfile::tempdir().unwrap();
+    let source = at("v0.24.3/zarf-package-old-amd64-0.1.0.tar.zst");
+    let made = migrated(home.path(), source.to_str().unwrap(), "new.tar.zst");
+    let to = home.path().join("out");
+    good(
+        home.path(),
+        &[
+            "package",
+            "extract",
+            made.to_str().unwrap(),
+            "-o",
+            to.to_str().unwrap(),
+        ],
+    );
+    let names = |component: &str| -> Vec<String> {
+        let found = entries(&to.join(format!("components/{component}.tar")));
+        found.into_iter().map(|entry| entry.0).collect()
+    };
+    assert_eq!(
+        names("files"),
+        [
+            "files",
+            "files/files",
+            "files/files/0",
+            "files/files/0/a.txt",
+            "files/files/1",
+            "files/files/1/run.sh"
+        ]
+    );
+    assert_eq!(
+        names("app"),
+        [
+            "app",
+            "app/charts",
+            "app/charts/mychart-0.1.0.tgz",
+            "app/manifests",
+            "app/manifests/mani-0.yaml",
+            "app/values",
+            "app/values/mychart-0.1.0-0"
+        ]
+    );
+    // One clone served both URLs.
+    for folder in ["repo-3625710818", "repo-3268601431"] {
+        let name = format!("git/repos/{folder}/.git/HEAD");
+        assert!(names("git").contains(&name), "{name}");
+    }
+}
+
+#[test]
+fn migrated_packages_are_published_and_nothing_is_replaced() {
+    let home = tempfile::tempdir().unwrap();
+    for version in ["v0.25.0", "v0.27.1"] {
+        let source = published(version, home.path());
+        let to = format!("oci-layout:{}", home.path().join(version).display());
+        good(home.path(), &["package", "migrate", &source, &to]);
+        let made = format!("{to}:0.1.0");
+        let output = good(home.path(), &["package", "verify", &made]);
+        assert!(text(&output.stdout).contains("verified"), "{version}");
+    }
+    let source = at("v0.25.0/zarf-package-old-amd64-0.1.0.tar.zst");
+    let args = ["package", "migrate", source.to_str().unwrap()];
+    good(home.path(), &args);
+    let output = jackal(home.path(), &args);
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output.stderr));
 }
