@@ -44,7 +44,6 @@ fn matrix() -> Matrix {
         .get("rows")
         .unwrap()
         .items()
-        .unwrap()
         .iter()
         .map(|row| {
             let verdicts = scalar(row, "verdicts");
