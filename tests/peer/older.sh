@@ -25,6 +25,10 @@ for archive in "$fixtures"/*/*-old-*.tar.zst; do
   yes_ "$jackal" package migrate "$archive" "oci://127.0.0.1:$port/$tag" --plain-http
   yes_ "$jackal" package pull "oci://127.0.0.1:$port/$tag/old:0.1.0" -a amd64 --plain-http -o "pulled-$tag"
   yes_ "$jackal" package extract "pulled-$tag"/*.tar.zst -o "out-$tag"
+  # skopeo wants another annotation than the one in which v0.25 to v0.29 have the name.
+  index=out-$tag/images/index.json
+  jq '.manifests[].annotations |= . + {"org.opencontainers.image.ref.name": ."org.opencontainers.image.base.name"}' "$index" > index.json
+  mv index.json "$index"
   for image in web:1.4 api:2.0; do
     from="oci:out-$tag/images:127.0.0.1:5077/team/$image"
     at="docker://127.0.0.1:$port/images/$tag-$image"
