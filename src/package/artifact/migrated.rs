@@ -151,12 +151,7 @@ fn key_at<'l>(line: &'l str, indent: &str) -> Option<&'l str> {
 }
 
 /// `text` with `key: value` in the section `name`, in place of such a line.
-fn with_key(
-    text: &str,
-    name: &'static str,
-    key: &str,
-    value: &str,
-) -> Result<String, EditError> {
+fn with_key(text: &str, name: &'static str, key: &str, value: &str) -> Result<String, EditError> {
     let (start, end, indent) = section(text, name).ok_or(EditError(name))?;
     let lines: Vec<&str> = text.split_inclusive('\n').collect();
     let begin = format!("{indent}{key}:");
