@@ -151,7 +151,7 @@ pub struct Watched {
 /// Where the outcome of a build is kept, and under which conditions it holds.
 ///
 /// One is made for each build, because the conditions cover the whole environment: it
-/// answers whether an outcome [holds](Self::unchanged), and if none does, it goes on with
+/// answers whether an outcome holds, and if none does, it goes on with
 /// the build that is [watched](Self::watch).
 pub struct OutcomePlace {
     cache: PathBuf,
