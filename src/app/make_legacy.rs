@@ -15,11 +15,9 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::migrate_error::PackageMigrateError;
-use super::moved_parts::{Moved, Places, place_of, unreadable};
+use super::moved_parts::{Moved, Places, place_of, unreadable, whole};
 use super::package_migrate::stored;
-use super::package_read::package_definition;
 use super::pull::file_name;
-use super::read_error::PackageReadError;
 use crate::action::Output;
 use crate::archive::{TarError, TarReader, TarWriter};
 use crate::cas::Cas;
@@ -30,14 +28,13 @@ use crate::oci::{Descriptor, Digest, Index, Manifest, media_type};
 use crate::package::{
     Checksums, Component, Definition, Dialect, declared_parts, earlier, manifest,
 };
-use crate::source::{OpenError, Opened, ReadOptions};
-use crate::verify::Scope;
+use crate::source::{Opened, ReadOptions};
 
 /// How packages of a version were published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Published {
     Never,
-    /// A type of configuration that nobody chose, and layers typed by the ends of names.
+    /// The type of configuration that the client set by default, and layers with types by the ends of names.
     Ends,
     /// The same, with one type of layers.
     Blobs,
@@ -158,13 +155,7 @@ pub fn make_legacy(
 ) -> Result<Legacy, PackageMigrateError> {
     let form = FORMS.into_iter().find(|form| form.name == format);
     let form = form.unwrap_or(FORMS[FORMS.len() - 1]);
-    let cache = read.cache.as_ref().ok_or(OpenError::NoCache);
-    let cas = Arc::new(Cas::open(cache.map_err(PackageReadError::from)?)?);
-    let copyable = opened.package.copyable(&cas);
-    let (evidence, _) = copyable.map_err(PackageReadError::from)?;
-    let package = opened.judge(evidence, Scope::Whole);
-    let package = package.map_err(PackageReadError::from)?;
-    let definition = package_definition(&package)?;
+    let (cas, package, definition) = whole(opened, read)?;
     for (digest, size) in package.files().values() {
         stored(opened, &Descriptor::blob(*digest, *size), &cas)?;
     }

@@ -3,13 +3,18 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::migrate_error::PackageMigrateError;
+use super::package_read::package_definition;
 use super::read_error::PackageReadError;
 use crate::archive::{SafePath, TarReader};
 use crate::cas::Cas;
 use crate::layout::{LayoutError, Node, Tars};
 use crate::oci::Digest;
+use crate::package::Definition;
+use crate::source::{OpenError, Opened, ReadOptions};
+use crate::verify::{Scope, VerifiedPackage};
 
 /// Places of parts, and those that they get: a repository served several URLs once.
 pub(super) type Places = BTreeMap<String, Vec<String>>;
@@ -22,6 +27,21 @@ pub(super) struct Moved {
     pub(super) tars: Tars,
     /// What was moved.
     pub(super) renamed: Places,
+}
+
+/// The whole package, verified, with its files in the cache.
+pub(super) fn whole(
+    opened: &Opened,
+    read: &ReadOptions,
+) -> Result<(Arc<Cas>, VerifiedPackage, Definition), PackageMigrateError> {
+    let cache = read.cache.as_ref().ok_or(OpenError::NoCache);
+    let cas = Arc::new(Cas::open(cache.map_err(PackageReadError::from)?)?);
+    let copyable = opened.package.copyable(&cas);
+    let (evidence, _) = copyable.map_err(PackageReadError::from)?;
+    let package = opened.judge(evidence, Scope::Whole);
+    let package = package.map_err(PackageReadError::from)?;
+    let definition = package_definition(&package)?;
+    Ok((cas, package, definition))
 }
 
 /// The place in `places` of a part with the entry at `below`, or of one that the entry is in.

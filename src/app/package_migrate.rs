@@ -9,8 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::migrate_error::PackageMigrateError;
-use super::moved_parts::{Moved, Places, place_of, unreadable};
-use super::package_read::package_definition;
+use super::moved_parts::{Moved, Places, place_of, unreadable, whole};
 use super::pull::file_name;
 use super::read_error::PackageReadError;
 use crate::action::Output;
@@ -24,8 +23,8 @@ use crate::oci::{Descriptor, Digest};
 use crate::package::{
     Checksums, Component, Definition, Dialect, declared_parts, has_older_names, migrated,
 };
-use crate::source::{OpenError, Opened, ReadOptions};
-use crate::verify::{Scope, VerifiedPackage};
+use crate::source::{Opened, ReadOptions};
+use crate::verify::VerifiedPackage;
 
 /// What `build.migrations` says about the changes.
 const FOLDERS: &str = "folders-to-tars";
@@ -57,13 +56,7 @@ pub fn package_migrate(
     read: &ReadOptions,
     to: &Path,
 ) -> Result<Migrated, PackageMigrateError> {
-    let cache = read.cache.as_ref().ok_or(OpenError::NoCache);
-    let cas = Arc::new(Cas::open(cache.map_err(PackageReadError::from)?)?);
-    let copyable = opened.package.copyable(&cas);
-    let (evidence, _) = copyable.map_err(PackageReadError::from)?;
-    let package = opened.judge(evidence, Scope::Whole);
-    let package = package.map_err(PackageReadError::from)?;
-    let definition = package_definition(&package)?;
+    let (cas, package, definition) = whole(opened, read)?;
     let name = to.to_string_lossy();
     let archive = match name.ends_with(".tar") || name.ends_with(".tar.zst") {
         true => to.to_owned(),

@@ -466,7 +466,7 @@ fn digest(step: &Step) -> String {
     hashed.0.finalize().to_hex()[..32].to_owned()
 }
 
-/// The place of `item` in `list`, to which it is added if it is not there.
+/// The place of `item` in `list`; adds it if it is missing.
 fn placed<T: Clone + Eq + std::hash::Hash>(
     list: &mut Vec<T>,
     known: &mut HashMap<T, u32>,

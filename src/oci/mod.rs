@@ -5,6 +5,7 @@
 
 mod descriptor;
 mod digest;
+pub mod docker_archive;
 mod manifest;
 pub mod place;
 mod platform;

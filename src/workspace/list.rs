@@ -172,9 +172,17 @@ impl Listing<'_> {
     /// The same for a name that was there a moment ago: if it is gone, it is as if it had
     /// not been there.
     fn visit_listed(&mut self, path: &str) -> Result<bool, WalkError> {
-        match look::symlink_metadata(&self.root.join(path)) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
-            _ => self.visit(path),
+        let (entries, above) = (self.entries.len(), self.above.len());
+        match self.visit(path) {
+            Err(WalkError::Io { path: gone, source })
+                if source.kind() == std::io::ErrorKind::NotFound
+                    && gone == self.root.join(path) =>
+            {
+                self.entries.truncate(entries);
+                self.above.truncate(above);
+                Ok(false)
+            }
+            visited => visited,
         }
     }
 

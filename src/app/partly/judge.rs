@@ -158,7 +158,7 @@ mod tests {
         let wrong: [fn(&mut Looked); 5] = [
             |look| look.closely = true,
             |look| look.present = false,
-            // Nobody known asked.
+            // What asked for it is not known.
             |look| look.digested = true,
             |look| look.readers = vec![0, 1],
             |look| look.readers = vec![7],

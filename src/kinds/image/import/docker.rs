@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 use std::io::{self, Read};
 
 use rayon::prelude::*;
-use serde::Deserialize;
 
 use crate::action::Output;
 use crate::archive::{COMPRESSION_MAGIC, layer_type};
@@ -15,36 +14,16 @@ use crate::disk;
 use crate::kinds::image::fetch::Pin;
 use crate::kinds::image::import::choose::{Candidate, choose};
 use crate::kinds::image::import::{ImportError, Job};
-use crate::oci::{Descriptor, Digest, Manifest, Platform, media_type, place};
+use crate::oci::docker_archive::{Config, LIST, MAX_LAYERS, Saved};
+use crate::oci::{Descriptor, Manifest, Platform, media_type, place};
 use crate::text::with_causes;
-
-/// Maximum number of layers. Docker's limit is 127.
-const MAX_LAYERS: usize = 1000;
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Saved {
-    config: String,
-    repo_tags: Option<Vec<String>>,
-    layers: Vec<String>,
-}
-
-#[derive(Deserialize)]
-struct Config {
-    rootfs: RootFs,
-}
-
-#[derive(Deserialize)]
-struct RootFs {
-    diff_ids: Vec<Digest>,
-}
 
 pub(crate) fn import(
     job: &Job<'_>,
     wanted: Option<&str>,
     platform: &Platform,
 ) -> Result<(Pin, Vec<Output>), ImportError> {
-    let images: Vec<Saved> = job.json("manifest.json")?;
+    let images: Vec<Saved> = job.json(LIST)?;
     let candidates: Vec<Candidate> = images
         .iter()
         .map(|image| Candidate {

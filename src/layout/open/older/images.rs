@@ -8,44 +8,19 @@ use std::fs::File;
 use std::io::{self, Read, Seek as _, SeekFrom};
 use std::path::Path;
 
-use serde::Deserialize;
-
 use super::IMAGES;
 use crate::archive::{COMPRESSION_MAGIC, SafePath, TarKind, TarReader, layer_type};
 use crate::disk::{Enclosure, Rights};
 use crate::layout::LayoutError;
 use crate::oci::annotation::{BASE_NAME, REF_NAME};
+use crate::oci::docker_archive::{Config, LIST, MAX_LAYERS, Saved};
 use crate::oci::{
     Descriptor, Digest, Hasher, Index, MAX_MANIFEST_BYTES, Manifest, Reference, media_type,
 };
 use crate::package::{Dialect, MAX_FILES};
 
-/// The list of images in the archive.
-const LIST: &str = "manifest.json";
-
-/// Maximum number of layers of an image. Docker's limit is 127.
-const MAX_LAYERS: usize = 1000;
-
 /// Maximum length of all names in the archive, in bytes: 32 MiB.
 const MAX_NAME_BYTES: usize = 32 << 20;
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Saved {
-    config: String,
-    repo_tags: Option<Vec<String>>,
-    layers: Vec<String>,
-}
-
-#[derive(Deserialize)]
-struct Config {
-    rootfs: RootFs,
-}
-
-#[derive(Deserialize)]
-struct RootFs {
-    diff_ids: Vec<Digest>,
-}
 
 /// Writes the images in the archive `tar` of `package` to `folder`; returns the names and
 /// sizes of the files.
