@@ -65,10 +65,15 @@ pub(super) fn home() -> Option<PathBuf> {
 /// Whether the user speaks Zarf's dialect: the program was called by its name, or the
 /// current folder has only its definition.
 pub(super) fn speaks_zarf() -> bool {
+    let has = |dialect: Dialect| Path::new(dialect.definition_file()).is_file();
+    is_called_zarf() || has(Dialect::Zarf) && !has(Dialect::Jackal)
+}
+
+/// Whether the program was called by Zarf's name.
+pub(super) fn is_called_zarf() -> bool {
     let called = std::env::args_os().next().map(PathBuf::from);
     let called = called.as_deref().and_then(Path::file_stem);
-    let has = |dialect: Dialect| Path::new(dialect.definition_file()).is_file();
-    called.is_some_and(|name| name == "zarf") || has(Dialect::Zarf) && !has(Dialect::Jackal)
+    called.is_some_and(|name| name == "zarf")
 }
 
 /// The folders of `PATH`.

@@ -97,12 +97,28 @@ fn an_absent_command_is_named_with_the_next_step() {
         assert_eq!(said.code, Some(2), "{line:?}: {}", said.stderr);
         let name = row.command.join(" ");
         for part in [
-            format!("`jackal {name}` is not there"),
+            format!("jackal has no `{name}`"),
             format!("help: {}", row.text),
         ] {
             assert!(said.stderr.contains(&part), "{part} not in {}", said.stderr);
         }
     }
+}
+
+#[test]
+fn a_program_called_zarf_has_no_init_of_its_own() {
+    let sandbox = Sandbox::new();
+    let zarf = sandbox.src().join("zarf");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_jackal"), &zarf).unwrap();
+    let mut command = std::process::Command::new(&zarf);
+    let command = command
+        .args(["init", "--confirm"])
+        .current_dir(sandbox.src());
+    let output = command.env("HOME", sandbox.src()).output().unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{error}");
+    assert!(error.contains("jackal has no `init`"), "{error}");
+    assert!(error.contains("it needs a cluster"), "{error}");
 }
 
 /// With `INSTA_UPDATE=always`, writes the page.
